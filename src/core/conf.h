@@ -1,0 +1,45 @@
+/*
+ * conf.h: the settings. settings.def is the table; this makes a struct of it, reads default < file < environment <
+ * command line, and prints help and a sample. Read once at start; on SIGHUP conf_reload applies the rows that allow it.
+ * After the threads have started a struct conf is read-only but for those rows, which are read through conf_now().
+ */
+#ifndef LATHE_CORE_CONF_H
+#define LATHE_CORE_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/arena.h"
+#include "core/buf.h"
+#include "core/err.h"
+
+#define CONF_TYPE_text const char *
+#define CONF_TYPE_int int64_t
+#define CONF_TYPE_bool bool
+#define CONF_TYPE_size int64_t
+#define CONF_TYPE_ms int64_t
+
+struct conf {
+#define SETTING(section, name, type, def, min, max, reload, text) CONF_TYPE_##type section##_##name;
+#include "core/settings.def"
+#undef SETTING
+    struct arena arena; /* of the texts */
+    char path[512];     /* of the file that was read, "" if none */
+};
+
+/*
+ * Reads the settings. `path` NULL means $LATHE_CONF, else /etc/lathe/lathe.conf if it is there; a path that was named
+ * must exist. Takes the options --section.name=VALUE and --conf=FILE out of argv and leaves the rest in order.
+ * ERR_CONFIG names the file and line, the variable or the option, the allowed range and the value (not of a password).
+ */
+bool conf_load(struct conf *c, const char *path, int *argc, char **argv, struct err *e) LATHE_CHECK;
+
+/* Reads again; reloadable rows are changed in place (numbers atomically), others that differ are named in *ret_ignored. */
+bool conf_reload(struct conf *c, struct buf *ret_ignored, struct err *e) LATHE_CHECK;
+
+void conf_release(struct conf *c);
+void conf_help(struct buf *out);    /* a line per setting: option, default, text */
+void conf_sample(struct buf *out);  /* conf/lathe.conf as shipped: every setting commented out at its default */
+void conf_show(const struct conf *c, struct buf *out); /* the values in force; secrets as *** */
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * field.h: one table describes the fields of an object: the reader, the JSON Schema, `--help` and the pages are all made
+ * from it. Used for handlers' params, for the submission body and for query strings, so that unknown fields, types,
+ * ranges and messages are the same everywhere.
+ *
+ *     struct nap { int64_t ms; };
+ *     static const struct field nap_fields[] = {
+ *         {.name = "ms", .type = FIELD_INT, .offset = offsetof(struct nap, ms), .min = 0, .max = 3600000, .def = 100,
+ *          .summary = "how long each item sleeps"},
+ *     };
+ *
+ * The target struct is zeroed and then given every default; where a target holds no pointers (FIELD_JSON is the only
+ * type that makes one) it may be copied between processes.
+ */
+#ifndef LATHE_CORE_FIELD_H
+#define LATHE_CORE_FIELD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "core/json.h"
+#include "core/span.h"
+
+enum field_type {
+    FIELD_INT,  /* int64_t; min..max; def */
+    FIELD_NUM,  /* double; min..max; def (whole) */
+    FIELD_BOOL, /* bool; def 0 or 1 */
+    FIELD_TEXT, /* char[max + 1], NUL-terminated; at least min bytes; def_text; no control characters */
+    FIELD_ENUM, /* int (index into .words); def */
+    FIELD_JSON, /* const struct json *, any value, borrowed; NULL if absent */
+};
+
+struct field {
+    const char *name;
+    enum field_type type;
+    size_t offset;
+    int64_t min, max, def;
+    const char *def_text;
+    const char *const *words; /* NULL-terminated, FIELD_ENUM */
+    const char *summary;      /* one line: what it means and its unit */
+    size_t given;             /* if not 0: offset of a bool that is set when the caller gave the field */
+};
+
+struct fields {
+    const struct field *list;
+    size_t count;
+    size_t size; /* of the target struct */
+};
+
+#define FIELDS(table, type) {(table), COUNT_OF(table), sizeof(type)}
+
+void fields_defaults(const struct fields *f, void *target);
+
+/* From a JSON object (NULL or JSON_NULL gives the defaults). `at` is the object's own JSON pointer, "" for the body.
+ * ERR_UNKNOWN_FIELD or ERR_BAD_FIELD name the pointer, the allowed range and what was found. */
+bool fields_read(const struct fields *f, const struct json *object, const char *at, void *target, struct err *e) LATHE_CHECK;
+
+/* One field from text, as in a query string or on a command line ("true", "12", "word"). FIELD_JSON is refused. */
+bool fields_set(const struct fields *f, struct span name, struct span text, void *target, struct err *e) LATHE_CHECK;
+
+/* A JSON Schema 2020-12 object: {"type":"object","additionalProperties":false,"properties":{…}}. */
+void fields_schema(const struct fields *f, struct json_out *o);
+
+/* The target as a JSON object, every field, in table order: what was really used. */
+void fields_write(const struct fields *f, const void *target, struct json_out *o);
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * mem.h: allocation that cannot fail. Every size that a stranger controls is capped beforehand (limits.h), so that
+ * running out of memory is the machine's state and not an input: these say so in one line and abort.
+ */
+#ifndef LATHE_CORE_MEM_H
+#define LATHE_CORE_MEM_H
+
+#include <stddef.h>
+
+#include "core/attr.h"
+
+void *mem_alloc(size_t size) LATHE_MALLOC;                       /* zeroed */
+void *mem_array(size_t count, size_t size) LATHE_MALLOC;         /* zeroed; overflow aborts */
+void *mem_grow(void *old, size_t count, size_t size) LATHE_NONNULL_RESULT; /* realloc; new bytes are not zeroed */
+char *mem_copy_text(const char *text) LATHE_MALLOC;
+void mem_free(void *p);                                          /* NULL is fine */
+
+/* For CLEANUP(): frees what a pointer variable points at. */
+void mem_free_at(void *pointer_to_pointer);
+
+#endif

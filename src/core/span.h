@@ -1,0 +1,54 @@
+/*
+ * span.h: a borrowed run of bytes. Never owns, never ends with NUL, may hold any byte.
+ *
+ *     struct span name = SPAN("echo");
+ *     log_info("handler", "name=" SPAN_FMT, SPAN_ARG(name));
+ */
+#ifndef LATHE_CORE_SPAN_H
+#define LATHE_CORE_SPAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct span {
+    const char *ptr; /* may be NULL only when len is 0 */
+    size_t len;
+};
+
+#define SPAN(literal) ((struct span){"" literal, sizeof(literal) - 1})
+#define SPAN_FMT "%.*s"
+#define SPAN_ARG(s) (int)(s).len, (s).ptr
+
+/* The bytes of a C string without its NUL; NULL gives the empty span. */
+static inline struct span span_of(const char *text)
+{
+    return (struct span){text, text ? strlen(text) : 0};
+}
+
+static inline bool span_eq(struct span a, struct span b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+static inline bool span_is(struct span a, const char *text)
+{
+    return span_eq(a, span_of(text));
+}
+
+/* The first `n` bytes cut off the front of *s (fewer if it is shorter). */
+struct span span_take(struct span *s, size_t n);
+
+/* Cuts off and returns what stands before the first `mark`, which is dropped; the whole rest if there is none. */
+struct span span_cut(struct span *s, char mark);
+
+struct span span_trim(struct span s);                    /* without blanks and tabs at both ends */
+bool span_starts(struct span s, const char *prefix);
+bool span_eq_nocase(struct span s, const char *text);    /* ASCII only, for header names */
+
+/* Whole decimal numbers only: "12", "-3". False on anything else, also on overflow. */
+bool span_to_int(struct span s, int64_t *ret);
+bool span_to_num(struct span s, double *ret);            /* finite decimal, '.' whatever the locale */
+
+#endif
