@@ -1,0 +1,36 @@
+/*
+ * front.h: the FastCGI front. One dispatcher thread holds every connection in epoll; a bounded queue feeds T threads on
+ * which libfcgi reads the requests; answers are written from whichever thread has them, without waiting: what the socket
+ * does not take at once the dispatcher writes when it can. So an idle kept connection, a request that waits for its task
+ * and a slow reader each cost a descriptor and no thread. docs/fcgi.md tells how libfcgi is made to fit and what was
+ * measured.
+ *
+ *     struct front *f;
+ *     if (!front_new(&options, handle, api, &f, e)) …
+ *     front_run(f);              // the dispatcher loop, on this thread, until front_stop
+ *     front_free(f);
+ */
+#ifndef LATHE_FCGI_FRONT_H
+#define LATHE_FCGI_FRONT_H
+
+#include "api/call.h"
+
+struct front;
+
+struct front_options {
+    int listen_fd;     /* nonblocking, from net_listen or systemd; stays the caller's */
+    int threads;       /* T */
+    int queue;         /* requests that may wait for a thread; more are answered 503 + Retry-After */
+    int64_t drain_ms;  /* how long front_run waits, once stopped, for calls that were begun */
+};
+
+/* `handle` is called on one of the T threads with a filled call; see call.h for who owns it when. */
+bool front_new(const struct front_options *o, void (*handle)(void *arg, struct call *), void *arg, struct front **ret,
+               struct err *e) LATHE_CHECK;
+void front_run(struct front *f);
+/* Any thread: no new connections or requests; idle connections are closed; begun calls are answered, then front_run
+ * returns. A second call makes it return at once. */
+void front_stop(struct front *f);
+void front_free(struct front *f);
+
+#endif
