@@ -1,0 +1,81 @@
+/*
+ * exec.h: runs a plan under a shape. One engine for every strategy: a reactor is one thread's event loop that keeps
+ * `width` items in flight; a crew is `threads` reactors; `processes` are children of a zygote with a crew in each; all of
+ * them take items from one shared cursor.
+ *
+ * The contract, each line a test over every strategy and every handler (tests/contract):
+ *   - every item is reported exactly once: ok, failed or cancelled;
+ *   - `done` never overlaps itself; it may be called from any thread;
+ *   - never more items in flight than the shape allows;
+ *   - exec_run returns only when nothing runs any more, and false only if nothing could start (then nothing was reported);
+ *   - after the cancel flag is raised nothing new starts;
+ *   - a child that dies loses at most what it had taken: it is run again elsewhere once, and the item that was in its
+ *     hands when the second child died is failed with ERR_ITEM_CRASHED;
+ *   - a time limit really ends an item: at the next step or item_stopping() in the worker, by SIGKILL in a child.
+ *
+ *     struct plan p = {.handler = h, .args = args, .count = 100, .shape = shape, .cancel = &cancel, .done = on_item, …};
+ *     struct exec_report report;
+ *     if (!exec_run(&p, &report, e)) …
+ */
+#ifndef LATHE_EXEC_EXEC_H
+#define LATHE_EXEC_EXEC_H
+
+#include "model/handler.h"
+#include "model/profile.h"
+#include "model/shape.h"
+
+enum outcome_kind { OUTCOME_OK, OUTCOME_FAILED, OUTCOME_CANCELLED };
+
+struct outcome {
+    int64_t index;         /* as in the task: plan.first + position */
+    enum outcome_kind kind;
+    struct span result;    /* OUTCOME_OK: JSON on one line; borrowed for the call */
+    const struct err *err; /* otherwise */
+    int64_t cpu_ns, wait_ns;
+};
+
+/* Live figures, readable from any thread while the plan runs. */
+struct exec_progress {
+    _Atomic int64_t done, failed;
+    _Atomic int64_t partial_milli; /* sum of the progress of items in flight, in thousandths */
+};
+
+struct plan {
+    const struct handler *handler;
+    const void *args;           /* handler->params.size bytes */
+    const struct span *inputs;  /* `count` inputs, or NULL when items are only counted */
+    int64_t first, count;
+    struct shape shape;
+    int64_t item_timeout_ms;    /* 0: none */
+    int64_t deadline;           /* of the whole plan: what is left is failed with ERR_TASK_TIMEOUT; CLOCK_NEVER: none */
+    bool fail_fast;             /* after the first failed item the rest is cancelled */
+    int64_t child_memory;       /* RLIMIT_AS of children, bytes; 0: none */
+    struct cancel *cancel;      /* the caller's; may be raised from any thread */
+    struct exec_progress *progress; /* NULL: not wanted */
+    void (*done)(void *arg, const struct outcome *o);
+    void *arg;
+};
+
+struct exec_report {
+    int64_t ok, failed, cancelled;
+    int64_t wall_ns, cpu_ns, wait_ns; /* cpu and wait are sums over items; cpu includes the engine's own share */
+    int64_t item_cpu_ns;              /* CPU inside steps only: what a profile learns from */
+    int64_t start_ns;                 /* from the call to the first step */
+    int64_t peak_rss_kib;             /* worker and children, while it ran */
+    int64_t children_lost;
+};
+
+bool exec_run(const struct plan *p, struct exec_report *report, struct err *e) LATHE_CHECK;
+
+/*
+ * Starts the zygote: a small process that forks the children, itself forked here before any thread, connection or library
+ * exists. Without it shapes with processes are refused with ERR_SYSTEM. Once per process; exec_stop ends it and every
+ * child and waits until they are gone.
+ */
+bool exec_start(struct err *e) LATHE_CHECK;
+void exec_stop(void);
+
+/* Measures the machine's own costs with empty items, in some tens of milliseconds; fills everything but cores. */
+bool exec_calibrate(struct host *h, struct err *e) LATHE_CHECK;
+
+#endif

@@ -1,0 +1,102 @@
+/*
+ * handler.h: what is done to an item. A handler is a resumable step; it never knows how many items run beside it, on
+ * which thread or in which process, and a strategy never knows what an item does.
+ *
+ * step() returns STEP_DONE with a JSON value in it->out, STEP_FAIL with it->err, or STEP_WAIT after item_wait_*(), and is
+ * then called again when that is ready. It may be called early: check again what was waited for. CPU work just runs, and
+ * looks at item_stopping() about every millisecond. drop() releases what step() opened; it is called exactly once for
+ * every item whose step() was called at least once: after DONE or FAIL, after a cancel, after a time-out, half-way.
+ *
+ *     struct nap_args { int64_t ms; };
+ *     struct nap { int64_t until; };
+ *
+ *     static enum step step(struct item *it)
+ *     {
+ *         const struct nap_args *args = it->args;
+ *         struct nap *nap = it->state;                                   // zeroed at the first step
+ *         if (nap->until == 0)
+ *             nap->until = clock_after_ms(args->ms);
+ *         if (clock_now() < nap->until)
+ *             return item_wait_until(it, nap->until);
+ *         buf_puts(&it->out, "null");
+ *         return STEP_DONE;
+ *     }
+ *
+ *     static const struct field fields[] = {{.name = "ms", …}};
+ *     const struct handler handler_sleep = {
+ *         .name = "sleep", .summary = "waits", .params = FIELDS(fields, struct nap_args),
+ *         .state_size = sizeof(struct nap), .step = step,
+ *     };
+ */
+#ifndef LATHE_MODEL_HANDLER_H
+#define LATHE_MODEL_HANDLER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/buf.h"
+#include "core/cancel.h"
+#include "core/clock.h"
+#include "core/err.h"
+#include "core/field.h"
+#include "core/span.h"
+
+enum step { STEP_DONE, STEP_FAIL, STEP_WAIT };
+
+/* What a step waits for: the earlier of a time and a descriptor. */
+struct item_wait {
+    int64_t until; /* clock_now() scale; CLOCK_NEVER: only the descriptor */
+    int fd;        /* -1: only the time */
+    int events;    /* POLLIN, POLLOUT */
+};
+
+struct item {
+    /* given */
+    int64_t index;          /* of the item in its task, from 0 */
+    struct span input;      /* JSON text of the item; empty when items were only counted */
+    const void *args;       /* the handler's params struct */
+    void *state;            /* state_size bytes, zeroed before the first step */
+    const struct cancel *cancel;
+    int64_t deadline;       /* of this item, CLOCK_NEVER if there is none */
+
+    /* made by the step */
+    struct buf out;         /* the result: exactly one JSON value on one line; empty counts as null */
+    struct err err;         /* why it failed */
+    double progress;        /* 0..1 of this item, if it tells */
+    struct item_wait wait;
+};
+
+struct handler {
+    const char *name;      /* "cpu.sum_squares" */
+    const char *summary;   /* one line */
+    const char *item;      /* what an input is, one line; NULL: it is not looked at */
+    struct fields params;  /* schema, validation, help; the target struct is plain bytes: it is copied to children */
+    bool (*check)(const void *args, struct err *e); /* what a table cannot say; NULL: nothing */
+    size_t state_size;
+    enum step (*step)(struct item *it);
+    void (*drop)(struct item *it);                  /* NULL: nothing to release */
+    bool hidden;           /* for tests: not listed; usable only when the setting or the test allows */
+};
+
+static inline enum step item_wait_until(struct item *it, int64_t when)
+{
+    it->wait = (struct item_wait){.until = when, .fd = -1};
+    return STEP_WAIT;
+}
+
+static inline enum step item_wait_fd(struct item *it, int fd, int events, int64_t until)
+{
+    it->wait = (struct item_wait){.until = until, .fd = fd, .events = events};
+    return STEP_WAIT;
+}
+
+/* The work should end now: it was cancelled or its time is over. What step() then returns is not looked at. */
+static inline bool item_stopping(const struct item *it)
+{
+    return cancel_raised(it->cancel) || (it->deadline != CLOCK_NEVER && clock_now() >= it->deadline);
+}
+
+/* STEP_FAIL with a message. */
+enum step item_fail(struct item *it, const char *format, ...) LATHE_PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * submission.h: a request for work, validated. The body of POST /api/v1/tasks/{strategy} and of /compare, the same from
+ * the command line. Pure: what to do about it is queue/'s business.
+ */
+#ifndef LATHE_MODEL_SUBMISSION_H
+#define LATHE_MODEL_SUBMISSION_H
+
+#include "core/arena.h"
+#include "core/json.h"
+#include "core/limits.h"
+#include "model/handler.h"
+#include "model/strategy.h"
+
+struct submission {
+    /* the fields of the body, in the order of submission_fields */
+    char handler_name[LIMIT_NAME + 1];
+    const struct json *params_json, *items_json, *shape_json, *tags, *meta, *strategies_json;
+    int64_t items_count, batch_size, workers;
+    bool simulate_db_delay, simulate_redis_delay; /* short for simulate's params of the same names */
+    bool db_delay_given, redis_delay_given, items_count_given;
+    char queue[LIMIT_NAME + 1];
+    int64_t priority;
+    char inner_name[LIMIT_NAME + 1]; /* background: how units run */
+    int64_t item_timeout_ms, timeout_ms; /* 0: none */
+    int on_item_error;                   /* 0 continue, 1 fail */
+
+    /* made from them */
+    const struct strategy *strategy, *inner; /* inner only for background */
+    const struct handler *handler;
+    void *args;                              /* the handler's params struct, in the arena */
+    struct span params;                      /* canonical JSON of args */
+    uint64_t digest;                         /* of handler and params: the key of its profile */
+    bool has_shape;
+    struct shape shape;
+    const struct strategy *compared[16];     /* /compare: NULL at the end */
+    int64_t items;                           /* how many */
+};
+
+extern const struct fields submission_fields;
+
+/*
+ * `lookup` finds a handler by name (NULL: there is none). `strategy` NULL means /compare. `body` NULL: an empty body, and
+ * `query` pairs, if any, are set on top by fields_set. ERR_BAD_FIELD, ERR_UNKNOWN_FIELD, ERR_NO_HANDLER name the pointer.
+ */
+bool submission_read(struct arena *a, const struct strategy *strategy, const struct json *body, struct span query,
+                     const struct handler *(*lookup)(struct span name), struct submission *ret, struct err *e) LATHE_CHECK;
+
+/* Decodes one percent-encoded pair of a query string off the front of *query; false when there is none left.
+ * ERR_BAD_REQUEST in *e (code set) when the encoding is wrong. */
+bool query_next(struct arena *a, struct span *query, struct span *ret_name, struct span *ret_value, struct err *e);
+
+#endif
