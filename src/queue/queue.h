@@ -1,0 +1,74 @@
+/*
+ * queue.h: the one path of every task, store and cache together: put, wait, look, cancel on the api's side; turn, beat,
+ * release, reap on the worker's side. The store is the truth and is asked by a jittered poll; Redis only makes the asking
+ * prompt. With Redis gone everything here still works, slower.
+ */
+#ifndef LATHE_QUEUE_QUEUE_H
+#define LATHE_QUEUE_QUEUE_H
+
+#include "cache/cache.h"
+#include "model/submission.h"
+#include "store/store.h"
+
+struct queue;
+
+enum queue_side { QUEUE_API, QUEUE_WORKER, QUEUE_CLIENT };
+
+/* QUEUE_API starts the group-commit writer and the waiters' thread; QUEUE_CLIENT (the command line) reads only. */
+bool queue_open(const struct conf *c, enum queue_side side, struct queue **ret, struct err *e) LATHE_CHECK;
+void queue_close(struct queue *q); /* waiting callers get their task as it is */
+
+struct store *queue_store(struct queue *q);
+struct cache *queue_cache(struct queue *q); /* may be NULL */
+
+/* ---- the api's side ---- */
+
+/*
+ * Makes task rows of a submission (one task; for `compare` a parent and a child a strategy) and hands them to the writer.
+ * `done` is called once from the writer's thread after the commit, with the id to answer with; wake-ups are published by
+ * then. Everything is allocated in `a`, which must live until then. False (ERR_BUSY …): nothing happens.
+ */
+bool queue_put(struct queue *q, struct arena *a, const struct submission *s,
+               void (*done)(void *arg, struct uuid id, const struct err *e), void *arg, struct err *e) LATHE_CHECK;
+
+/* The task, with the live progress that Redis knows laid over it. */
+bool queue_get(struct queue *q, struct arena *a, struct uuid id, struct task *ret, struct err *e) LATHE_CHECK;
+
+/*
+ * Calls `ready` once, from the waiters' thread: when the task is final, or as it is at the deadline; `t` is read into `a`.
+ * With e set (t NULL) the store could not be asked. Costs no thread. ERR_BUSY when LIMIT_CALLS wait already.
+ * queue_unwait takes it back: true if ready will not be called any more.
+ */
+struct queue_wait {
+    struct uuid id;
+    struct arena *a;
+    int64_t deadline;
+    void (*ready)(void *arg, const struct task *t, const struct err *e);
+    void *arg;
+    struct queue_wait *next, *prev; /* the queue's */
+    bool linked;
+};
+bool queue_wait(struct queue *q, struct queue_wait *w, struct err *e) LATHE_CHECK;
+bool queue_unwait(struct queue *q, struct queue_wait *w);
+
+bool queue_cancel(struct queue *q, struct arena *a, struct uuid id, struct task *ret, struct err *e) LATHE_CHECK;
+
+/* ---- the worker's side; the thread of its claim loop ---- */
+
+struct queue_worker;
+
+/* `bell` is rung (net_ring) when there may be work or a cancel: a message came, or the subscription began anew. */
+bool queue_worker_new(struct queue *q, struct worker_info *info, int bell, struct queue_worker **ret, struct err *e) LATHE_CHECK;
+void queue_worker_free(struct queue_worker *w);
+
+/* store_turn, then tells the waiters what ended and other workers what was released. */
+bool queue_turn(struct queue_worker *w, struct finish *finishes, size_t n, int want, struct claim *ret, struct err *e) LATHE_CHECK;
+bool queue_beat(struct queue_worker *w, struct arena *a, const struct worker_info *info, const struct uuid *leases, size_t n,
+                bool *lost, struct uuid **ret_cancelled, size_t *ret_cancelled_n, struct err *e) LATHE_CHECK;
+/* Ids that cancel messages named since the last call: look at them now and not at the next beat. */
+size_t queue_cancels(struct queue_worker *w, struct uuid *out, size_t room);
+void queue_tell(struct queue_worker *w, const struct cache_view *views, size_t n); /* progress; never fails aloud */
+bool queue_release(struct queue_worker *w, const struct unit *const *units, size_t n, struct err *e) LATHE_CHECK;
+bool queue_reap(struct queue_worker *w, struct arena *a, struct reaped *ret, struct err *e) LATHE_CHECK;
+
+#endif
