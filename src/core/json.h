@@ -59,7 +59,8 @@ void json_emit(struct buf *out, const struct json *v);  /* compact text on one l
 struct json_out {
     struct buf *buf;
     bool comma;     /* the next value or key needs one before it */
-    int depth;
+    int depth;      /* at most 64 */
+    uint64_t lists; /* a bit for each open bracket: 1 for '[' */
 };
 
 struct json_out json_out(struct buf *buf);

@@ -18,7 +18,7 @@
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_AUTO, LOG_LOGFMT, LOG_JSON };
 
-extern enum log_level log_threshold; /* process-wide, set by log_setup, read without a lock */
+extern _Atomic(enum log_level) log_threshold; /* process-wide, set by log_setup */
 
 void log_setup(enum log_level level, enum log_format format, const char *role); /* role: "api", "worker", … */
 

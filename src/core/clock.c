@@ -1,0 +1,68 @@
+#include "core/clock.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <time.h>
+
+static int64_t read_clock(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+int64_t clock_now(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t clock_wall_us(void)
+{
+    return read_clock(CLOCK_REALTIME) / 1000;
+}
+
+int64_t clock_thread_cpu(void)
+{
+    return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
+int64_t clock_process_cpu(void)
+{
+    return read_clock(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+int64_t clock_after_ms(int64_t ms)
+{
+    int64_t ns, deadline;
+    if (ms < 0 || __builtin_mul_overflow(ms, NS_PER_MS, &ns) ||
+        __builtin_add_overflow(clock_now(), ns, &deadline))
+        return CLOCK_NEVER;
+    return deadline;
+}
+
+int clock_poll_ms(int64_t deadline)
+{
+    if (deadline == CLOCK_NEVER)
+        return -1;
+    int64_t now = clock_now();
+    if (deadline <= now)
+        return 0;
+    int64_t ms = (deadline - now - 1) / NS_PER_MS + 1;
+    return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+void clock_format(int64_t wall_us, char text[CLOCK_TEXT])
+{
+    int64_t seconds = wall_us / 1000000, us = wall_us % 1000000;
+    if (us < 0) {
+        us += 1000000;
+        seconds--;
+    }
+    time_t t = (time_t)seconds;
+    struct tm d = {0};
+    gmtime_r(&t, &d);
+    /* the remainders keep the text within its width whatever the value: years have four digits in RFC 3339 */
+    snprintf(text, CLOCK_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", (unsigned)(d.tm_year + 1900) % 10000,
+             (unsigned)(d.tm_mon + 1) % 100, (unsigned)d.tm_mday % 100, (unsigned)d.tm_hour % 100,
+             (unsigned)d.tm_min % 100, (unsigned)d.tm_sec % 100, (unsigned)us % 1000000);
+}

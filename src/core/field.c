@@ -1,0 +1,387 @@
+/* What is in a table of fields: finding one, checking and setting a value. Schema and output are in field_out.c. */
+#include "core/field.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/buf.h"
+#include "core/utf8.h"
+
+#define TEXT_MOST 256u
+
+/* A field that is being set. `pointer` is what messages call it: a JSON pointer, or the bare name of a parameter. */
+struct setting {
+    const struct field *field;
+    const char *pointer;
+    void *target;
+    struct err *e;
+};
+
+static void *member(const struct setting *s)
+{
+    return (char *)s->target + s->field->offset;
+}
+
+static void put_text(const struct field *f, void *to, struct span text)
+{
+    assert(text.len <= (size_t)f->max);
+    memset(to, 0, (size_t)f->max + 1);
+    if (text.len)
+        memcpy(to, text.ptr, text.len);
+}
+
+static void set_default(const struct field *f, void *to)
+{
+    switch (f->type) {
+    case FIELD_INT:
+        *(int64_t *)to = f->def;
+        break;
+    case FIELD_NUM:
+        *(double *)to = (double)f->def;
+        break;
+    case FIELD_BOOL:
+        *(bool *)to = f->def != 0;
+        break;
+    case FIELD_TEXT:
+        put_text(f, to, span_of(f->def_text));
+        break;
+    case FIELD_ENUM:
+        *(int *)to = (int)f->def;
+        break;
+    case FIELD_JSON:
+        *(const struct json **)to = NULL;
+        break;
+    }
+}
+
+void fields_defaults(const struct fields *f, void *target)
+{
+    memset(target, 0, f->size);
+    for (size_t i = 0; i < f->count; i++)
+        set_default(&f->list[i], (char *)target + f->list[i].offset);
+}
+
+static const struct field *find(const struct fields *f, struct span name)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (span_is(name, f->list[i].name))
+            return &f->list[i];
+    return NULL;
+}
+
+/* What the field allows, in words. */
+static void describe(const struct field *f, struct buf *b)
+{
+    switch (f->type) {
+    case FIELD_INT:
+        buf_printf(b, "an integer from %" PRId64 " to %" PRId64, f->min, f->max);
+        break;
+    case FIELD_NUM:
+        buf_printf(b, "a number from %" PRId64 " to %" PRId64, f->min, f->max);
+        break;
+    case FIELD_BOOL:
+        buf_puts(b, "true or false");
+        break;
+    case FIELD_TEXT:
+        buf_printf(b, "a string of %" PRId64 " to %" PRId64 " bytes without control characters", f->min,
+                   f->max);
+        break;
+    case FIELD_ENUM:
+        buf_puts(b, "one of");
+        for (size_t i = 0; f->words[i]; i++)
+            buf_printf(b, "%s \"%s\"", i ? "," : "", f->words[i]);
+        break;
+    case FIELD_JSON:
+        buf_puts(b, "any JSON value");
+        break;
+    }
+}
+
+static bool refuse(const struct setting *s, const char *found)
+{
+    struct buf allowed CLEANUP(buf_release) = BUF_INIT(TEXT_MOST);
+    describe(s->field, &allowed);
+    return err_at(s->e, ERR_BAD_FIELD, s->pointer, "\"%s\" must be " SPAN_FMT ", not %s", s->pointer,
+                  SPAN_ARG(buf_view(&allowed)), found);
+}
+
+/* A value as it is shown in a message: short, on one line, whatever it holds. */
+static void show_text(struct span text, struct buf *b)
+{
+    struct json_out o = json_out(b);
+    json_put_text(&o, utf8_clip(text, 40));
+    if (text.len > 40)
+        buf_printf(b, "… (%zu bytes)", text.len);
+}
+
+static bool refuse_text(const struct setting *s, struct span text)
+{
+    struct buf found CLEANUP(buf_release) = BUF_INIT(2 * TEXT_MOST);
+    show_text(text, &found);
+    buf_char(&found, '\0');
+    return refuse(s, found.ptr);
+}
+
+static bool refuse_value(const struct setting *s, const struct json *v)
+{
+    struct buf found CLEANUP(buf_release) = BUF_INIT(2 * TEXT_MOST);
+    enum json_type type = json_type(v);
+    if (type == JSON_TEXT) {
+        buf_puts(&found, "the string ");
+        show_text(json_as_text(v), &found);
+    } else if (type == JSON_LIST || type == JSON_OBJECT) {
+        buf_puts(&found, json_type_name(type));
+    } else {
+        if (type == JSON_NUM && s->field->type == FIELD_INT)
+            buf_puts(&found, "the decimal number ");
+        struct buf number CLEANUP(buf_release) = BUF_INIT(2048);
+        json_emit(&number, v);
+        struct span shown = span_take(&(struct span){number.ptr, number.len}, 40);
+        buf_span(&found, shown);
+    }
+    buf_char(&found, '\0');
+    return refuse(s, found.ptr);
+}
+
+static bool has_control(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+            return true;
+    return false;
+}
+
+static bool is_utf8(struct span text)
+{
+    while (text.len) {
+        size_t n = utf8_length(text);
+        if (n == 0)
+            return false;
+        span_take(&text, n);
+    }
+    return true;
+}
+
+/* These check the range and set the member; false if the value is not allowed. */
+static bool set_int(const struct setting *s, int64_t v)
+{
+    if (v < s->field->min || v > s->field->max)
+        return false;
+    *(int64_t *)member(s) = v;
+    return true;
+}
+
+static bool set_num(const struct setting *s, double v)
+{
+    if (!(v >= (double)s->field->min && v <= (double)s->field->max))
+        return false;
+    *(double *)member(s) = v;
+    return true;
+}
+
+static bool set_bool(const struct setting *s, bool v)
+{
+    *(bool *)member(s) = v;
+    return true;
+}
+
+static bool set_text(const struct setting *s, struct span v)
+{
+    if ((int64_t)v.len < s->field->min || (int64_t)v.len > s->field->max || has_control(v) || !is_utf8(v))
+        return false;
+    put_text(s->field, member(s), v);
+    return true;
+}
+
+static bool set_word(const struct setting *s, struct span v)
+{
+    for (int i = 0; s->field->words[i]; i++)
+        if (span_is(v, s->field->words[i])) {
+            *(int *)member(s) = i;
+            return true;
+        }
+    return false;
+}
+
+static bool set_json(const struct setting *s, const struct json *v)
+{
+    *(const struct json **)member(s) = v;
+    return true;
+}
+
+static void mark_given(const struct setting *s)
+{
+    if (s->field->given)
+        *(bool *)((char *)s->target + s->field->given) = true;
+}
+
+static bool set_value(const struct setting *s, const struct json *v)
+{
+    enum json_type type = json_type(v);
+    bool good = false;
+    switch (s->field->type) {
+    case FIELD_INT:
+        good = type == JSON_INT && set_int(s, json_as_int(v));
+        break;
+    case FIELD_NUM:
+        good = (type == JSON_INT || type == JSON_NUM) && set_num(s, json_as_num(v));
+        break;
+    case FIELD_BOOL:
+        good = type == JSON_BOOL && set_bool(s, json_as_bool(v));
+        break;
+    case FIELD_TEXT:
+        good = type == JSON_TEXT && set_text(s, json_as_text(v));
+        break;
+    case FIELD_ENUM:
+        good = type == JSON_TEXT && set_word(s, json_as_text(v));
+        break;
+    case FIELD_JSON:
+        good = set_json(s, v);
+        break;
+    }
+    if (!good)
+        return refuse_value(s, v);
+    mark_given(s);
+    return true;
+}
+
+/* Changes needed to turn one word into the other, at most `most` + 1 of them counted; both are short. */
+static size_t distance(struct span a, struct span b)
+{
+    size_t row[65];
+    if (a.len > 64 || b.len > 64)
+        return 65;
+    for (size_t j = 0; j <= b.len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.len; j++) {
+            size_t change = diagonal + (a.ptr[i - 1] != b.ptr[j - 1]);
+            diagonal = row[j];
+            size_t shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            row[j] = change < shorter ? change : shorter;
+        }
+    }
+    return row[b.len];
+}
+
+static const char *nearest(const struct fields *f, struct span name)
+{
+    const char *best = NULL;
+    size_t least = 3; /* two slips are a slip, three are another word */
+    for (size_t i = 0; i < f->count; i++) {
+        size_t d = distance(name, span_of(f->list[i].name));
+        if (d < least && d < strlen(f->list[i].name)) {
+            least = d;
+            best = f->list[i].name;
+        }
+    }
+    return best;
+}
+
+static bool refuse_name(const struct fields *f, struct span name, const char *pointer, struct err *e)
+{
+    struct buf known CLEANUP(buf_release) = BUF_INIT(4096),
+                     shown CLEANUP(buf_release) = BUF_INIT(2 * TEXT_MOST);
+    show_text(name, &shown);
+    const char *near = nearest(f, name);
+    if (near)
+        return err_at(e, ERR_UNKNOWN_FIELD, pointer, "there is no field " SPAN_FMT "; did you mean \"%s\"?",
+                      SPAN_ARG(buf_view(&shown)), near);
+    for (size_t i = 0; i < f->count; i++)
+        buf_printf(&known, "%s%s", i ? ", " : "", f->list[i].name);
+    if (f->count == 0)
+        buf_puts(&known, "none");
+    return err_at(e, ERR_UNKNOWN_FIELD, pointer, "there is no field " SPAN_FMT "; the fields are: " SPAN_FMT,
+                  SPAN_ARG(buf_view(&shown)), SPAN_ARG(buf_view(&known)));
+}
+
+struct reading {
+    const struct fields *fields;
+    const char *at;
+    void *target;
+    struct err *e;
+};
+
+/* at + "/" + the name with ~ and / escaped (RFC 6901), cut to the size of err.pointer */
+static void make_pointer(const char *at, struct span name, char *pointer, size_t size)
+{
+    struct buf b CLEANUP(buf_release) = BUF_INIT(4096);
+    buf_printf(&b, "%s/", at);
+    for (struct span rest = utf8_clip(name, 512); rest.len;) {
+        char c = *span_take(&rest, 1).ptr;
+        if (c == '~' || c == '/')
+            buf_puts(&b, c == '~' ? "~0" : "~1");
+        else
+            buf_char(&b, c);
+    }
+    snprintf(pointer, size, SPAN_FMT, SPAN_ARG(utf8_clip(buf_view(&b), size - 1)));
+}
+
+static bool read_member(struct span key, const struct json *value, void *arg)
+{
+    const struct reading *r = arg;
+    char pointer[sizeof r->e->pointer];
+    make_pointer(r->at, key, pointer, sizeof pointer);
+    const struct field *f = find(r->fields, key);
+    if (!f)
+        return refuse_name(r->fields, key, pointer, r->e);
+    return set_value(&(struct setting){f, pointer, r->target, r->e}, value);
+}
+
+bool fields_read(const struct fields *f, const struct json *object, const char *at, void *target,
+                 struct err *e)
+{
+    fields_defaults(f, target);
+    enum json_type type = json_type(object);
+    if (type == JSON_NULL)
+        return true;
+    if (type != JSON_OBJECT)
+        return err_at(e, ERR_BAD_FIELD, at, "%s%s%s must be an object, not %s", *at ? "\"" : "",
+                      *at ? at : "the body", *at ? "\"" : "", json_type_name(type));
+    struct reading r = {f, at, target, e};
+    return json_each(object, read_member, &r);
+}
+
+static bool set_from_text(const struct setting *s, struct span text)
+{
+    int64_t integer;
+    double number;
+    switch (s->field->type) {
+    case FIELD_INT:
+        return span_to_int(text, &integer) && set_int(s, integer);
+    case FIELD_NUM:
+        return span_to_num(text, &number) && set_num(s, number);
+    case FIELD_BOOL:
+        if (span_is(text, "true") || span_is(text, "1"))
+            return set_bool(s, true);
+        return (span_is(text, "false") || span_is(text, "0")) && set_bool(s, false);
+    case FIELD_TEXT:
+        return set_text(s, text);
+    case FIELD_ENUM:
+        return set_word(s, text);
+    case FIELD_JSON:
+        break;
+    }
+    return false;
+}
+
+bool fields_set(const struct fields *f, struct span name, struct span text, void *target, struct err *e)
+{
+    char pointer[sizeof e->pointer];
+    struct span clipped = utf8_clip(name, sizeof pointer - 1);
+    snprintf(pointer, sizeof pointer, SPAN_FMT, SPAN_ARG(clipped));
+    const struct field *found = find(f, name);
+    if (!found)
+        return refuse_name(f, name, pointer, e);
+    if (found->type == FIELD_JSON)
+        return err_at(e, ERR_BAD_FIELD, pointer, "\"%s\" can only be given in a JSON body", pointer);
+    struct setting s = {found, pointer, target, e};
+    if (!set_from_text(&s, text))
+        return refuse_text(&s, text);
+    mark_given(&s);
+    return true;
+}

@@ -1,0 +1,48 @@
+#include "core/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *or_die(void *p, size_t count, size_t size)
+{
+    if (!p) {
+        fprintf(stderr, "lathe: out of memory: no room for %zu x %zu bytes\n", count, size);
+        abort();
+    }
+    return p;
+}
+
+void *mem_alloc(size_t size)
+{
+    return mem_array(1, size);
+}
+
+void *mem_array(size_t count, size_t size)
+{
+    /* calloc may answer NULL for nothing at all, and nobody here wants to tell that from a failure */
+    return or_die(count && size ? calloc(count, size) : calloc(1, 1), count, size);
+}
+
+void *mem_grow(void *old, size_t count, size_t size)
+{
+    return or_die(count && size ? reallocarray(old, count, size) : reallocarray(old, 1, 1), count, size);
+}
+
+char *mem_copy_text(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    return memcpy(mem_alloc(size), text, size);
+}
+
+void mem_free(void *p)
+{
+    free(p);
+}
+
+void mem_free_at(void *pointer_to_pointer)
+{
+    void *p;
+    memcpy(&p, pointer_to_pointer, sizeof p); /* the variable's type is any pointer type */
+    free(p);
+}
