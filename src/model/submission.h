@@ -17,7 +17,7 @@ struct submission {
     const struct json *params_json, *items_json, *shape_json, *tags, *meta, *strategies_json;
     int64_t items_count, batch_size, workers;
     bool simulate_db_delay, simulate_redis_delay; /* short for simulate's params of the same names */
-    bool db_delay_given, redis_delay_given, items_count_given;
+    bool db_delay_given, redis_delay_given, items_count_given, inner_given;
     char queue[LIMIT_NAME + 1];
     int64_t priority;
     char inner_name[LIMIT_NAME + 1]; /* background: how units run */
@@ -25,7 +25,7 @@ struct submission {
     int on_item_error;                   /* 0 continue, 1 fail */
 
     /* made from them */
-    const struct strategy *strategy, *inner; /* inner only for background */
+    const struct strategy *strategy, *inner; /* inner only for background, and for it in /compare */
     const struct handler *handler;
     void *args;                              /* the handler's params struct, in the arena */
     struct span params;                      /* canonical JSON of args */
@@ -40,13 +40,15 @@ extern const struct fields submission_fields;
 
 /*
  * `lookup` finds a handler by name (NULL: there is none). `strategy` NULL means /compare. `body` NULL: an empty body, and
- * `query` pairs, if any, are set on top by fields_set. ERR_BAD_FIELD, ERR_UNKNOWN_FIELD, ERR_NO_HANDLER name the pointer.
+ * `query` pairs, if any, are set on top: fields by their names, `strategies=a,b` (only /compare), and the handler's params
+ * as `params.NAME=…`. ERR_BAD_FIELD, ERR_UNKNOWN_FIELD, ERR_NO_HANDLER name the pointer or the parameter. A member that
+ * is null is one that is not given. What is made lives in the arena; *ret borrows from it and from `body`.
  */
 bool submission_read(struct arena *a, const struct strategy *strategy, const struct json *body, struct span query,
                      const struct handler *(*lookup)(struct span name), struct submission *ret, struct err *e) LATHE_CHECK;
 
-/* Decodes one percent-encoded pair of a query string off the front of *query; false when there is none left.
- * ERR_BAD_REQUEST in *e (code set) when the encoding is wrong. */
+/* Decodes one percent-encoded pair of a query string off the front of *query; false when there is none left, and with
+ * ERR_BAD_REQUEST when the encoding is wrong or a NUL is in it. The caller passes *e with the code ERR_NONE. */
 bool query_next(struct arena *a, struct span *query, struct span *ret_name, struct span *ret_value, struct err *e);
 
 #endif

@@ -1,0 +1,431 @@
+/* submission.c: the body of a request for work: its table of fields, and what is made of them. */
+#include "model/submission.h"
+
+#include <stdio.h>
+
+#define AT(member)    .offset = offsetof(struct submission, member)
+#define GIVEN(member) .given = offsetof(struct submission, member)
+
+static const char *const on_item_error[] = {"continue", "fail", NULL};
+
+/*
+ * The defaults make a workload of a moment under every strategy: a hundred items whose only wait is the cache's. The
+ * second of the simulated database is a thing to ask for.
+ */
+static const struct field fields[] = {
+    {.name = "handler",
+     .type = FIELD_TEXT,
+     AT(handler_name),
+     .min = 1,
+     .max = LIMIT_NAME,
+     .def_text = "simulate",
+     .summary = "what is done to an item; see /api/v1/handlers"},
+    {.name = "params", .type = FIELD_JSON, AT(params_json), .summary = "object: the handler's params"},
+    {.name = "items",
+     .type = FIELD_JSON,
+     AT(items_json),
+     .summary = "list: the inputs, any JSON values; or items_count"},
+    {.name = "items_count",
+     .type = FIELD_INT,
+     AT(items_count),
+     GIVEN(items_count_given),
+     .min = 1,
+     .max = LIMIT_ITEMS,
+     .def = 100,
+     .summary = "how many items to run that have no input but their index"},
+    {.name = "batch_size",
+     .type = FIELD_INT,
+     AT(batch_size),
+     .min = 1,
+     .max = LIMIT_BATCH_SIZE,
+     .def = 100,
+     .summary = "items in flight for async-batch and hybrid; items of a unit for background"},
+    {.name = "workers",
+     .type = FIELD_INT,
+     AT(workers),
+     .min = 1,
+     .max = LIMIT_WORKERS,
+     .def = 4,
+     .summary = "threads or processes of the strategies that have a crew; clamped to the host's limit"},
+    {.name = "shape",
+     .type = FIELD_JSON,
+     AT(shape_json),
+     .summary = "object {processes, threads, width, grain}: instead of the strategy's own"},
+    {.name = "simulate_db_delay",
+     .type = FIELD_BOOL,
+     AT(simulate_db_delay),
+     GIVEN(db_delay_given),
+     .def = 0,
+     .summary = "short for simulate's param of the same name: wait for a database"},
+    {.name = "simulate_redis_delay",
+     .type = FIELD_BOOL,
+     AT(simulate_redis_delay),
+     GIVEN(redis_delay_given),
+     .def = 1,
+     .summary = "short for simulate's param of the same name: wait for a cache"},
+    {.name = "queue",
+     .type = FIELD_TEXT,
+     AT(queue),
+     .min = 1,
+     .max = LIMIT_NAME,
+     .def_text = "default",
+     .summary = "which workers may take it; letters, digits, '.', '_' and '-'"},
+    {.name = "priority",
+     .type = FIELD_INT,
+     AT(priority),
+     .min = 0,
+     .max = 9,
+     .def = 5,
+     .summary = "higher runs first"},
+    {.name = "inner",
+     .type = FIELD_TEXT,
+     AT(inner_name),
+     GIVEN(inner_given),
+     .min = 1,
+     .max = LIMIT_NAME,
+     .def_text = "auto",
+     .summary = "background: the strategy that its units run under"},
+    {.name = "item_timeout_ms",
+     .type = FIELD_INT,
+     AT(item_timeout_ms),
+     .min = 0,
+     .max = LIMIT_TIMEOUT_MS,
+     .def = 0,
+     .summary = "time limit of one item; 0: none"},
+    {.name = "timeout_ms",
+     .type = FIELD_INT,
+     AT(timeout_ms),
+     .min = 0,
+     .max = LIMIT_TIMEOUT_MS,
+     .def = 0,
+     .summary = "time limit of a unit; 0: the worker's own"},
+    {.name = "on_item_error",
+     .type = FIELD_ENUM,
+     AT(on_item_error),
+     .def = 0,
+     .words = on_item_error,
+     .summary = "go on with the other items, or cancel them and fail the task"},
+    {.name = "tags", .type = FIELD_JSON, AT(tags), .summary = "list of up to 16 short strings, free labels"},
+    {.name = "meta", .type = FIELD_JSON, AT(meta), .summary = "object: kept with the task and shown with it"},
+    {.name = "strategies",
+     .type = FIELD_JSON,
+     AT(strategies_json),
+     .summary = "compare only: list of the strategies to run; default all"},
+};
+
+const struct fields submission_fields = FIELDS(fields, struct submission);
+
+/* What submission_read works with, so that its parts are small. */
+struct reader {
+    struct arena *arena;
+    struct submission *s;
+    struct span (*pairs)[2]; /* of the query string: name, value */
+    size_t pairs_n;
+    struct err *e;
+};
+
+static bool given(const struct json *v)
+{
+    return json_type(v) != JSON_NULL;
+}
+
+static bool read_query(struct reader *r, struct span query)
+{
+    struct err bad = ERR_INIT;
+    struct span pair[2];
+
+    if (query.len > LIMIT_QUERY)
+        return err_set(r->e, ERR_BAD_REQUEST, "the query string has %zu bytes; the limit is %u", query.len,
+                       LIMIT_QUERY);
+    while (query_next(r->arena, &query, &pair[0], &pair[1], &bad)) {
+        if (r->pairs_n == LIMIT_QUERY_PAIRS)
+            return err_set(r->e, ERR_BAD_REQUEST, "the query string has more than %u parameters",
+                           LIMIT_QUERY_PAIRS);
+        for (size_t i = 0; i < r->pairs_n; i++)
+            if (span_eq(r->pairs[i][0], pair[0]))
+                return err_set(r->e, ERR_BAD_REQUEST,
+                               "the query string has a parameter twice: the %zu. and the %zu.", i + 1,
+                               r->pairs_n + 1);
+        r->pairs[r->pairs_n][0] = pair[0];
+        r->pairs[r->pairs_n++][1] = pair[1];
+    }
+    return bad.code == ERR_NONE || err_set(r->e, bad.code, "%s", bad.text);
+}
+
+static bool for_handler(struct span name)
+{
+    return span_starts(name, "params.");
+}
+
+/* Everything but the handler's own params, which wait until the handler is known. */
+static bool set_fields(struct reader *r)
+{
+    for (size_t i = 0; i < r->pairs_n; i++) {
+        struct span name = r->pairs[i][0];
+
+        if (!for_handler(name) && !span_is(name, "strategies") &&
+            !fields_set(&submission_fields, name, r->pairs[i][1], r->s, r->e))
+            return false;
+    }
+    return true;
+}
+
+/* A field of the body that stands for a param: refused by its own name where the handler has no such param. */
+static bool set_short(struct reader *r, const char *name, bool value)
+{
+    const struct handler *h = r->s->handler;
+    char pointer[sizeof r->e->pointer];
+
+    snprintf(pointer, sizeof pointer, "/%s", name);
+    if (given(r->s->params_json) && json_member(r->s->params_json, name))
+        return err_at(r->e, ERR_BAD_FIELD, pointer, "\"%s\" is given twice: here and in params", name);
+    if (!fields_set(&h->params, span_of(name), value ? SPAN("true") : SPAN("false"), r->s->args, NULL))
+        return err_at(r->e, ERR_UNKNOWN_FIELD, pointer, "the handler \"%s\" has no \"%s\"", h->name, name);
+    return true;
+}
+
+static bool set_params(struct reader *r)
+{
+    struct submission *s = r->s;
+
+    if (!fields_read(&s->handler->params, s->params_json, "/params", s->args, r->e))
+        return false;
+    if (s->db_delay_given && !set_short(r, "simulate_db_delay", s->simulate_db_delay))
+        return false;
+    if (s->redis_delay_given && !set_short(r, "simulate_redis_delay", s->simulate_redis_delay))
+        return false;
+    for (size_t i = 0; i < r->pairs_n; i++) {
+        struct span name = r->pairs[i][0];
+
+        if (!for_handler(name))
+            continue;
+        span_take(&name, strlen("params."));
+        if (!fields_set(&s->handler->params, name, r->pairs[i][1], s->args, r->e))
+            return err_prefix(r->e, "params");
+    }
+    return !s->handler->check || s->handler->check(s->args, r->e);
+}
+
+/* FNV-1a with a last stir: stored with profiles, so it may never change. */
+static uint64_t digest_of(const char *handler, struct span params)
+{
+    struct span parts[] = {span_of(handler), SPAN("\n"), params};
+    uint64_t h = 0xcbf29ce484222325u;
+
+    for (size_t p = 0; p < COUNT_OF(parts); p++)
+        for (size_t i = 0; i < parts[p].len; i++)
+            h = (h ^ (unsigned char)parts[p].ptr[i]) * 0x100000001b3u;
+    h ^= h >> 33;
+    h *= 0xff51afd7ed558ccdu;
+    return h ^ (h >> 33);
+}
+
+static bool read_handler(struct reader *r, const struct handler *(*lookup)(struct span name))
+{
+    struct submission *s = r->s;
+    struct buf text CLEANUP(buf_release) = BUF_INIT(LIMIT_PARAMS);
+    struct json_out out = json_out(&text);
+
+    s->handler = lookup(span_of(s->handler_name));
+    if (!s->handler)
+        return err_at(r->e, ERR_NO_HANDLER, "/handler",
+                      "there is no handler \"%s\"; GET /api/v1/handlers lists them", s->handler_name);
+    s->args = arena_alloc(r->arena, s->handler->params.size > 0 ? s->handler->params.size : 1);
+    if (!set_params(r))
+        return false;
+    fields_write(&s->handler->params, s->args, &out);
+    if (text.failed)
+        return err_at(r->e, ERR_TOO_LARGE, "/params", "params have more than %u bytes", LIMIT_PARAMS);
+    s->params = arena_copy(r->arena, buf_view(&text));
+    s->digest = digest_of(s->handler->name, s->params);
+    return true;
+}
+
+static bool read_items(struct reader *r)
+{
+    struct submission *s = r->s;
+    struct buf text CLEANUP(buf_release) = BUF_INIT(LIMIT_ITEM_INPUT);
+    char pointer[sizeof r->e->pointer];
+
+    s->items = s->items_count;
+    if (!given(s->items_json)) {
+        s->items_json = NULL;
+        return true;
+    }
+    if (json_type(s->items_json) != JSON_LIST)
+        return err_at(r->e, ERR_BAD_FIELD, "/items", "\"/items\" must be a list, not %s",
+                      json_type_name(json_type(s->items_json)));
+    if (s->items_count_given)
+        return err_at(r->e, ERR_BAD_FIELD, "/items_count", "give items or items_count, not both");
+
+    size_t n = json_len(s->items_json);
+
+    if (n < 1 || n > LIMIT_ITEMS)
+        return err_at(r->e, ERR_BAD_FIELD, "/items", "\"/items\" must hold 1 to %u items, not %zu",
+                      LIMIT_ITEMS, n);
+    for (size_t i = 0; i < n; i++) {
+        buf_clear(&text);
+        json_emit(&text, json_at(s->items_json, i));
+        if (text.failed) {
+            snprintf(pointer, sizeof pointer, "/items/%zu", i);
+            return err_at(r->e, ERR_TOO_LARGE, pointer, "an item has more than %u bytes", LIMIT_ITEM_INPUT);
+        }
+    }
+    s->items = (int64_t)n;
+    return true;
+}
+
+static bool read_shape(struct reader *r)
+{
+    struct submission *s = r->s;
+
+    if (!given(s->shape_json))
+        return true;
+    if (!s->strategy)
+        return err_at(r->e, ERR_BAD_FIELD, "/shape",
+                      "compare gives each strategy its own shape; there is none to set");
+    s->has_shape = true;
+    return fields_read(&shape_fields, s->shape_json, "/shape", &s->shape, r->e);
+}
+
+static bool read_inner(struct reader *r)
+{
+    struct submission *s = r->s;
+    bool has_units = !s->strategy || s->strategy->kind == STRATEGY_QUEUED;
+
+    if (s->inner_given && !has_units)
+        return err_at(r->e, ERR_BAD_FIELD, "/inner",
+                      "only background has units that run under another strategy, and %s has none",
+                      s->strategy->name);
+    if (!has_units)
+        return true;
+    s->inner = strategy_find(span_of(s->inner_name));
+    if (!s->inner || s->inner->kind == STRATEGY_QUEUED)
+        return err_at(r->e, ERR_BAD_FIELD, "/inner",
+                      "\"/inner\" must be the name of a strategy with a shape, or auto, not \"%s\"",
+                      s->inner_name);
+    return true;
+}
+
+static bool add_compared(struct reader *r, struct span name, const char *pointer)
+{
+    const struct strategy **list = r->s->compared, *found = strategy_find(name);
+    size_t n = 0;
+
+    if (!found)
+        return err_at(r->e, ERR_BAD_FIELD, pointer, "\"%s\" must be the name of a strategy", pointer);
+    for (; list[n]; n++)
+        if (list[n] == found)
+            return err_at(r->e, ERR_BAD_FIELD, pointer, "the strategy %s is named twice", found->name);
+    if (n + 1 == COUNT_OF(r->s->compared))
+        return err_at(r->e, ERR_BAD_FIELD, pointer, "too many strategies");
+    list[n] = found;
+    return true;
+}
+
+static bool read_compared_list(struct reader *r, const struct json *list)
+{
+    char pointer[sizeof r->e->pointer];
+
+    if (json_type(list) != JSON_LIST || json_len(list) == 0)
+        return err_at(r->e, ERR_BAD_FIELD, "/strategies",
+                      "\"/strategies\" must be a list of names of strategies");
+    for (size_t i = 0; i < json_len(list); i++) {
+        const struct json *name = json_at(list, i);
+
+        snprintf(pointer, sizeof pointer, "/strategies/%zu", i);
+        if (!add_compared(r, json_type(name) == JSON_TEXT ? json_as_text(name) : SPAN(""), pointer))
+            return false;
+    }
+    return true;
+}
+
+static bool read_compared(struct reader *r)
+{
+    struct submission *s = r->s;
+    struct span names = SPAN("");
+    bool in_query = false;
+
+    for (size_t i = 0; i < r->pairs_n; i++)
+        if (span_is(r->pairs[i][0], "strategies")) {
+            names = r->pairs[i][1];
+            in_query = true;
+        }
+    if (s->strategy) {
+        if (in_query || given(s->strategies_json))
+            return err_at(r->e, ERR_UNKNOWN_FIELD, in_query ? "strategies" : "/strategies",
+                          "\"strategies\" belongs to compare; this runs %s", s->strategy->name);
+        return true;
+    }
+    if (in_query) {
+        do
+            if (!add_compared(r, span_trim(span_cut(&names, ',')), "strategies"))
+                return false;
+        while (names.len > 0);
+        return true;
+    }
+    if (given(s->strategies_json))
+        return read_compared_list(r, s->strategies_json);
+    for (size_t i = 0; strategies[i]; i++)
+        s->compared[i] = strategies[i];
+    return true;
+}
+
+static bool read_labels(struct reader *r)
+{
+    const struct json *tags = r->s->tags, *meta = r->s->meta;
+    struct buf text CLEANUP(buf_release) = BUF_INIT(LIMIT_PARAMS);
+    char pointer[sizeof r->e->pointer];
+
+    if (!given(tags))
+        r->s->tags = NULL;
+    else if (json_type(tags) != JSON_LIST || json_len(tags) > LIMIT_TAGS)
+        return err_at(r->e, ERR_BAD_FIELD, "/tags", "\"/tags\" must be a list of up to %u strings",
+                      LIMIT_TAGS);
+    for (size_t i = 0; r->s->tags && i < json_len(tags); i++) {
+        const struct json *tag = json_at(tags, i);
+
+        if (json_type(tag) == JSON_TEXT && json_as_text(tag).len > 0 && json_as_text(tag).len <= LIMIT_NAME)
+            continue;
+        snprintf(pointer, sizeof pointer, "/tags/%zu", i);
+        return err_at(r->e, ERR_BAD_FIELD, pointer, "a tag must be a string of 1 to %u bytes", LIMIT_NAME);
+    }
+    if (!given(meta)) {
+        r->s->meta = NULL;
+        return true;
+    }
+    if (json_type(meta) != JSON_OBJECT)
+        return err_at(r->e, ERR_BAD_FIELD, "/meta", "\"/meta\" must be an object, not %s",
+                      json_type_name(json_type(meta)));
+    json_emit(&text, meta);
+    return !text.failed || err_at(r->e, ERR_TOO_LARGE, "/meta", "meta has more than %u bytes", LIMIT_PARAMS);
+}
+
+static bool read_queue(struct reader *r)
+{
+    for (const char *c = r->s->queue; *c; c++)
+        if (!(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') && !(*c >= '0' && *c <= '9') &&
+            !strchr("._-", *c))
+            return err_at(r->e, ERR_BAD_FIELD, "/queue",
+                          "the name of a queue has only letters, digits, '.', '_' and '-'");
+    return true;
+}
+
+bool submission_read(struct arena *a, const struct strategy *strategy, const struct json *body,
+                     struct span query, const struct handler *(*lookup)(struct span name),
+                     struct submission *ret, struct err *e)
+{
+    struct submission s;
+    struct err ours = ERR_INIT;
+    struct reader r = {.arena = a, .s = &s, .e = e ? e : &ours};
+
+    r.pairs = arena_array(a, LIMIT_QUERY_PAIRS, sizeof *r.pairs);
+    if (!fields_read(&submission_fields, body, "", &s, r.e))
+        return false;
+    s.strategy = strategy;
+    if (!read_query(&r, query) || !set_fields(&r) || !read_queue(&r) || !read_handler(&r, lookup) ||
+        !read_items(&r) || !read_shape(&r) || !read_inner(&r) || !read_compared(&r) || !read_labels(&r))
+        return false;
+    *ret = s;
+    return true;
+}
