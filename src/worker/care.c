@@ -1,0 +1,194 @@
+/* What a worker does while its units run: leases, cancels, progress, time limits, housekeeping. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/limits.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metrics.h"
+#include "worker/loop.h"
+
+#define TELL_MS 200             /* progress to Redis this often */
+#define TELL_AFTER (150 * NS_PER_MS) /* of units that have run this long */
+#define RETURN_GRACE (5 * NS_PER_S)  /* for a handler in the worker to come back after its deadline or a cancel */
+#define TELL_MOST 256
+
+/* ---- leases ---- */
+
+static void lose_batch(struct worker *w, struct batch *b)
+{
+    b->lost = true;
+    log_warn("worker.lease_lost", "units=%zu meaning=they run elsewhere; what they do here is discarded", b->open);
+    for (struct run *r = w->runs; r != NULL; r = r->next)
+        if (r->batch == b)
+            cancel_raise(&r->cancel);
+}
+
+static void cancel_task(struct worker *w, struct uuid task)
+{
+    for (struct run *r = w->runs; r != NULL; r = r->next) {
+        if (!uuid_eq(r->unit->task, task) || cancel_raised(&r->cancel))
+            continue;
+        atomic_store(&r->wanted, true);
+        cancel_raise(&r->cancel);
+        r->cancelled_at = clock_now();
+    }
+}
+
+static size_t list_batches(struct worker *w, struct arena *a, struct batch ***ret, struct uuid **ret_ids)
+{
+    size_t n = 0;
+    for (struct batch *b = w->batches; b != NULL; b = b->next)
+        n += !b->lost;
+    *ret = arena_array(a, n + 1, sizeof **ret);
+    *ret_ids = arena_array(a, n + 1, sizeof **ret_ids);
+    n = 0;
+    for (struct batch *b = w->batches; b != NULL; b = b->next) {
+        if (b->lost)
+            continue;
+        (*ret)[n] = b;
+        (*ret_ids)[n++] = b->claim.lease;
+    }
+    return n;
+}
+
+static void beat(struct worker *w)
+{
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    struct batch **batches;
+    struct uuid *ids, *cancelled = NULL;
+    size_t cancelled_n = 0, n = list_batches(w, &a, &batches, &ids);
+    bool *lost = arena_array(&a, n + 1, sizeof *lost);
+    struct err e = ERR_INIT;
+
+    w->info.busy = slots_busy(w->slots);
+    w->info.costs = evidence_host(w->evidence);
+    metric_set(M_slots_busy, NULL, (double)w->info.busy);
+    w->next_beat = clock_after_ms(w->conf->worker_lease / 3);
+    if (!queue_beat(w->queue_worker, &a, &w->info, ids, n, lost, &cancelled, &cancelled_n, &e)) {
+        w->next_beat = clock_after_ms(w->conf->worker_lease / 10);
+        log_debug("worker.beat", "leases=%zu error=%s", n, e.text);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (lost[i])
+            lose_batch(w, batches[i]);
+    for (size_t i = 0; i < cancelled_n; i++)
+        cancel_task(w, cancelled[i]);
+}
+
+void care_look_for_cancels(struct worker *w)
+{
+    struct uuid ids[64];
+    size_t n;
+    while ((n = queue_cancels(w->queue_worker, ids, COUNT_OF(ids))) > 0)
+        for (size_t i = 0; i < n; i++)
+            cancel_task(w, ids[i]);
+}
+
+/* ---- progress ---- */
+
+static void tell(struct worker *w)
+{
+    struct cache_view views[TELL_MOST];
+    size_t n = 0;
+    int64_t now = clock_now();
+    w->next_tell = clock_after_ms(TELL_MS);
+    for (struct run *r = w->runs; r != NULL && n < TELL_MOST; r = r->next) {
+        if (atomic_load(&r->state) != RUN_RUNNING || r->abandoned || now - atomic_load(&r->started) < TELL_AFTER)
+            continue;
+        views[n++] = (struct cache_view){
+            .task = r->unit->task, .seq = r->unit->seq, .done = atomic_load(&r->progress.done),
+            .failed = atomic_load(&r->progress.failed), .partial_milli = atomic_load(&r->progress.partial_milli),
+        };
+    }
+    if (n > 0)
+        queue_tell(w->queue_worker, views, n);
+}
+
+/* ---- units that do not come back, a worker that grows ---- */
+
+static void watch_run(struct worker *w, struct run *r, int64_t now)
+{
+    if (atomic_load(&r->state) != RUN_RUNNING || r->abandoned)
+        return;
+    bool wanted = r->cancelled_at > 0 && now - r->cancelled_at > RETURN_GRACE;
+    int64_t deadline = atomic_load(&r->deadline);
+    bool late = deadline != CLOCK_NEVER && now - deadline > RETURN_GRACE;
+    if (!wanted && !late)
+        return;
+    struct err e = ERR_INIT;
+    if (wanted)
+        err_set(&e, ERR_CANCELLED, "the handler did not stop when it was cancelled; its worker is replaced");
+    else
+        err_set(&e, ERR_TASK_TIMEOUT, "the handler did not return at its time limit; its worker is replaced");
+    turn_report(w, r, wanted ? TASK_cancelled : TASK_failed, &e);
+    if (r->abandoned)
+        worker_recycle(w, "a handler does not come back");
+}
+
+static int64_t resident_bytes(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f == NULL)
+        return 0;
+    if (fscanf(f, "%*d %ld", &pages) != 1)
+        pages = 0;
+    fclose(f);
+    return (int64_t)pages * sysconf(_SC_PAGESIZE);
+}
+
+static void watch(struct worker *w)
+{
+    int64_t now = clock_now(), bytes = resident_bytes();
+    for (struct run *r = w->runs; r != NULL; r = r->next)
+        watch_run(w, r, now);
+    if (bytes > w->conf->worker_memory)
+        worker_recycle(w, "it is larger than worker.memory");
+    if (bytes > 2 * w->conf->worker_memory) {
+        /* A handler grows faster than units end. As after a crash, the units run in children next time. */
+        log_error("worker.too_large", "bytes=%lld meaning=leaving now; its units run again in children", (long long)bytes);
+        _exit(err_exit(ERR_INTERNAL));
+    }
+}
+
+/* ---- housekeeping ---- */
+
+static void keep_house(struct worker *w)
+{
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    struct reaped r = {0};
+    struct err e = ERR_INIT;
+    int64_t ms = w->conf->worker_lease / 3;
+    w->next_reap = clock_after_ms(ms / 2 + random() % (ms + 1));
+    if (!queue_reap(w->queue_worker, &a, &r, &e))
+        return; /* the next turn tells of the store */
+    if (r.leases > 0) {
+        log_warn("worker.reaped", "leases=%lld requeued=%lld failed=%lld meaning=a worker was lost", (long long)r.leases,
+                 (long long)r.requeued, (long long)r.failed);
+        metric_add(M_leases_expired, NULL, (double)r.leases);
+        w->look = true;
+    }
+}
+
+void care(struct worker *w)
+{
+    int64_t now = clock_now();
+    if (now >= w->next_beat)
+        beat(w);
+    if (now >= w->next_tell) {
+        tell(w);
+        watch(w);
+    }
+    if (now >= w->next_reap && !w->draining)
+        keep_house(w);
+}
+
+int64_t care_next(const struct worker *w)
+{
+    int64_t next = w->next_beat < w->next_reap ? w->next_beat : w->next_reap;
+    /* Nothing runs: nothing to tell or to watch. */
+    return w->running > 0 && w->next_tell < next ? w->next_tell : next;
+}

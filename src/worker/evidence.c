@@ -1,0 +1,123 @@
+#include "worker/evidence.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "exec/exec.h"
+
+#define REMEMBERED 64 /* profiles; a power of two */
+#define REMEMBER_MS 1000
+
+struct memory {
+    uint64_t digest;
+    int64_t until; /* clock_now(); 0: empty */
+    bool known;
+    struct profile profile;
+    struct correction corrections[EVIDENCE_STRATEGIES];
+};
+
+struct evidence {
+    struct store *store;
+    pthread_t thread;
+    pthread_mutex_t lock; /* over what follows */
+    struct host host;
+    struct memory memories[REMEMBERED];
+};
+
+/* Until measured: the order of magnitude of a small Linux machine. */
+static const struct host guess = {
+    .thread_start = 30e3, .process_start = 300e3, .item_cost = 1e3, .process_item = 6e3, .timer_slack = 100e3,
+};
+
+static void *calibrate(void *arg)
+{
+    struct evidence *ev = arg;
+    struct host measured = {0};
+    struct err e = ERR_INIT;
+    if (!exec_calibrate(&measured, &e)) {
+        log_warn_err("worker.calibrate", &e, "meaning=predictions use guessed costs");
+        return NULL;
+    }
+    pthread_mutex_lock(&ev->lock);
+    measured.cores = ev->host.cores;
+    ev->host = measured;
+    pthread_mutex_unlock(&ev->lock);
+    return NULL;
+}
+
+struct evidence *evidence_new(struct store *s, int64_t cores)
+{
+    struct evidence *ev = mem_alloc(sizeof *ev);
+    ev->store = s;
+    ev->host = guess;
+    ev->host.cores = cores;
+    pthread_mutex_init(&ev->lock, NULL);
+    if (pthread_create(&ev->thread, NULL, calibrate, ev) != 0)
+        ev->thread = 0;
+    return ev;
+}
+
+void evidence_free(struct evidence *ev)
+{
+    if (ev == NULL)
+        return;
+    if (ev->thread != 0)
+        pthread_join(ev->thread, NULL);
+    pthread_mutex_destroy(&ev->lock);
+    mem_free(ev);
+}
+
+struct host evidence_host(struct evidence *ev)
+{
+    pthread_mutex_lock(&ev->lock);
+    struct host h = ev->host;
+    pthread_mutex_unlock(&ev->lock);
+    return h;
+}
+
+static struct memory *place(struct evidence *ev, uint64_t digest)
+{
+    return &ev->memories[(digest ^ digest >> 32) & (REMEMBERED - 1)];
+}
+
+static bool remembered(struct evidence *ev, uint64_t digest, struct memory *ret)
+{
+    pthread_mutex_lock(&ev->lock);
+    struct memory *m = place(ev, digest);
+    bool fresh = m->digest == digest && m->until > clock_now();
+    if (fresh)
+        *ret = *m;
+    pthread_mutex_unlock(&ev->lock);
+    return fresh;
+}
+
+bool evidence_find(struct evidence *ev, const struct unit *u, struct profile *ret, struct correction corrections[EVIDENCE_STRATEGIES])
+{
+    struct memory m = {0};
+    if (!remembered(ev, u->digest, &m)) {
+        struct err e = ERR_INIT;
+        if (!store_profile(ev->store, u->handler, u->digest, &m.profile, m.corrections, EVIDENCE_STRATEGIES, &e))
+            return false;
+        m.digest = u->digest;
+        m.known = m.profile.runs > 0;
+        m.until = clock_after_ms(REMEMBER_MS);
+        pthread_mutex_lock(&ev->lock);
+        *place(ev, u->digest) = m;
+        pthread_mutex_unlock(&ev->lock);
+    }
+    *ret = m.profile;
+    memcpy(corrections, m.corrections, sizeof m.corrections);
+    return m.known;
+}
+
+void evidence_forget(struct evidence *ev, uint64_t digest)
+{
+    pthread_mutex_lock(&ev->lock);
+    struct memory *m = place(ev, digest);
+    if (m->digest == digest)
+        m->until = 0;
+    pthread_mutex_unlock(&ev->lock);
+}
