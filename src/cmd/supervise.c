@@ -18,8 +18,6 @@
 #define STEADY_NS (30 * NS_PER_S) /* a process that lived this long starts again without a pause */
 #define EXIT_CONFIG 78            /* sysexits.h */
 
-extern char **environ;
-
 static void start(struct supervised *s)
 {
     posix_spawnattr_t attr;

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <time.h>
 
 static int64_t read_clock(clockid_t id)
@@ -65,4 +66,12 @@ void clock_format(int64_t wall_us, char text[CLOCK_TEXT])
     snprintf(text, CLOCK_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", (unsigned)(d.tm_year + 1900) % 10000,
              (unsigned)(d.tm_mon + 1) % 100, (unsigned)d.tm_mday % 100, (unsigned)d.tm_hour % 100,
              (unsigned)d.tm_min % 100, (unsigned)d.tm_sec % 100, (unsigned)us % 1000000);
+}
+
+int64_t clock_jitter(int64_t ms)
+{
+    uint64_t r = 0;
+    if (getrandom(&r, sizeof r, GRND_NONBLOCK) != (ssize_t)sizeof r)
+        r = (uint64_t)clock_now();
+    return ms / 2 + (ms > 0 ? (int64_t)(r % (uint64_t)ms) : 0);
 }

@@ -1,12 +1,12 @@
 /* What a worker does while its units run: leases, cancels, progress, time limits, housekeeping. */
-#include <stdio.h>
-#include <stdlib.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "core/limits.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metrics.h"
+#include "core/net.h"
 #include "worker/loop.h"
 
 #define TELL_MS 200             /* progress to Redis this often */
@@ -130,14 +130,15 @@ static void watch_run(struct worker *w, struct run *r, int64_t now)
 
 static int64_t resident_bytes(void)
 {
-    long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f == NULL)
+    char text[128];
+    int fd CLEANUP(net_close_at) = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : -1;
+    struct span rest = {text, n > 0 ? (size_t)n : 0};
+    int64_t pages = 0;
+    span_cut(&rest, ' '); /* the first number is the whole address space */
+    if (!span_to_int(span_cut(&rest, ' '), &pages))
         return 0;
-    if (fscanf(f, "%*d %ld", &pages) != 1)
-        pages = 0;
-    fclose(f);
-    return (int64_t)pages * sysconf(_SC_PAGESIZE);
+    return pages * sysconf(_SC_PAGESIZE);
 }
 
 static void watch(struct worker *w)
@@ -161,8 +162,7 @@ static void keep_house(struct worker *w)
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
     struct reaped r = {0};
     struct err e = ERR_INIT;
-    int64_t ms = w->conf->worker_lease / 3;
-    w->next_reap = clock_after_ms(ms / 2 + random() % (ms + 1));
+    w->next_reap = clock_after_ms(clock_jitter(w->conf->worker_lease / 3));
     if (!queue_reap(w->queue_worker, &a, &r, &e))
         return; /* the next turn tells of the store */
     if (r.leases > 0) {

@@ -1,6 +1,4 @@
 /* Finishing and claiming: one round trip for both, whatever has gathered. */
-#include <stdlib.h>
-
 #include "core/fault.h"
 #include "core/limits.h"
 #include "core/log.h"
@@ -157,10 +155,9 @@ static void back_off(struct worker *w, const struct err *e)
 {
     int64_t ms = RETRY_FIRST_MS << (w->store_failures < 5 ? w->store_failures : 5);
     ms = ms > RETRY_LAST_MS ? RETRY_LAST_MS : ms;
-    ms = ms / 2 + random() % (ms / 2 + 1);
     if (w->store_failures++ == 0)
         log_warn_err("worker.store_lost", e, "unstored=%zu meaning=units go on; their ends are kept and tried again", w->finishes_n);
-    w->next_turn = clock_after_ms(ms);
+    w->next_turn = clock_after_ms(clock_jitter(ms));
 }
 
 void turn(struct worker *w)
@@ -182,7 +179,7 @@ void turn(struct worker *w)
     metric_add(M_claims, NULL, 1);
     metric_add(M_claimed_units, NULL, (double)c.count);
     w->look = c.count == (size_t)n;
-    w->next_poll = clock_after_ms(w->conf->worker_poll / 2 + random() % (w->conf->worker_poll + 1));
+    w->next_poll = clock_after_ms(clock_jitter(w->conf->worker_poll));
     if (c.count > 0)
         start_claim(w, &c);
     else

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "core/limits.h"
