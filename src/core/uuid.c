@@ -33,7 +33,7 @@ static void fill_random(uint8_t *bytes, size_t n)
         got = getrandom(bytes, n, 0);
     while (got < 0 && errno == EINTR);
     if (got != (ssize_t)n) {
-        fprintf(stderr, "lathe: getrandom gave no random bytes: %s\n", strerror(errno));
+        fprintf(stderr, "lathe: getrandom gave no random bytes: %s\n", strerrordesc_np(errno));
         abort();
     }
 }
