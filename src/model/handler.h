@@ -76,6 +76,7 @@ struct handler {
     enum step (*step)(struct item *it);
     void (*drop)(struct item *it);                  /* NULL: nothing to release */
     bool hidden;           /* for tests: not listed; usable only when the setting or the test allows */
+    bool dangerous;        /* meant to crash, hang or leak: the contract suite runs it in children only */
 };
 
 static inline enum step item_wait_until(struct item *it, int64_t when)

@@ -1,0 +1,29 @@
+/* test_fail.c: some items fail, in good order. */
+#include <inttypes.h>
+
+#include "handlers/registry.h"
+#include "handlers/test_pick.h"
+
+struct args {
+    struct test_pick pick;
+};
+
+static enum step step(struct item *it)
+{
+    const struct args *args = it->args;
+
+    if (test_picked(&args->pick, it->index))
+        return item_fail(it, "item %" PRId64 " fails, as it was asked to", it->index);
+    buf_int(&it->out, it->index);
+    return STEP_DONE;
+}
+
+static const struct field fields[] = {TEST_PICK_FIELDS};
+
+const struct handler handler_test_fail = {
+    .name = "test.fail",
+    .summary = "fails some items and returns the index of the others",
+    .params = FIELDS(fields, struct args),
+    .step = step,
+    .hidden = true,
+};
