@@ -1,0 +1,189 @@
+"""Throw-away servers for tests: PostgreSQL, Redis, nginx and Lathe's own processes in one temporary folder, on unix
+sockets only, so that any number of tests run side by side.
+
+    with Stack(pg=True, redis=True) as s:
+        s.pg.sql("select 1")
+        api = s.lathe("api")
+        s.redis.kill(); s.redis.start(); s.pg.freeze(); s.pg.thaw(); s.pg.restart()
+
+Ready means: a connection was answered; nothing here sleeps and hopes. Leaving the block stops everything, then fails
+unless: no log holds an ERROR, ALERT, PANIC or sanitizer line (but those that s.allow(regex) named), no server ended by
+itself, PostgreSQL's connections were back at zero, no process is left. The folder is removed; KEEP=1 keeps and names it.
+
+Standard library only. Run as root, the servers run as `postgres` or `nobody`.
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+import servers
+from proc import DEADLINE, Missing, send, server_user, wait_until  # noqa: F401
+
+BAD = re.compile(
+    r"(ERROR|FATAL|PANIC|ALERT):\s"                              # PostgreSQL
+    r"|\[(error|crit|alert|emerg)\]"                             # nginx
+    r'|\blevel=error\b|"level": ?"error"'                        # Lathe
+    r"|REDIS BUG REPORT|Guru Meditation|Assertion .*failed"
+    r"|==\d+==\s*ERROR|runtime error:|WARNING: ThreadSanitizer|SUMMARY: \w+Sanitizer")
+HARMLESS = re.compile(r"the database system is (starting up|shutting down|not yet accepting connections)")
+
+
+class Problem(AssertionError):
+    """What the end of a stack found wrong."""
+
+
+class Stack:
+    patience = 10.0  # seconds, at the end, for connections to close and processes to go
+
+    def __init__(self, pg=False, redis=False, fsync=False):
+        self.want_pg, self.want_redis, self.fsync = pg, redis, fsync
+        self.pg = self.redis = None
+        self.procs, self.allowed = [], [HARMLESS]
+        self.dir = None
+
+    def allow(self, regex):
+        """This test provokes it: lines of a log, or problems, that match are no failure."""
+        self.allowed.append(re.compile(regex))
+
+    def __enter__(self):
+        self.user = server_user()
+        base = os.environ.get("TMPDIR", "/tmp")
+        if len(base) > 40:  # a unix socket's path has 107 bytes
+            base = "/tmp"
+        self.dir = tempfile.mkdtemp(prefix="lathe-", dir=base)
+        os.chmod(self.dir, 0o755)
+        try:
+            if self.want_pg:
+                self.pg = servers.Postgres(self).start()
+            if self.want_redis:
+                self.redis = servers.Redis(self).start()
+        except BaseException:
+            self.halt()
+            self.remove()
+            raise
+        return self
+
+    def folder(self, name):
+        """A folder inside the stack's that its servers may write to."""
+        path = os.path.join(self.dir, name)
+        os.makedirs(path, exist_ok=True)
+        if self.user:
+            os.chown(path, self.user.pw_uid, self.user.pw_gid)
+        return path
+
+    def nginx(self, conf, address, **values):
+        """Starts nginx from a configuration of ours; see servers.Nginx."""
+        return servers.Nginx(self, conf, address, values).start()
+
+    def lathe(self, *args, name=None, env=None, wait=True):
+        """Starts a process of Lathe (api, worker, serve, …) on this stack; see servers.Lathe."""
+        return servers.Lathe(self, args, name, env).start(wait)
+
+    def lathe_run(self, *args, env=None, check=True, seconds=DEADLINE, **more):
+        """Runs a command of Lathe to its end; returns subprocess's result, with text."""
+        p = subprocess.run([servers.lathe_program(), *args], capture_output=True, text=True, timeout=seconds,
+                           stdin=subprocess.DEVNULL, env={**os.environ, **self.lathe_env(), **(env or {})}, **more)
+        if check and p.returncode:
+            raise AssertionError(f"lathe {' '.join(args)}: exit {p.returncode}\n{p.stdout}{p.stderr}")
+        return p
+
+    def lathe_env(self):
+        """Where Lathe finds this stack."""
+        env = {"LATHE_STACK": self.dir, "LATHE_API_LISTEN": f"unix:{self.dir}/api.sock",
+               "LATHE_SERVE_RUN_DIR": self.folder("run"), "LATHE_LOG_FORMAT": "logfmt", "LATHE_CONF": os.devnull,
+               "LATHE_CACHE_URL": f"unix:{self.redis.socket}" if self.redis else "", "LATHE_TEST_HANDLERS": "1"}
+        if self.pg:
+            env["LATHE_STORE_URL"] = self.pg.conninfo
+        return env
+
+    # ---- the end
+
+    def __exit__(self, kind, error, trace):
+        problems = [] if kind else self.problems_while_up()
+        problems += self.halt()
+        if not kind:
+            problems += self.problems_in_logs()
+        problems = [p for p in problems if not any(a.search(p) for a in self.allowed)]
+        tails = self.tails() if problems else ""
+        self.remove()
+        if problems and not kind:
+            raise Problem("\n".join(problems) + "\n" + tails)
+        return False
+
+    def problems_while_up(self):
+        """Before the servers stop: Lathe's own processes end first, then nobody may hold a connection."""
+        found = []
+        for p in reversed(self.procs):
+            if p.popen is not None and not p.running():
+                found.append(f"{p.name} ended by itself with {p.popen.returncode}")
+                p.popen = None
+            elif isinstance(p, (servers.Lathe, servers.Nginx)) and p.running():
+                found += self.stop_one(p)
+        if self.pg and self.pg.running():
+            self.pg.thaw()
+            try:
+                wait_until("all connections to PostgreSQL are closed", lambda: not self.pg.connections(), self.patience)
+            except AssertionError as e:
+                found.append(f"{e}\n{self.pg.connections()}")
+        return found
+
+    def stop_one(self, p):
+        try:
+            status = p.stop()
+            return [f"{p.name} ended with status {status}"] if status else []
+        except AssertionError as e:
+            return [str(e)]
+
+    def halt(self):
+        """Stops what runs, last started first, and kills what is left. Returns what did not go as it should."""
+        found = []
+        for p in reversed(self.procs):
+            if p.running():
+                found += self.stop_one(p)
+        try:
+            wait_until("no process is left", lambda: not self.strays(), self.patience)
+        except AssertionError:
+            for pid, what in self.strays():
+                found.append(f"left behind: process {pid} {what}")
+                send(pid, signal.SIGKILL)
+        return found
+
+    def strays(self):
+        """Processes of this stack that still are: found by mark, folder or command line, wherever they hang."""
+        found = []
+        mark = self.dir.encode()
+        ours = {os.getpid(), os.getppid()}
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit() or int(entry) in ours:
+                continue
+            try:
+                with open(f"/proc/{entry}/environ", "rb") as f:
+                    marked = b"LATHE_STACK=" + mark in f.read()
+                with open(f"/proc/{entry}/cmdline", "rb") as f:
+                    line = f.read()
+                if marked or mark in line or os.readlink(f"/proc/{entry}/cwd").startswith(self.dir):
+                    found.append((int(entry), line.replace(b"\0", b" ").decode(errors="replace")))
+            except OSError:
+                pass
+        return found
+
+    def problems_in_logs(self):
+        found = []
+        for name in sorted(os.listdir(self.dir)):
+            if name.endswith(".log"):
+                with open(os.path.join(self.dir, name), errors="replace") as f:
+                    found += [f"{name}: {line.rstrip()}" for line in f if BAD.search(line)]
+        return found
+
+    def tails(self):
+        return "\n".join(p.tail() for p in self.procs)
+
+    def remove(self):
+        if os.environ.get("KEEP", "0") not in ("", "0"):
+            print(f"# kept: {self.dir}", file=sys.stderr)
+        else:
+            shutil.rmtree(self.dir)
