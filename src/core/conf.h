@@ -25,7 +25,12 @@ struct conf {
 #undef SETTING
     struct arena arena; /* of the texts */
     char path[512];     /* of the file that was read, "" if none */
+    char **options;     /* "section.name=VALUE" of the command line, kept for conf_reload */
+    size_t option_count;
 };
+
+/* A setting that a reload may change while threads run: conf_now(&conf->api_wait). */
+#define conf_now(member) __atomic_load_n((member), __ATOMIC_RELAXED)
 
 /*
  * Reads the settings. `path` NULL means $LATHE_CONF, else /etc/lathe/lathe.conf if it is there; a path that was named
@@ -34,12 +39,14 @@ struct conf {
  */
 bool conf_load(struct conf *c, const char *path, int *argc, char **argv, struct err *e) LATHE_CHECK;
 
-/* Reads again; reloadable rows are changed in place (numbers atomically), others that differ are named in *ret_ignored. */
+/* Reads again: file, environment, and the command line as it was. Reloadable rows are changed in place, atomically (an old
+ * text stays valid); others that differ are named in *ret_ignored, separated by commas. Nothing changes on an error. */
 bool conf_reload(struct conf *c, struct buf *ret_ignored, struct err *e) LATHE_CHECK;
 
 void conf_release(struct conf *c);
 void conf_help(struct buf *out);    /* a line per setting: option, default, text */
 void conf_sample(struct buf *out);  /* conf/lathe.conf as shipped: every setting commented out at its default */
+void conf_manual(struct buf *out);  /* docs/settings.md: every setting, in Markdown */
 void conf_show(const struct conf *c, struct buf *out); /* the values in force; secrets as *** */
 
 #endif
