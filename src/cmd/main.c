@@ -1,8 +1,154 @@
-/* The program. */
+/* main.c: finds the command, reads the settings, and turns its outcome into a message and an exit code. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-int main(void)
+#include "cmd/cmd.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/sig.h"
+#include "core/span.h"
+#include "handlers/registry.h"
+
+#define COMMAND(symbol) extern const struct command command_##symbol;
+#include "cmd/commands.def"
+#undef COMMAND
+
+static const struct command *const commands[] = {
+#define COMMAND(symbol) &command_##symbol,
+#include "cmd/commands.def"
+#undef COMMAND
+    NULL,
+};
+
+static void print_help(FILE *to)
 {
-    puts(PACKAGE_STRING);
-    return 0;
+    fputs("lathe runs batches of work: durably, under the execution strategy that fits.\n"
+          "\n"
+          "Usage: lathe COMMAND [OPTION…]\n"
+          "\n"
+          "Commands:\n", to);
+    for (int i = 0; commands[i] != NULL; i++)
+        fprintf(to, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
+    fputs("\n"
+          "Every command takes --conf=FILE and any setting as --section.name=VALUE, for example\n"
+          "--store.url='dbname=lathe'. `lathe COMMAND --help` tells more; `man lathe` tells all.\n", to);
+}
+
+static void print_command_help(const struct command *c)
+{
+    printf("%s: %s\n\nUsage: %s\n\n%s", c->name, c->summary, c->usage, c->help);
+    puts("\nSettings come from /etc/lathe/lathe.conf (or --conf=FILE, or $LATHE_CONF), the environment\n"
+         "(LATHE_SECTION_NAME) and options (--section.name=VALUE), the later over the earlier.");
+}
+
+static const struct command *find(const char *name)
+{
+    for (int i = 0; commands[i] != NULL; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+bool cmd_no_arguments(int argc, char **argv, struct err *e)
+{
+    if (argc > 1)
+        return err_set(e, ERR_USAGE, "%s takes no argument \"%s\"; lathe %s --help tells what it takes", argv[0], argv[1], argv[0]);
+    return true;
+}
+
+static bool set_up_log(const struct conf *c, const struct command *command, struct err *e)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    static const char *const formats[] = {"auto", "logfmt", "json"};
+    int level = -1, format = -1;
+    for (int i = 0; i < (int)COUNT_OF(levels); i++)
+        level = strcmp(c->log_level, levels[i]) == 0 ? i : level;
+    for (int i = 0; i < (int)COUNT_OF(formats); i++)
+        format = strcmp(c->log_format, formats[i]) == 0 ? i : format;
+    if (level < 0)
+        return err_at(e, ERR_CONFIG, "log.level", "log.level must be debug, info, warn or error, not \"%s\"", c->log_level);
+    if (format < 0)
+        return err_at(e, ERR_CONFIG, "log.format", "log.format must be auto, logfmt or json, not \"%s\"", c->log_format);
+    if (!command->service && level < LOG_WARN)
+        level = LOG_WARN;
+    log_setup((enum log_level)level, (enum log_format)format, command->name);
+    return true;
+}
+
+/* What conf_load will take out of argv, kept for the processes that a command starts. */
+static char **keep_options(int argc, char **argv)
+{
+    char **kept = mem_array((size_t)argc + 1, sizeof *kept);
+    int n = 0;
+    for (int i = 1; i < argc; i++) {
+        struct span rest = span_of(argv[i]), name = span_cut(&rest, '=');
+        bool setting = span_starts(name, "--") && (memchr(name.ptr, '.', name.len) != NULL || span_is(name, "--conf"));
+        if (setting && name.len < strlen(argv[i]))
+            kept[n++] = argv[i];
+    }
+    return kept;
+}
+
+static bool run(const struct command *command, struct cmd *c, int argc, char **argv, struct err *e)
+{
+    if (!conf_load(&c->conf, NULL, &argc, argv, e) || !set_up_log(&c->conf, command, e))
+        return false;
+    return command->run(c, argc, argv, e);
+}
+
+static int run_command(const struct command *command, int argc, char **argv)
+{
+    char **options = keep_options(argc, argv);
+    struct cmd c = {.options = options};
+    struct err e = ERR_INIT;
+
+    sig_block();
+    const char *allow = getenv("LATHE_TEST_HANDLERS");
+    handlers_allow_hidden(allow != NULL && strcmp(allow, "1") == 0);
+    bool ok = run(command, &c, argc, argv, &e);
+    if (!ok)
+        fprintf(stderr, "lathe %s: %s%s%s\n", command->name, e.pointer, e.pointer[0] != '\0' ? ": " : "", e.text);
+    fflush(stdout);
+    int code = ok ? c.exit : err_exit(e.code);
+    if (c.leave)
+        _exit(code);
+    conf_release(&c.conf);
+    mem_free(options);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return err_exit(ERR_USAGE);
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        puts("lathe " PACKAGE_VERSION);
+        return 0;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return 0;
+    }
+    const struct command *command = find(argv[1]);
+    if (command == NULL) {
+        fprintf(stderr, "lathe: there is no command \"%s\". lathe --help lists them.\n", argv[1]);
+        return err_exit(ERR_USAGE);
+    }
+    if (asks_for_help(argc - 1, argv + 1)) {
+        print_command_help(command);
+        return 0;
+    }
+    return run_command(command, argc - 1, argv + 1);
 }

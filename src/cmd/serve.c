@@ -1,0 +1,60 @@
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "cmd/cmd.h"
+#include "cmd/supervise.h"
+#include "core/arena.h"
+#include "core/net.h"
+#include "core/sig.h"
+
+#define STOP_MARGIN_MS 5000 /* on top of the longest drain, before what does not stop is killed */
+
+static bool run_dir(const struct conf *c, struct err *e)
+{
+    if (mkdir(c->serve_run_dir, 0750) != 0 && errno != EEXIST)
+        return err_errno(e, "cannot make %s: set serve.run_dir to a directory that this user may write", c->serve_run_dir);
+    return true;
+}
+
+
+static char **child_argv(struct arena *a, const char *role, char *const *options)
+{
+    size_t n = 0;
+    while (options[n] != NULL)
+        n++;
+    char **argv = arena_array(a, n + 3, sizeof *argv);
+    argv[0] = arena_printf(a, "lathe");
+    argv[1] = arena_printf(a, "%s", role);
+    for (size_t i = 0; i < n; i++)
+        argv[i + 2] = options[i];
+    return argv;
+}
+
+static bool run(struct cmd *c, int argc, char **argv, struct err *e)
+{
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    int signals CLEANUP(net_close_at) = -1;
+    if (!cmd_no_arguments(argc, argv, e) || !run_dir(&c->conf, e) || !sig_open(&signals, e))
+        return false;
+
+    int workers = (int)c->conf.serve_workers;
+    struct supervised *list = arena_array(&a, (size_t)workers + 1, sizeof *list);
+    list[0] = (struct supervised){.role = "api", .argv = child_argv(&a, "api", c->options)};
+    for (int i = 1; i <= workers; i++)
+        list[i] = (struct supervised){.role = "worker", .argv = child_argv(&a, "worker", c->options)};
+    int64_t drain = c->conf.api_drain > c->conf.worker_drain ? c->conf.api_drain : c->conf.worker_drain;
+    struct supervision v = {
+        .list = list, .count = workers + 1, .signals = signals, .stop_ms = drain + STOP_MARGIN_MS,
+    };
+    return supervise(&v, e);
+}
+
+const struct command command_serve = {
+    .name = "serve",
+    .summary = "the whole service: an api and its workers, kept running",
+    .usage = "lathe serve [--serve.workers=N]",
+    .help = "Starts `lathe api` and N `lathe worker`, starts again what ends, hands SIGHUP on, and at SIGTERM stops all of\n"
+            "them in order: the api answers what it has begun, the workers finish or give back what they have.\n",
+    .service = true,
+    .run = run,
+};

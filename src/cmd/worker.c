@@ -1,0 +1,57 @@
+#include "worker/worker.h"
+
+#include <stdio.h>
+
+#include "cmd/cmd.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "core/net.h"
+#include "core/sig.h"
+#include "exec/exec.h"
+
+static bool open_metrics(const struct conf *c)
+{
+    struct err e = ERR_INIT;
+    char path[sizeof "/metrics.shm" + 96];
+    snprintf(path, sizeof path, "%s/metrics.shm", c->serve_run_dir);
+    if (!metrics_open(path, &e))
+        log_warn_err("metrics.open", &e, "meaning=this process is not seen in /metrics");
+    return true;
+}
+
+static bool work(struct cmd *c, struct err *e)
+{
+    struct queue *q = NULL;
+    int signals CLEANUP(net_close_at) = -1;
+    if (!sig_open(&signals, e) || !queue_open(&c->conf, QUEUE_WORKER, &q, e))
+        return false;
+    net_notify("READY=1");
+    enum worker_end end = worker_run(&c->conf, q, signals, e);
+    net_notify("STOPPING=1");
+    c->exit = end == WORKER_RECYCLE ? WORKER_EXIT_RECYCLE : 0;
+    c->leave = end == WORKER_RECYCLE || end == WORKER_LEFT;
+    if (!c->leave)
+        queue_close(q);
+    return end != WORKER_FAILED;
+}
+
+static bool run(struct cmd *c, int argc, char **argv, struct err *e)
+{
+    /* The zygote is forked first: before it there is no thread, no connection, no library state to inherit. */
+    if (!cmd_no_arguments(argc, argv, e) || !exec_start(e))
+        return false;
+    bool ok = open_metrics(&c->conf) && work(c, e);
+    exec_stop();
+    return ok;
+}
+
+const struct command command_worker = {
+    .name = "worker",
+    .summary = "claims units of work and runs them",
+    .usage = "lathe worker [--worker.slots=N] [--worker.queues=A,B]",
+    .help = "Any number of workers, on any hosts, may share one database. SIGTERM drains: what runs may finish until\n"
+            "worker.drain is over, what is left is given back, and the exit code is 0. SIGHUP reads the settings again.\n"
+            "Exit code 75 asks to be started anew (the worker has grown too large, or a handler does not return).\n",
+    .service = true,
+    .run = run,
+};
