@@ -16,7 +16,8 @@
 
 struct cache;
 
-bool cache_open(const struct conf *c, struct cache **ret, struct err *e) LATHE_CHECK; /* does not connect yet */
+bool cache_open(const struct conf *c, struct cache **ret,
+                struct err *e) LATHE_CHECK; /* does not connect yet */
 void cache_close(struct cache *c);
 bool cache_ready(struct cache *c, struct err *e) LATHE_CHECK; /* PING */
 bool cache_broken(struct cache *c);                           /* the breaker is open */
@@ -24,7 +25,8 @@ bool cache_broken(struct cache *c);                           /* the breaker is 
 /* ---- messages: channels are prefix:name ---- */
 
 /* One round trip for all; a batch of messages on one channel. */
-bool cache_publish(struct cache *c, const char *channel, const struct span *messages, size_t n, struct err *e) LATHE_CHECK;
+bool cache_publish(struct cache *c, const char *channel, const struct span *messages, size_t n,
+                   struct err *e) LATHE_CHECK;
 
 /*
  * Listens on `channels` (NULL at the end) on a thread of its own, connecting again with back-off as long as it lives.
@@ -37,23 +39,27 @@ struct cache_listener_calls {
     void (*on_state)(void *arg, bool connected);
     void *arg;
 };
-bool cache_listen(struct cache *c, const char *const *channels, struct cache_listener_calls calls, struct cache_listener **ret,
-                  struct err *e) LATHE_CHECK;
+#define CACHE_CHANNELS 4 /* most channels of one listener */
+bool cache_listen(struct cache *c, const char *const *channels, struct cache_listener_calls calls,
+                  struct cache_listener **ret, struct err *e) LATHE_CHECK;
 void cache_listener_free(struct cache_listener *l); /* returns within cache.timeout */
 
 /* ---- views: how far a task is, for at most some seconds ---- */
 
+#define CACHE_ALL_UNITS (-1)
+
 struct cache_view {
     struct uuid task;
-    int64_t seq;               /* of the unit that tells */
-    int64_t done, failed;      /* items of this unit so far */
-    int64_t partial_milli;     /* progress of items in flight, thousandths */
+    int64_t seq;           /* of the unit that tells */
+    int64_t done, failed;  /* items of this unit so far */
+    int64_t partial_milli; /* progress of items in flight, thousandths */
 };
 
-/* All in one round trip; each lives 10 s after its last update. */
+/* All in one round trip; each lives 10 s after the last update of any unit of its task. */
 bool cache_put_views(struct cache *c, const struct cache_view *views, size_t n, struct err *e) LATHE_CHECK;
-/* Sum over the units of the task that tell of themselves. */
+/* Sum over the units of the task that tell of themselves; ret->seq is their number, 0: nothing is known. */
 bool cache_get_view(struct cache *c, struct uuid task, struct cache_view *ret, struct err *e) LATHE_CHECK;
-bool cache_drop_views(struct cache *c, const struct uuid *tasks, size_t n, struct err *e) LATHE_CHECK;
+/* Forgets units: only task and seq are looked at; seq CACHE_ALL_UNITS is the whole task. One round trip. */
+bool cache_drop_views(struct cache *c, const struct cache_view *views, size_t n, struct err *e) LATHE_CHECK;
 
 #endif

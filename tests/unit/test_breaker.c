@@ -1,0 +1,100 @@
+#include "../lib/test.h"
+
+#include "cache/breaker.h"
+
+static void fail_once(struct breaker *b, int64_t now, enum breaker_move expected)
+{
+    unsigned turn;
+    assert_true(breaker_enter(b, now, &turn));
+    assert_int_equal(breaker_leave(b, turn, false, now), expected);
+}
+
+static struct breaker opened(int64_t now)
+{
+    struct breaker b = {0};
+    fail_once(&b, now, BREAKER_STAYED);
+    fail_once(&b, now, BREAKER_STAYED);
+    fail_once(&b, now, BREAKER_OPENED);
+    return b;
+}
+
+static void test_three_failures_in_a_row(void **state)
+{
+    (void)state;
+    struct breaker b = {0};
+    unsigned turn;
+    for (int i = 0; i < 5; i++) { /* a success in between starts the count again */
+        fail_once(&b, 1, BREAKER_STAYED);
+        fail_once(&b, 1, BREAKER_STAYED);
+        assert_true(breaker_enter(&b, 1, &turn));
+        assert_int_equal(breaker_leave(&b, turn, true, 1), BREAKER_STAYED);
+    }
+    b = opened(1);
+    assert_true(breaker_refuses(&b, 1));
+    assert_false(breaker_enter(&b, 1, &turn));
+    assert_false(breaker_enter(&b, BREAKER_FIRST_NS / 2, &turn));
+}
+
+static void test_one_probe_at_a_time(void **state)
+{
+    (void)state;
+    struct breaker b = opened(1);
+    unsigned probe, other;
+    int64_t later = b.until;
+    assert_true(breaker_enter(&b, later, &probe));
+    assert_false(breaker_enter(&b, later, &other));
+    assert_int_equal(breaker_leave(&b, probe, true, later), BREAKER_CLOSED);
+    assert_true(breaker_enter(&b, later, &other));
+    assert_true(breaker_enter(&b, later, &other));
+}
+
+static void test_waits_grow_to_a_limit_and_start_again(void **state)
+{
+    (void)state;
+    struct breaker b = opened(1);
+    int64_t longest = 0;
+    for (int i = 0; i < 12; i++) {
+        int64_t now = b.until, before = b.wait;
+        fail_once(&b, now, BREAKER_STAYED);
+        assert_true(b.wait == before * 2 || b.wait == BREAKER_LONGEST_NS);
+        assert_true(b.until - now >= b.wait / 2 && b.until - now <= b.wait * 3 / 2);
+        longest = b.wait;
+    }
+    assert_int_equal(longest, BREAKER_LONGEST_NS);
+    unsigned turn;
+    assert_true(breaker_enter(&b, b.until, &turn));
+    assert_int_equal(breaker_leave(&b, turn, true, b.until), BREAKER_CLOSED);
+    int64_t now = 1;
+    fail_once(&b, now, BREAKER_STAYED);
+    fail_once(&b, now, BREAKER_STAYED);
+    fail_once(&b, now, BREAKER_OPENED);
+    assert_int_equal(b.wait, BREAKER_FIRST_NS);
+}
+
+static void test_calls_from_before_a_move_are_not_counted(void **state)
+{
+    (void)state;
+    struct breaker b = {0};
+    unsigned slow_ok, slow_bad, probe;
+    assert_true(breaker_enter(&b, 1, &slow_ok));
+    assert_true(breaker_enter(&b, 1, &slow_bad));
+    for (int i = 0; i < 3; i++)
+        fail_once(&b, 1, i == 2 ? BREAKER_OPENED : BREAKER_STAYED);
+    assert_int_equal(breaker_leave(&b, slow_ok, true, 2), BREAKER_STAYED); /* does not close it */
+    assert_true(breaker_refuses(&b, 2));
+    assert_true(breaker_enter(&b, b.until, &probe));
+    assert_int_equal(breaker_leave(&b, slow_bad, false, b.until),
+                     BREAKER_STAYED); /* does not end the probe */
+    assert_int_equal(breaker_leave(&b, probe, true, b.until), BREAKER_CLOSED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_three_failures_in_a_row),
+        cmocka_unit_test(test_one_probe_at_a_time),
+        cmocka_unit_test(test_waits_grow_to_a_limit_and_start_again),
+        cmocka_unit_test(test_calls_from_before_a_move_are_not_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
