@@ -21,8 +21,8 @@ class Postgres(Proc):
         self.bin = os.path.dirname(os.path.realpath(find("initdb")))  # beside it: postgres
         user = s.user
         self.data = os.path.join(s.dir, "pg")
-        template = self.template(user)
-        subprocess.run(["cp", "-a", "--reflink=auto", template, self.data], check=True)
+        if not os.path.exists(self.data):  # a stack that keeps its folder (dev/quickstart) has it from the last start
+            subprocess.run(["cp", "-a", "--reflink=auto", self.template(user), self.data], check=True)
         self.conninfo = f"host={s.folder('sock')} user=lathe dbname=lathe"
         self.sockets = os.path.join(s.dir, "sock")
         settings = {
