@@ -1,0 +1,70 @@
+"""Requests through nginx: one at a time against the disk, and 64 at once against a trivial responder."""
+import os
+import re
+import subprocess
+import time
+
+from service import BUILD, Nginx, Row, fdatasync_ms, servers
+
+SUBMIT = """
+wrk.method = "POST"
+wrk.body = '{"handler":"echo","items_count":1}'
+wrk.headers["Content-Type"] = "application/json"
+local bad = 0
+function response(status) if status ~= 202 then bad = bad + 1; if bad == 1 then io.stderr:write("status " .. status .. "\\n") end end end
+"""
+
+
+class Responder(servers.Proc):
+    """A plain libfcgi program that says hello, behind the same nginx: the peer."""
+
+    def __init__(self, stack):
+        self.socket = os.path.join(stack.dir, "responder.sock")
+        super().__init__(stack, "responder", [os.path.join(BUILD, "bench", "responder"), self.socket])
+
+    def ready(self):
+        return servers.answers(self.socket)
+
+
+def one_at_a_time(s, count):
+    times = []
+    for _ in range(count):
+        begin = time.perf_counter()
+        status, task = s.call("POST", "/api/v1/tasks/sequential", {"handler": "echo", "items_count": 1})
+        times.append(time.perf_counter() - begin)
+        assert status == 200 and task["state"] == "succeeded", task
+    times.sort()
+    return times[count // 2] * 1e3, times[count * 99 // 100] * 1e3
+
+
+def wrk(port, path, seconds, script=None):
+    argv = ["wrk", "-t2", "-c64", f"-d{seconds}s", f"http://127.0.0.1:{port}{path}"] + (["-s", script] if script else [])
+    out = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=seconds + 60)
+    if out.stderr or "Non-2xx" in out.stdout:
+        raise AssertionError(out.stdout + out.stderr)
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", out.stdout).group(1))
+
+
+def run(s, quick):
+    sync = fdatasync_ms(s.stack.dir)
+    p50, p99 = one_at_a_time(s, 200 if quick else 2000)
+    most = 4 * sync + 2
+    yield Row("an empty sequential task through nginx, p50", f"{p50:.2f} ms", f"{most:.2f} ms", p50 / most,
+              f"<= 4 fdatasync of {sync:.2f} ms + 2 ms", p50 <= most)
+    yield Row("  the same, p99", f"{p99:.2f} ms")
+
+    script = os.path.join(s.stack.dir, "submit.lua")
+    with open(script, "w") as f:
+        f.write(SUBMIT)
+    responder = Responder(s.stack).start()
+    peer = Nginx(s.stack, f"unix:{responder.socket}")
+    peer.start()
+    seconds, ratios = (4 if quick else 15), []
+    s.worker.stop()  # the queue's front door alone; draining is another figure
+    for _ in range(3):
+        trivial = wrk(peer.port, "/", seconds)
+        ours = wrk(s.nginx.port, "/api/v1/tasks/background", seconds, script)
+        ratios.append((ours / trivial, ours, trivial))
+    ratio, ours, trivial = sorted(ratios)[1]
+    yield Row("POST background, 64 connections, durable", f"{ours:,.0f} /s", f"{trivial:,.0f} /s", ratio,
+              ">= 0.5 of a trivial libfcgi responder", ratio >= 0.5)
