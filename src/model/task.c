@@ -185,9 +185,8 @@ static void put_labels(struct json_out *o, const struct task *t)
     }
 }
 
-void task_write(const struct task *t, struct json_out *o)
+void task_members(const struct task *t, struct json_out *o)
 {
-    json_open(o, '{');
     put_id(o, "id", t->id);
     put_id(o, "parent", t->parent);
     json_key(o, "state");
@@ -214,5 +213,11 @@ void task_write(const struct task *t, struct json_out *o)
     put_error(o, &t->err);
     put_labels(o, t);
     put_links(o, t->id);
+}
+
+void task_write(const struct task *t, struct json_out *o)
+{
+    json_open(o, '{');
+    task_members(t, o);
     json_close(o, '}');
 }

@@ -54,5 +54,7 @@ struct task {
 
 /* The task document of HTTP-API: the same at every endpoint and in the terminal. */
 void task_write(const struct task *t, struct json_out *o);
+/* Its members alone, for a document that has more in it. */
+void task_members(const struct task *t, struct json_out *o);
 
 #endif

@@ -1,0 +1,78 @@
+/* The last steps of every answer. */
+#include <inttypes.h>
+
+#include "api/inside.h"
+#include "api/prefer.h"
+#include "api/router.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/metrics.h"
+
+static const char *status_class(int status)
+{
+    static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
+    return status >= 100 && status < 600 ? classes[status / 100 - 1] : "other";
+}
+
+static void count(const struct call *c, int status)
+{
+    metric_add(M_http_requests, status_class(status), 1);
+    metric_observe(M_http_seconds, c->route ? c->route : "", (double)(clock_now() - c->started) / NS_PER_S);
+}
+
+/* The body of HEAD and 304 is told by its length and not sent. */
+static void drop_body(struct call *c)
+{
+    if (c->req.method == METHOD_HEAD && !c->res.stream.more)
+        call_header(c, "Content-Length", "%zu", c->res.body.len);
+    buf_clear(&c->res.body);
+    c->res.stream.more = NULL;
+}
+
+void answer(struct call *c)
+{
+    if (c->res.body.failed) {
+        struct err e = ERR_INIT;
+        err_set(&e, ERR_TOO_LARGE, "the answer would be larger than %u bytes; ask for less at once",
+                LIMIT_RESPONSE);
+        buf_clear(&c->res.body);
+        answer_problem(c, &e);
+        return;
+    }
+    count(c, c->res.status);
+    if (c->req.method == METHOD_HEAD || c->res.status == 304)
+        drop_body(c);
+    call_send(c);
+}
+
+/* nginx writes the access log; here is one line for each answer that is a refusal or a failure, with its reason. */
+void answer_problem(struct call *c, const struct err *e)
+{
+    int status = err_status(e->code);
+    log_at(status >= 500 ? LOG_WARN : LOG_INFO, "http.refused", e,
+           "status=%d method=%s path=" SPAN_FMT " pointer=%s request=" SPAN_FMT, status,
+           method_name(c->req.method), SPAN_ARG(c->req.path), e->pointer, SPAN_ARG(c->req.request_id));
+    count(c, status);
+    call_problem(c, e);
+}
+
+void answer_tagged(struct call *c)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    for (size_t i = 0; i < c->res.body.len; i++)
+        hash = (hash ^ (uint8_t)c->res.body.ptr[i]) * UINT64_C(0x100000001b3);
+    struct span tag = span_of(arena_printf(&c->arena, "\"%016" PRIx64 "\"", hash));
+    call_header(c, "ETag", SPAN_FMT, SPAN_ARG(tag));
+    call_header(c, "Cache-Control", "no-cache");
+    c->res.status = etag_matches(c->req.if_none_match, tag) ? 304 : 200;
+    answer(c);
+}
+
+void accepted(struct call *c, struct uuid task)
+{
+    char id[UUID_TEXT];
+    uuid_format(task, id);
+    c->res.status = 202;
+    call_header(c, "Location", "/api/v1/tasks/%s", id);
+    call_header(c, "Retry-After", "1");
+}

@@ -1,0 +1,55 @@
+/* The task document: model/ writes it; the parent of a comparison has the table in it. */
+#include "api/comparison.h"
+#include "api/inside.h"
+
+bool document_asks(const struct task *t)
+{
+    return span_is(t->strategy, "compare");
+}
+
+void document_write(struct api *a, struct call *c, const struct task *t, bool store_ok, struct json_out *o)
+{
+    struct task *children;
+    size_t n;
+    json_open(o, '{');
+    task_members(t, o);
+    if (document_asks(t) && store_ok && store_children(a->store, &c->arena, t->id, &children, &n, NULL)) {
+        struct comparison table = comparison_of(&c->arena, children, n);
+        json_key(o, "comparison");
+        comparison_write(&table, o);
+    }
+    json_close(o, '}');
+}
+
+static struct span json_text(struct arena *a, const struct json *v)
+{
+    struct buf b CLEANUP(buf_release) = BUF_INIT(LIMIT_BODY);
+    if (v)
+        json_emit(&b, v);
+    return arena_copy(a, buf_view(&b));
+}
+
+struct task document_new(struct arena *a, const struct submission *s)
+{
+    bool queued = s->strategy && s->strategy->kind == STRATEGY_QUEUED;
+    return (struct task){
+        .state = s->strategy ? TASK_queued : TASK_running,
+        .handler = span_of(s->handler->name),
+        .strategy = span_of(s->strategy ? s->strategy->name : "compare"),
+        .inner = span_of(s->inner ? s->inner->name : ""),
+        .queue = span_of(s->queue),
+        .params = s->params,
+        .tags = json_text(a, s->tags),
+        .meta = json_text(a, s->meta),
+        .shape = s->has_shape ? s->shape : (struct shape){0},
+        .priority = (int)s->priority,
+        .attempt = 1,
+        .items_total = s->items,
+        .batch_size = s->batch_size,
+        .workers = s->workers,
+        .units_total = queued && s->items ? (s->items + s->batch_size - 1) / s->batch_size : 1,
+        .item_timeout_ms = s->item_timeout_ms,
+        .timeout_ms = s->timeout_ms,
+        .fail_fast = s->on_item_error == 1,
+    };
+}

@@ -1,0 +1,144 @@
+/* GET /api/v1/tasks: filters, newest first, a page at a time by keyset. */
+#include "api/cursor.h"
+#include "api/inside.h"
+#include "api/when.h"
+#include "model/strategy.h"
+
+enum { PAGE_MOST = 500, PAGE_USUAL = 50 };
+
+struct list_query {
+    char handler[LIMIT_NAME + 1], strategy[LIMIT_NAME + 1], queue[LIMIT_NAME + 1], state[16];
+    char since[40], until[40], parent[UUID_TEXT];
+    int64_t limit;
+    char cursor[64];
+};
+
+#define TEXT_OF(field, summary_text)                                                                     \
+    {                                                                                                    \
+        .name = #field, .type = FIELD_TEXT, .offset = offsetof(struct list_query, field),                \
+        .max = sizeof(((struct list_query *)NULL)->field) - 1, .def_text = "", .summary = (summary_text) \
+    }
+
+static const struct field list_fields[] = {
+    TEXT_OF(handler, "only of this handler"),
+    TEXT_OF(strategy, "only under this strategy, or compare"),
+    TEXT_OF(queue, "only of this queue"),
+    TEXT_OF(state, "only in this state"),
+    TEXT_OF(since, "only created at or after this time, RFC 3339"),
+    TEXT_OF(until, "only created before this time, RFC 3339"),
+    TEXT_OF(parent, "only children of this task"),
+    {.name = "limit",
+     .type = FIELD_INT,
+     .offset = offsetof(struct list_query, limit),
+     .min = 1,
+     .max = PAGE_MOST,
+     .def = PAGE_USUAL,
+     .summary = "tasks in a page"},
+    TEXT_OF(cursor, "next_cursor of the page before"),
+};
+static const struct fields list_table = FIELDS(list_fields, struct list_query);
+
+static bool read_time(const char *name, const char *text, int64_t *ret, struct err *e)
+{
+    if (text[0] == '\0' || when_read(span_of(text), ret))
+        return true;
+    return err_at(e, ERR_BAD_FIELD, name, "\"%s\" must be a time of RFC 3339, as in 2026-11-21T03:14:05Z",
+                  name);
+}
+
+static bool read_state(const struct list_query *l, struct task_filter *f, struct err *e)
+{
+    f->by_state = l->state[0] != '\0';
+    if (!f->by_state || state_by_name(span_of(l->state), &f->state))
+        return true;
+    struct buf known CLEANUP(buf_release) = BUF_INIT(256);
+    for (int s = 0; s < TASK_STATES; s++)
+        buf_printf(&known, "%s%s", s ? ", " : "", state_name((enum task_state)s));
+    return err_at(e, ERR_BAD_FIELD, "state", "\"state\" must be one of " SPAN_FMT,
+                  SPAN_ARG(buf_view(&known)));
+}
+
+/* Aliases mean the strategy; compare is none, but its parents are listed under that word. */
+static bool read_strategy(const struct list_query *l, struct task_filter *f, struct err *e)
+{
+    f->strategy = span_of(l->strategy);
+    if (l->strategy[0] == '\0' || span_is(f->strategy, "compare"))
+        return true;
+    const struct strategy *s = strategy_find(f->strategy);
+    if (!s)
+        return err_at(e, ERR_BAD_FIELD, "strategy",
+                      "there is no strategy of this name; see /api/v1/strategies");
+    f->strategy = span_of(s->name);
+    return true;
+}
+
+static bool filter_of(const struct list_query *l, struct span filters, struct task_filter *f, struct err *e)
+{
+    *f = (struct task_filter){
+        .handler = span_of(l->handler), .queue = span_of(l->queue), .limit = (int)l->limit + 1};
+    if (!read_strategy(l, f, e) || !read_state(l, f, e) || !read_time("since", l->since, &f->since_us, e) ||
+        !read_time("until", l->until, &f->until_us, e))
+        return false;
+    if (l->parent[0] && !uuid_parse(span_of(l->parent), &f->parent))
+        return err_at(e, ERR_BAD_FIELD, "parent", "\"parent\" must be the id of a task, a UUID");
+    if (l->cursor[0] && !cursor_read(span_of(l->cursor), filters, &f->before))
+        return err_at(
+            e, ERR_BAD_FIELD, "cursor",
+            "the cursor is not one that this list gave: begin again without it, with the same filters");
+    return true;
+}
+
+/* What a cursor is bound to; the size of a page may change on the way. */
+static struct span filters_text(struct call *c, const struct list_query *l)
+{
+    return span_of(arena_printf(&c->arena, "%s\n%s\n%s\n%s\n%s\n%s\n%s", l->handler, l->strategy, l->queue,
+                                l->state, l->since, l->until, l->parent));
+}
+
+static void write_page(struct call *c, const struct task *tasks, size_t n, const char *next)
+{
+    struct json_out o = json_out(&c->res.body);
+    json_open(&o, '{');
+    json_key(&o, "tasks");
+    json_open(&o, '[');
+    for (size_t i = 0; i < n; i++)
+        task_write(&tasks[i], &o);
+    json_close(&o, ']');
+    json_key(&o, "next_cursor");
+    json_put_str(&o, next);
+    json_close(&o, '}');
+}
+
+void tasks_list(struct api *a, struct call *c, struct span parameter)
+{
+    (void)parameter;
+    struct err e = ERR_INIT;
+    struct list_query l;
+    struct query q;
+    struct task_filter f;
+    struct task *tasks;
+    size_t n;
+    fields_defaults(&list_table, &l);
+    if (!query_read(c, &q, &e) || !query_fields(&q, &list_table, &l, &e)) {
+        answer_problem(c, &e);
+        return;
+    }
+    struct span filters = filters_text(c, &l), cursor;
+    query_take(&q, "cursor", &cursor);
+    struct span others = query_rest(c, &q); /* for the link */
+    if (!filter_of(&l, filters, &f, &e) || !store_list(a->store, &c->arena, &f, &tasks, &n, &e)) {
+        answer_problem(c, &e);
+        return;
+    }
+    char next[CURSOR_TEXT];
+    bool more = n > (size_t)l.limit;
+    if (more) {
+        n = (size_t)l.limit;
+        cursor_write(tasks[n - 1].id, filters, next);
+        call_header(c, "Link", "</api/v1/tasks?" SPAN_FMT "%scursor=%s>; rel=\"next\"", SPAN_ARG(others),
+                    others.len ? "&" : "", next);
+    }
+    write_page(c, tasks, n, more ? next : NULL);
+    c->res.status = 200;
+    answer(c);
+}

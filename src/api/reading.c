@@ -1,0 +1,142 @@
+/* What a request asks for: its query, its body, a submission made of both. */
+#include <string.h>
+
+#include "api/inside.h"
+#include "api/prefer.h"
+#include "handlers/registry.h"
+
+static bool given_twice(const struct query *q, struct span name)
+{
+    for (size_t i = 0; i < q->count; i++)
+        if (span_eq(q->list[i].name, name))
+            return true;
+    return false;
+}
+
+bool query_read(struct call *c, struct query *ret, struct err *e)
+{
+    struct query q = {.list = arena_array(&c->arena, LIMIT_QUERY_PAIRS, sizeof *q.list)};
+    struct span rest = c->req.query, name, value;
+    struct err bad = ERR_INIT;
+    for (struct span before = rest; query_next(&c->arena, &rest, &name, &value, &bad); before = rest) {
+        if (q.count == LIMIT_QUERY_PAIRS)
+            return err_set(e, ERR_TOO_LARGE, "a query may have %u parameters", LIMIT_QUERY_PAIRS);
+        if (given_twice(&q, name))
+            return err_at(e, ERR_BAD_FIELD, arena_text(&c->arena, name),
+                          "the query has this parameter more than once");
+        struct span raw = {before.ptr, before.len - rest.len};
+        if (raw.len && raw.ptr[raw.len - 1] == '&')
+            raw.len--;
+        q.list[q.count++] = (struct query_pair){.name = name, .value = value, .raw = raw};
+    }
+    if (bad.code != ERR_NONE) {
+        *e = bad;
+        return false;
+    }
+    *ret = q;
+    return true;
+}
+
+bool query_take(struct query *q, const char *name, struct span *ret_value)
+{
+    for (size_t i = 0; i < q->count; i++)
+        if (!q->list[i].used && span_is(q->list[i].name, name)) {
+            q->list[i].used = true;
+            *ret_value = q->list[i].value;
+            return true;
+        }
+    return false;
+}
+
+bool query_fields(const struct query *q, const struct fields *f, void *target, struct err *e)
+{
+    for (size_t i = 0; i < q->count; i++)
+        if (!q->list[i].used && !fields_set(f, q->list[i].name, q->list[i].value, target, e))
+            return false;
+    return true;
+}
+
+struct span query_rest(struct call *c, const struct query *q)
+{
+    struct buf b CLEANUP(buf_release) = BUF_INIT(LIMIT_QUERY + LIMIT_QUERY_PAIRS);
+    for (size_t i = 0; i < q->count; i++) {
+        if (q->list[i].used)
+            continue;
+        if (b.len)
+            buf_char(&b, '&');
+        buf_span(&b, q->list[i].raw);
+    }
+    return arena_copy(&c->arena, buf_view(&b));
+}
+
+bool query_none(struct call *c, struct err *e)
+{
+    static const struct fields none = {NULL, 0, 0};
+    struct query q;
+    char nothing;
+    return query_read(c, &q, e) && query_fields(&q, &none, &nothing, e);
+}
+
+bool id_of(struct span text, struct uuid *ret, struct err *e)
+{
+    if (!uuid_parse(text, ret))
+        return err_set(e, ERR_NO_TASK, "a task's id is a UUID, as in 0199b7c2-0000-7000-8000-000000000000");
+    return true;
+}
+
+static bool read_body(struct call *c, const struct json **ret, struct err *e)
+{
+    if (c->req.method != METHOD_POST || c->req.body.len == 0) {
+        *ret = NULL;
+        return true;
+    }
+    struct span type = media_type(c->req.content_type);
+    if (type.len == 0)
+        return err_set(e, ERR_MEDIA_TYPE, "the body has no Content-Type; it must be application/json");
+    if (!span_eq_nocase(type, "application/json"))
+        return err_set(e, ERR_MEDIA_TYPE, "the body must be application/json, not %s",
+                       arena_text(&c->arena, type));
+    return json_read(&c->arena, c->req.body, ret, e);
+}
+
+static bool put_member(struct span key, const struct json *value, void *arg)
+{
+    json_key_span(arg, key);
+    json_put_value(arg, value);
+    return true;
+}
+
+/* The body with params from the query, where they are JSON text, as a member. */
+static bool add_params(struct call *c, const struct json **body, struct span text, struct err *e)
+{
+    struct err bad = ERR_INIT;
+    if (!json_check(text, &bad))
+        return err_at(e, ERR_BAD_FIELD, "params", "params in the query must be a JSON object: %s", bad.text);
+    if (*body && json_type(*body) != JSON_OBJECT)
+        return true; /* refused as a body soon */
+    if (*body && json_member(*body, "params"))
+        return err_at(e, ERR_BAD_FIELD, "params", "params stand in the query and in the body");
+    struct buf b CLEANUP(buf_release) = BUF_INIT(LIMIT_BODY);
+    struct json_out o = json_out(&b);
+    json_open(&o, '{');
+    if (*body)
+        json_each(*body, put_member, &o);
+    json_key(&o, "params");
+    json_put_raw(&o, text);
+    json_close(&o, '}');
+    if (b.failed)
+        return err_set(e, ERR_TOO_LARGE, "body and query together are larger than %u bytes", LIMIT_BODY);
+    return json_read(&c->arena, arena_copy(&c->arena, buf_view(&b)), body, e);
+}
+
+bool submission_of(struct call *c, const struct strategy *strategy, struct query *q, struct submission *ret,
+                   struct err *e)
+{
+    const struct json *body;
+    struct span text;
+    if (!read_body(c, &body, e))
+        return false;
+    if (query_take(q, "params", &text) && !add_params(c, &body, text, e))
+        return false;
+    return submission_read(&c->arena, strategy, body, query_rest(c, q), handler_find, ret, e);
+}

@@ -1,0 +1,87 @@
+/* POST /api/v1/tasks/{strategy} and what it shares with /compare: put, wait, answer. */
+#include "api/inside.h"
+#include "api/prefer.h"
+
+struct putting {
+    struct parked parked;
+    int64_t wait_ms;
+};
+
+void answer_put(struct parked *p, bool store_ok)
+{
+    struct call *c = p->call;
+    struct json_out o = json_out(&c->res.body);
+    if (state_final(p->task.state))
+        c->res.status = 200;
+    else
+        accepted(c, p->task.id);
+    document_write(p->api, c, &p->task, store_ok, &o);
+    answer(c);
+}
+
+/* On the writer's thread: the commit is done, or it is known that it will not be. From here on the work is accepted, and
+ * whatever happens the caller is told so. */
+static void on_put(void *arg, struct uuid id, const struct err *e)
+{
+    struct putting *w = arg;
+    if (e) {
+        answer_problem(w->parked.call, e);
+        return;
+    }
+    w->parked.task.id = id;
+    w->parked.task.created_us = uuid_wall_ms(id) * 1000;
+    park(&w->parked, w->wait_ms);
+}
+
+void put_and_wait(struct api *a, struct call *c, const struct submission *s, int64_t most_ms, bool asks_store,
+                  void (*done)(struct parked *p, bool store_ok), void *arg)
+{
+    struct err e = ERR_INIT;
+    char applied[PREFER_TEXT];
+    struct prefer prefer = prefer_read(c->req.prefer);
+    if (prefer.wait_s > most_ms / 1000)
+        prefer.wait_s = most_ms / 1000;
+    prefer.has_wait = prefer.has_wait && most_ms > 0;
+    prefer_applied(&prefer, applied);
+    call_header(c, "Vary", "Prefer");
+    if (applied[0])
+        call_header(c, "Preference-Applied", "%s", applied);
+    struct putting *w = arena_alloc(&c->arena, sizeof *w);
+    w->wait_ms = prefer_wait_ms(&prefer, most_ms);
+    w->parked =
+        (struct parked){.api = a, .call = c, .task = document_new(&c->arena, s), .answer = done, .arg = arg};
+    w->parked.asks_store =
+        asks_store && w->wait_ms > 0; /* at once: the writer's thread must not wait for the store */
+    if (!queue_put(a->queue, &c->arena, s, on_put, w, &e))
+        answer_problem(c, &e);
+}
+
+static bool strategy_of(struct span name, const struct strategy **ret, struct err *e)
+{
+    struct uuid id;
+    if ((*ret = strategy_find(name)))
+        return true;
+    if (uuid_parse(name, &id))
+        return err_set(e, ERR_METHOD, "POST is not a method of a task; it has GET, HEAD, DELETE, OPTIONS");
+    struct buf known CLEANUP(buf_release) = BUF_INIT(512);
+    for (int i = 0; strategies[i]; i++)
+        buf_printf(&known, "%s%s", i ? ", " : "", strategies[i]->name);
+    return err_set(e, ERR_NO_STRATEGY, "there is no strategy of this name; there are " SPAN_FMT,
+                   SPAN_ARG(buf_view(&known)));
+}
+
+void submit_task(struct api *a, struct call *c, struct span parameter)
+{
+    const struct strategy *strategy;
+    struct submission *s = arena_alloc(&c->arena, sizeof *s);
+    struct query q;
+    struct err e = ERR_INIT;
+    if (!strategy_of(parameter, &strategy, &e) || !query_read(c, &q, &e) ||
+        !submission_of(c, strategy, &q, s, &e)) {
+        if (e.code == ERR_METHOD)
+            call_header(c, "Allow", "GET, HEAD, DELETE, OPTIONS");
+        answer_problem(c, &e);
+        return;
+    }
+    put_and_wait(a, c, s, strategy->kind == STRATEGY_QUEUED ? 0 : a->conf->api_wait, false, answer_put, NULL);
+}

@@ -1,0 +1,81 @@
+/* One task: GET, with ETag and long-poll, and DELETE, which cancels. */
+#include "api/inside.h"
+#include "api/prefer.h"
+#include "model/strategy.h"
+
+struct get_query {
+    int64_t wait;
+};
+
+static const struct field get_fields[] = {
+    {.name = "wait",
+     .type = FIELD_INT,
+     .offset = offsetof(struct get_query, wait),
+     .min = 0,
+     .max = 86400,
+     .def = 0,
+     .summary = "seconds to wait for the task's end, at most what the server allows"},
+};
+static const struct fields get_table = FIELDS(get_fields, struct get_query);
+
+/* A path that names a strategy where an id belongs has the method wrong, not the id. */
+static bool task_id(struct call *c, struct span parameter, struct uuid *ret, struct err *e)
+{
+    if (!strategy_find(parameter))
+        return id_of(parameter, ret, e);
+    call_header(c, "Allow", "POST, OPTIONS");
+    return err_set(e, ERR_METHOD, "a strategy has the method POST only");
+}
+
+static void answer_get(struct parked *p, bool store_ok)
+{
+    struct call *c = p->call;
+    struct json_out o = json_out(&c->res.body);
+    document_write(p->api, c, &p->task, store_ok, &o);
+    answer_tagged(c);
+}
+
+void task_get(struct api *a, struct call *c, struct span parameter)
+{
+    struct err e = ERR_INIT;
+    struct query q;
+    struct get_query get;
+    struct parked *p = arena_alloc(&c->arena, sizeof *p);
+    *p = (struct parked){.api = a, .call = c, .answer = answer_get};
+    struct uuid id;
+    fields_defaults(&get_table, &get);
+    if (!task_id(c, parameter, &id, &e) || !query_read(c, &q, &e) ||
+        !query_fields(&q, &get_table, &get, &e) || !queue_get(a->queue, &c->arena, id, &p->task, &e)) {
+        answer_problem(c, &e);
+        return;
+    }
+    struct prefer prefer = prefer_read(c->req.prefer);
+    if (prefer.has_wait && get.wait == 0)
+        get.wait = prefer_wait_ms(&prefer, a->conf->api_wait) / 1000;
+    int64_t ms = get.wait * 1000 < a->conf->api_wait ? get.wait * 1000 : a->conf->api_wait;
+    if (ms == 0 || state_final(p->task.state)) {
+        answer_get(p, true);
+        return;
+    }
+    p->asks_store = document_asks(&p->task);
+    park(p, ms);
+}
+
+void task_cancel(struct api *a, struct call *c, struct span parameter)
+{
+    struct err e = ERR_INIT;
+    struct uuid id;
+    struct task t;
+    if (!task_id(c, parameter, &id, &e) || !query_none(c, &e) ||
+        !queue_cancel(a->queue, &c->arena, id, &t, &e)) {
+        answer_problem(c, &e);
+        return;
+    }
+    if (state_final(t.state))
+        c->res.status = 200;
+    else
+        accepted(c, id);
+    struct json_out o = json_out(&c->res.body);
+    document_write(a, c, &t, true, &o);
+    answer(c);
+}
