@@ -16,24 +16,56 @@ static int64_t share(int64_t n, int64_t among)
     return (n + among - 1) / among;
 }
 
-/* Items of the busiest thread when threads take `grain` at a time: the last turn need not be there for all of them. */
-static int64_t busiest(int64_t n, int64_t threads, int64_t grain)
-{
-    int64_t turns = share(n, grain), rounds = share(turns, threads);
-    int64_t rest = n - (turns - 1) * grain; /* of the very last turn */
+/* Threads, their width, the cores under them, and what an item does: waits w, then computes c. Nanoseconds. */
+struct crew {
+    int64_t threads, width, cores;
+    double w, c;
+};
 
-    return turns % threads == 1 || threads == 1 ? (rounds - 1) * grain + rest : rounds * grain;
+/*
+ * n items one by one from the cursor. Either the cores never rest after the first wait: w + a core's share of the CPU; or
+ * they do: rounds of everything that is in flight, and the last round queues for the cores once more.
+ */
+static double span_of_items(const struct crew *k, int64_t n)
+{
+    int64_t flight = k->threads * k->width, servers = k->cores < k->threads ? k->cores : k->threads;
+    int64_t rounds = share(n, flight), last = n - (rounds - 1) * flight;
+    double busy = k->w + (double)share(n, servers) * k->c;
+    double idle = (double)rounds * (k->w + k->c) + (double)(share(last, servers) - 1) * k->c;
+
+    return most(busy, idle);
+}
+
+/* One thread of them with a core to itself. */
+static double span_of_one(const struct crew *k, int64_t n)
+{
+    const struct crew one = {1, k->width, 1, k->w, k->c};
+
+    return span_of_items(&one, n);
 }
 
 /*
- * `flight` items at once, each waiting w and then computing c on one of `servers` cores: all n are through their rounds
- * after rounds * (w + c), and the last round's items queue for the cores once more.
+ * n items, `grain` at a time. There are full rounds, a turn for every thread, and then a tail for which there
+ * are fewer turns than threads: some go home and the others finish theirs. A wide thread begins the tail before it has
+ * ended its last full turn, so that only what the busiest has to do counts.
  */
-static double in_rounds(int64_t n, int64_t flight, int64_t servers, double w, double c)
+static double span_of_turns(const struct crew *k, int64_t n, int64_t grain)
 {
-    int64_t rounds = share(n, flight), last = n - (rounds - 1) * flight;
+    int64_t turns = share(n, grain), full = turns / k->threads * k->threads, tail = turns - full;
+    int64_t done = full * grain < n ? full * grain : n;
 
-    return (double)rounds * (w + c) + (double)(share(last, servers) - 1) * c;
+    if (grain == 1 || tail == 0)
+        return span_of_items(k, n);
+
+    int64_t longest = tail > 1 ? grain : n - done; /* turn of the tail: only the very last one may be short */
+
+    if (k->width > 1)
+        return most(span_of_items(k, n), span_of_one(k, full / k->threads * grain + longest));
+
+    const struct crew few = {tail, 1, k->cores, k->w, k->c};
+
+    return (done > 0 ? span_of_items(k, done) : 0) +
+           most(span_of_items(&few, n - done), span_of_one(k, longest));
 }
 
 static double start_up(const struct host *h, const struct shape *s)
@@ -56,28 +88,26 @@ struct prediction predict(const struct profile *p, const struct host *h, const s
     if (p->items <= 0 || items <= 0)
         return (struct prediction){.memory_kib = memory(p, s, items), .bound = "unknown"};
 
-    int64_t threads = shape_threads(s), flight = shape_in_flight(s);
-    int64_t cores = h->cores > 0 ? h->cores : 1, servers = cores < threads ? cores : threads;
-    double c = p->cpu + (s->processes > 0 ? h->process_item : h->item_cost);
-    double w = p->wait > 0 ? p->wait + h->timer_slack : 0;
-    double start = start_up(h, s);
-    double cpu = (double)share(items, servers) * c;
-    int64_t own = busiest(items, threads, s->grain);
-    double work = most(w + cpu, in_rounds(items, flight, servers, w, c));
-
-    work = most(work, in_rounds(own, s->width, 1, w, c));
-
+    const struct crew crew = {
+        .threads = shape_threads(s),
+        .width = s->width,
+        .cores = h->cores > 0 ? h->cores : 1,
+        .w = p->wait > 0 ? p->wait + h->timer_slack : 0,
+        .c = p->cpu + (s->processes > 0 ? h->process_item : h->item_cost),
+    };
+    double start = start_up(h, s), work = span_of_turns(&crew, items, s->grain);
+    double cpu = (double)share(items, crew.cores < crew.threads ? crew.cores : crew.threads) * crew.c;
+    double waits = (double)share(items, shape_in_flight(s)) * crew.w;
     struct prediction r = {
         .wall = start + work,
-        .cpu = (double)items * c + start,
+        .cpu = (double)items * crew.c + start,
         .items_per_s = (double)items * 1e9 / most(start + work, 1),
         .memory_kib = memory(p, s, items),
     };
-    double waits = (double)share(items, flight) * w;
 
     if (start > work)
         r.bound = "start-up";
-    else if (items <= flight && cpu <= w + c)
+    else if (items <= shape_in_flight(s) && cpu <= crew.w + crew.c)
         r.bound = "one item";
     else
         r.bound = cpu >= waits ? "cpu" : "waits";
