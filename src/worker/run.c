@@ -58,9 +58,9 @@ static int strategy_index(const struct strategy *s)
 static struct shape auto_shape(const struct ask *a, const struct host *h, const struct profile *p, bool known,
                                const struct correction *corrections)
 {
-    struct candidate best[1];
-    if (known && recommend(p, h, a, corrections, best, 1) == 1)
-        return best[0].shape;
+    struct candidate ranked[EVIDENCE_STRATEGIES];
+    if (known && recommend(p, h, a, corrections, ranked, EVIDENCE_STRATEGIES) > 0)
+        return ranked[0].shape;
     return strategy_hybrid.shape(a);
 }
 
