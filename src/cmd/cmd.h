@@ -13,6 +13,7 @@
 
 #include "core/conf.h"
 #include "core/err.h"
+#include "core/field.h"
 
 struct cmd {
     struct conf conf;
@@ -24,7 +25,10 @@ struct cmd {
 struct command {
     const char *name, *summary;
     const char *usage;    /* one line */
-    const char *help;     /* what it does, its options, an example; below the usage in `lathe NAME --help` */
+    const char *help;     /* what it does, an example; below the usage in `lathe NAME --help` */
+    const struct fields *options; /* cmd/options.h; shown by --help; NULL: none */
+    const char *shorts;           /* their letters */
+    void (*more_options)(struct buf *out); /* and those that come from elsewhere; NULL: none */
     bool service;         /* a process that stays: logs by the settings; others log warnings only */
     /* argv[0] is the command's name; the settings' options are taken out. False: e says why. */
     bool (*run)(struct cmd *c, int argc, char **argv, struct err *e);

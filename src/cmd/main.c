@@ -1,10 +1,13 @@
 /* main.c: finds the command, reads the settings, and turns its outcome into a message and an exit code. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "core/limits.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/sig.h"
@@ -33,12 +36,24 @@ static void print_help(FILE *to)
         fprintf(to, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\n"
           "Every command takes --conf=FILE and any setting as --section.name=VALUE, for example\n"
-          "--store.url='dbname=lathe'. `lathe COMMAND --help` tells more; `man lathe` tells all.\n", to);
+          "--store.url='dbname=lathe'. `lathe COMMAND --help` tells more, `lathe settings` names the settings,\n"
+          "`man lathe` tells all.\n"
+          "\n"
+          "Exit codes: 0 done; 1 the task failed or was cancelled; 64 wrong command line; 65 wrong input; 66 no such\n"
+          "task; 70 a fault in Lathe; 71 the system refused; 75 try again later; 78 wrong configuration or schema.\n", to);
 }
 
 static void print_command_help(const struct command *c)
 {
+    struct buf options CLEANUP(buf_release) = BUF_INIT(64 * KIB);
     printf("%s: %s\n\nUsage: %s\n\n%s", c->name, c->summary, c->usage, c->help);
+    if (c->options) {
+        buf_puts(&options, "\nOptions:\n");
+        options_help(c->options, c->shorts, &options);
+    }
+    if (c->more_options)
+        c->more_options(&options);
+    fwrite(options.ptr, 1, options.len, stdout);
     puts("\nSettings come from /etc/lathe/lathe.conf (or --conf=FILE, or $LATHE_CONF), the environment\n"
          "(LATHE_SECTION_NAME) and options (--section.name=VALUE), the later over the earlier.");
 }
@@ -106,13 +121,23 @@ static bool run(const struct command *command, struct cmd *c, int argc, char **a
     return command->run(c, argc, argv, e);
 }
 
+/* Redis or PostgreSQL may go while a command writes to them. Ctrl-C ends a command as it ends any other. */
+static void ignore_broken_pipes(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &ignore, NULL);
+}
+
 static int run_command(const struct command *command, int argc, char **argv)
 {
     char **options = keep_options(argc, argv);
     struct cmd c = {.options = options};
     struct err e = ERR_INIT;
 
-    sig_block();
+    if (command->service)
+        sig_block();
+    else
+        ignore_broken_pipes();
     const char *allow = getenv("LATHE_TEST_HANDLERS");
     handlers_allow_hidden(allow != NULL && strcmp(allow, "1") == 0);
     bool ok = run(command, &c, argc, argv, &e);
