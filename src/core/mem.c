@@ -4,12 +4,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void (*exhausted_hook)(void);
+
+void mem_on_exhausted(void (*hook)(void))
+{
+    exhausted_hook = hook;
+}
+
+static LATHE_NORETURN void give_up(size_t count, size_t size)
+{
+    fprintf(stderr, "lathe: out of memory: no room for %zu x %zu bytes\n", count, size);
+    if (exhausted_hook)
+        exhausted_hook();
+    abort();
+}
+
+void mem_exhausted(size_t size)
+{
+    give_up(1, size);
+}
+
 static void *or_die(void *p, size_t count, size_t size)
 {
-    if (!p) {
-        fprintf(stderr, "lathe: out of memory: no room for %zu x %zu bytes\n", count, size);
-        abort();
-    }
+    if (!p)
+        give_up(count, size);
     return p;
 }
 

@@ -27,30 +27,33 @@
 enum outcome_kind { OUTCOME_OK, OUTCOME_FAILED, OUTCOME_CANCELLED };
 
 struct outcome {
-    int64_t index;         /* as in the task: plan.first + position */
+    int64_t index; /* as in the task: plan.first + position */
     enum outcome_kind kind;
     struct span result;    /* OUTCOME_OK: JSON on one line; borrowed for the call */
     const struct err *err; /* otherwise */
-    int64_t cpu_ns, wait_ns;
+    int64_t cpu_ns;        /* inside its steps */
+    int64_t wait_ns;       /* what it asked to wait for and waited; not its turn behind other items */
 };
 
 /* Live figures, readable from any thread while the plan runs. */
 struct exec_progress {
-    _Atomic int64_t done, failed;
+    _Atomic int64_t done, failed;  /* done counts failed ones too */
     _Atomic int64_t partial_milli; /* sum of the progress of items in flight, in thousandths */
 };
 
 struct plan {
     const struct handler *handler;
-    const void *args;           /* handler->params.size bytes */
-    const struct span *inputs;  /* `count` inputs, or NULL when items are only counted */
+    const void *args;          /* handler->params.size bytes */
+    const struct span *inputs; /* `count` inputs, or NULL when items are only counted */
     int64_t first, count;
     struct shape shape;
-    int64_t item_timeout_ms;    /* 0: none */
-    int64_t deadline;           /* of the whole plan: what is left is failed with ERR_TASK_TIMEOUT; CLOCK_NEVER: none */
-    bool fail_fast;             /* after the first failed item the rest is cancelled */
-    int64_t child_memory;       /* RLIMIT_AS of children, bytes; 0: none */
-    struct cancel *cancel;      /* the caller's; may be raised from any thread */
+    int64_t item_timeout_ms; /* 0: none */
+    int64_t deadline; /* of the whole plan: what is left is failed with ERR_TASK_TIMEOUT; CLOCK_NEVER: none */
+    bool fail_fast;   /* after the first failed item the rest is cancelled */
+    int64_t
+        child_memory; /* bytes of address space that a child may take on top of what it has; 0: no limit */
+    const struct cancel
+        *cancel; /* the caller's, raised from any thread; looked at, never raised here; NULL: none */
     struct exec_progress *progress; /* NULL: not wanted */
     void (*done)(void *arg, const struct outcome *o);
     void *arg;
@@ -58,10 +61,11 @@ struct plan {
 
 struct exec_report {
     int64_t ok, failed, cancelled;
-    int64_t wall_ns, cpu_ns, wait_ns; /* cpu and wait are sums over items; cpu includes the engine's own share */
-    int64_t item_cpu_ns;              /* CPU inside steps only: what a profile learns from */
-    int64_t start_ns;                 /* from the call to the first step */
-    int64_t peak_rss_kib;             /* worker and children, while it ran */
+    int64_t wall_ns, cpu_ns,
+        wait_ns;          /* cpu and wait are sums over items; cpu includes the engine's own share */
+    int64_t item_cpu_ns;  /* CPU inside steps only: what a profile learns from */
+    int64_t start_ns;     /* from the call to the first step */
+    int64_t peak_rss_kib; /* worker and children, while it ran */
     int64_t children_lost;
 };
 

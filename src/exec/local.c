@@ -1,0 +1,58 @@
+#include "exec/local.h"
+
+#include "core/mem.h"
+#include "exec/crew.h"
+#include "exec/report.h"
+
+/* How long a cancel may go unseen while everything waits: with many threads longer, so that all of them together wake
+ * up for nothing at most a thousand times a second. */
+#define PATIENCE        (20 * NS_PER_MS)
+#define PATIENCE_THREAD NS_PER_MS
+
+static void finished(void *arg, int64_t position, const struct outcome *o)
+{
+    (void)position;
+    report_item(arg, o);
+}
+
+struct work work_of_plan(const struct plan *p)
+{
+    return (struct work){
+        .handler = p->handler,
+        .args = p->args,
+        .first = p->first,
+        .inputs = p->inputs,
+        .count = p->count,
+        .width = p->shape.width,
+        .grain = p->shape.grain,
+        .item_timeout = p->item_timeout_ms ? p->item_timeout_ms * NS_PER_MS : CLOCK_NEVER,
+        .deadline = p->deadline,
+        .bell = -1,
+    };
+}
+
+void local_run(const struct plan *p, struct exec_report *ret)
+{
+    int64_t began = clock_now(), threads = p->shape.threads;
+    struct report report;
+    report_init(&report, p);
+    struct cursor cursor = {0};
+    struct lane *lanes CLEANUP(mem_free_at) = lanes_new(threads);
+    struct work w = work_of_plan(p);
+    w.cursor = &cursor;
+    w.cancel = &report.stop;
+    w.partial = p->progress ? &p->progress->partial_milli : NULL;
+    w.patience = threads * PATIENCE_THREAD > PATIENCE ? threads * PATIENCE_THREAD : PATIENCE;
+    struct sink sink = {.finished = finished, .all = true, .arg = &report};
+    struct tally t;
+    crew_run(&w, threads, &sink, lanes, &t);
+    *ret = (struct exec_report){
+        .ok = report.ok,
+        .failed = report.failed,
+        .cancelled = report.cancelled,
+        .cpu_ns = t.cpu,
+        .wait_ns = t.wait,
+        .item_cpu_ns = t.item_cpu,
+        .start_ns = t.first_step == CLOCK_NEVER ? 0 : t.first_step - began,
+    };
+}

@@ -1,0 +1,453 @@
+#include "exec/reactor.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/timerfd.h>
+
+#include "core/net.h"
+#include "exec/meter.h"
+#include "exec/slots.h"
+
+#define FDS_EVERY NS_PER_MS /* how long busy steps may keep a readable descriptor waiting */
+
+struct reactor {
+    const struct work *work;
+    const struct sink *sink;
+    struct lane *lane;
+    struct tally tally;
+    struct meter meter;
+    struct slots slots;
+    struct timers timers;
+    struct ev_loop *loop; /* NULL until an item waits for a descriptor */
+    int alarm;            /* timerfd that ends the loop's sleep: libev's own rounds up to milliseconds */
+    ev_io alarm_io, bell_io;
+    int64_t watched;                 /* descriptors waited for */
+    struct slot *ready, **ready_end; /* descriptor is ready, in the order of arrival */
+    int64_t in_flight;
+    int64_t from, to; /* places taken and not yet begun */
+    int64_t now;      /* as of the last look at the clock */
+    int64_t looked;   /* when descriptors were last looked at */
+    bool stopping;
+};
+
+static int64_t after(int64_t now, int64_t span)
+{
+    return span < CLOCK_NEVER - now ? now + span : CLOCK_NEVER;
+}
+
+/* ---- the end of an item */
+
+static void report(struct reactor *r, struct slot *s, enum outcome_kind kind, struct span result,
+                   const struct err *e)
+{
+    struct outcome o = {.index = s->item.index,
+                        .kind = kind,
+                        .result = result,
+                        .err = e,
+                        .cpu_ns = s->cpu,
+                        .wait_ns = s->wait};
+    r->tally.ok += kind == OUTCOME_OK;
+    r->tally.failed += kind == OUTCOME_FAILED;
+    r->tally.cancelled += kind == OUTCOME_CANCELLED;
+    r->tally.item_cpu += s->cpu;
+    r->tally.wait += s->wait;
+    r->sink->finished(r->sink->arg, s->position, &o);
+}
+
+static void set_partial(struct reactor *r, struct slot *s, int64_t milli)
+{
+    if (milli == s->partial)
+        return;
+    _Atomic int64_t *sum = r->work->partial ? r->work->partial : &r->lane->partial_milli;
+    atomic_fetch_add_explicit(sum, milli - s->partial, memory_order_relaxed);
+    s->partial = milli;
+}
+
+/* Handler code runs from here on, and should be out by `until`. */
+static void enter(struct reactor *r, const struct slot *s, int64_t until)
+{
+    atomic_store_explicit(&r->lane->until, until, memory_order_relaxed);
+    atomic_store_explicit(&r->lane->item, s->position + 1, memory_order_release);
+}
+
+static void leave(struct reactor *r)
+{
+    atomic_store_explicit(&r->lane->item, 0, memory_order_release);
+}
+
+/* The item is not stepped any more: reports it, once, and gives its slot back. */
+static void finish(struct reactor *r, struct slot *s, enum outcome_kind kind, const struct err *e)
+{
+    const struct handler *h = r->work->handler;
+    if (h->drop && s->stepped) {
+        enter(r, s, after(r->now, r->work->item_timeout));
+        h->drop(&s->item);
+        leave(r);
+    }
+    set_partial(r, s, 0);
+    struct span result = {NULL, 0};
+    if (kind == OUTCOME_OK)
+        result = s->item.out.len ? buf_view(&s->item.out) : SPAN("null");
+    report(r, s, kind, result, e);
+    slots_put(&r->slots, s);
+    r->in_flight--;
+}
+
+static void fail(struct reactor *r, struct slot *s, enum err_code code, const char *text)
+{
+    struct err e;
+    err_set(&e, code, "%s", text);
+    finish(r, s, OUTCOME_FAILED, &e);
+}
+
+/* Its time or that of the whole run is over. */
+static void expire(struct reactor *r, struct slot *s)
+{
+    if (r->now >= r->work->deadline)
+        fail(r, s, ERR_TASK_TIMEOUT, "the task's time was over before the item was done");
+    else
+        fail(r, s, ERR_ITEM_TIMEOUT, "the item took longer than item_timeout_ms");
+}
+
+static void cancel(struct reactor *r, struct slot *s)
+{
+    struct err e;
+    err_set(&e, ERR_CANCELLED, "cancelled while it ran");
+    finish(r, s, OUTCOME_CANCELLED, &e);
+}
+
+static void done(struct reactor *r, struct slot *s)
+{
+    const struct buf *out = &s->item.out;
+    if (out->failed)
+        fail(r, s, ERR_ITEM_TOO_LARGE, "the item's result is larger than the limit of one result");
+    else if (out->len && memchr(out->ptr, '\n', out->len))
+        fail(r, s, ERR_INTERNAL, "the handler wrote a result of more than one line");
+    else
+        finish(r, s, OUTCOME_OK, NULL);
+}
+
+static void failed(struct reactor *r, struct slot *s)
+{
+    if (s->item.err.code == ERR_NONE)
+        err_set(&s->item.err, ERR_ITEM_FAILED, "the handler failed the item without saying why");
+    finish(r, s, OUTCOME_FAILED, &s->item.err);
+}
+
+/* ---- waiting */
+
+static void unwatch(struct reactor *r, struct slot *s)
+{
+    if (r->loop && ev_is_active(&s->io)) {
+        ev_io_stop(r->loop, &s->io);
+        r->watched--;
+    }
+}
+
+static void make_ready(struct reactor *r, struct slot *s)
+{
+    s->next = NULL;
+    *r->ready_end = s;
+    r->ready_end = &s->next;
+}
+
+static void on_descriptor(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct slot *s = io->data;
+    struct reactor *r = s->reactor;
+    (void)events;
+    ev_io_stop(loop, io);
+    r->watched--;
+    timers_remove(&r->timers, &s->timer);
+    make_ready(r, s);
+}
+
+static void on_alarm(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop, (void)io, (void)events; /* to be awake is all; setting it again makes it silent */
+}
+
+static void on_bell(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop, (void)events;
+    *(bool *)io->data = true;
+}
+
+static bool open_loop(struct reactor *r)
+{
+    r->alarm = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    r->loop = r->alarm < 0 ? NULL : ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
+    if (!r->loop) {
+        net_close(r->alarm);
+        return false;
+    }
+    ev_io_init(&r->alarm_io, on_alarm, r->alarm, EV_READ);
+    ev_io_start(r->loop, &r->alarm_io);
+    if (r->work->bell >= 0) {
+        ev_io_init(&r->bell_io, on_bell, r->work->bell, EV_READ);
+        r->bell_io.data = &r->stopping;
+        ev_io_start(r->loop, &r->bell_io);
+    }
+    return true;
+}
+
+static void close_loop(struct reactor *r)
+{
+    if (!r->loop)
+        return;
+    ev_loop_destroy(r->loop);
+    net_close(r->alarm);
+}
+
+static bool watch(struct reactor *r, struct slot *s)
+{
+    if (!r->loop && !open_loop(r))
+        return false;
+    int events =
+        (s->item.wait.events & POLLIN ? EV_READ : 0) | (s->item.wait.events & POLLOUT ? EV_WRITE : 0);
+    ev_io_init(&s->io, on_descriptor, s->item.wait.fd, events);
+    s->io.data = s;
+    ev_io_start(r->loop, &s->io);
+    r->watched++;
+    return true;
+}
+
+static void park(struct reactor *r, struct slot *s)
+{
+    const struct item_wait *w = &s->item.wait;
+    double p = s->item.progress;
+    set_partial(r, s, p > 0 ? (int64_t)((p < 1 ? p : 1) * 1000) : 0);
+    if (w->fd < 0 ? w->until == CLOCK_NEVER : !(w->events & (POLLIN | POLLOUT))) {
+        fail(r, s, ERR_INTERNAL, "the handler waits for nothing: neither for a time nor for a descriptor");
+        return;
+    }
+    s->asked = r->now;
+    if (w->fd >= 0 && fcntl(w->fd, F_GETFD) < 0) { /* libev would abort */
+        fail(r, s, ERR_INTERNAL, "the handler waits for a descriptor that is not open");
+        return;
+    }
+    if (w->fd >= 0 && !watch(r, s)) {
+        fail(r, s, ERR_SYSTEM, "no event loop could be made to wait for a descriptor");
+        return;
+    }
+    int64_t due = w->until < s->item.deadline ? w->until : s->item.deadline;
+    if (due != CLOCK_NEVER)
+        timers_add(&r->timers, &s->timer, due);
+}
+
+/* ---- stepping */
+
+static bool must_stop(struct reactor *r)
+{
+    if (!r->stopping)
+        r->stopping = cancel_raised(r->work->cancel) || r->now >= r->work->deadline;
+    return r->stopping;
+}
+
+/* One step, begun at r->now, and what follows from it. */
+static void step(struct reactor *r, struct slot *s)
+{
+    int64_t cpu;
+    s->stepped = true;
+    enter(r, s, s->item.deadline);
+    enum step verdict = r->work->handler->step(&s->item);
+    leave(r);
+    r->now = meter_stop(&r->meter, r->now, &cpu);
+    s->cpu += cpu;
+    /* A handler that was told to stop may return anything. */
+    if (cancel_raised(r->work->cancel))
+        cancel(r, s);
+    else if (r->now >= s->item.deadline)
+        expire(r, s);
+    else if (verdict == STEP_WAIT)
+        park(r, s);
+    else if (verdict == STEP_DONE)
+        done(r, s);
+    else
+        failed(r, s);
+}
+
+static void begin(struct reactor *r, int64_t place)
+{
+    const struct work *w = r->work;
+    struct slot *s = slots_get(&r->slots);
+    s->reactor = r;
+    s->position = work_position(w, place);
+    s->item.index = w->first + s->position;
+    s->item.input = work_input(w, s->position);
+    s->item.args = w->args;
+    s->item.cancel = w->cancel;
+    r->in_flight++;
+    r->now = meter_start(&r->meter);
+    if (r->tally.first_step == CLOCK_NEVER)
+        r->tally.first_step = r->now;
+    int64_t end = after(r->now, w->item_timeout);
+    s->item.deadline = end < w->deadline ? end : w->deadline;
+    step(r, s);
+}
+
+/* What it waited for, or its time limit, has come. `came`: when. */
+static void wake(struct reactor *r, struct slot *s, int64_t came)
+{
+    if (came > s->asked)
+        s->wait += came - s->asked;
+    r->now = meter_start(&r->meter);
+    if (r->now >= s->item.deadline)
+        expire(r, s);
+    else
+        step(r, s);
+}
+
+/* ---- the loop */
+
+static bool descriptors_due(const struct reactor *r)
+{
+    return r->watched > 0 && r->now - r->looked > FDS_EVERY;
+}
+
+/* Those that were due when it began: steps that ask for more of the same cannot keep it here. */
+static void run_due(struct reactor *r)
+{
+    int64_t horizon = r->now;
+    struct timer *t;
+    while (!must_stop(r) && !descriptors_due(r) && (t = timers_pop(&r->timers, horizon))) {
+        struct slot *s = (void *)((char *)t - offsetof(struct slot, timer));
+        unwatch(r, s);
+        wake(r, s, t->due);
+    }
+}
+
+static void run_ready(struct reactor *r)
+{
+    struct slot *s = r->ready;
+    r->ready = NULL;
+    r->ready_end = &r->ready;
+    while (s) {
+        struct slot *next = s->next;
+        if (!must_stop(r)) /* else it is abandoned with the rest */
+            wake(r, s, r->looked);
+        s = next;
+    }
+}
+
+static bool take(struct reactor *r)
+{
+    return r->from < r->to || work_take(r->work, &r->from, &r->to);
+}
+
+/* Starts items until all slots are used; but no more than one while others wait for their turn. Returns false when it
+ * could start none for want of work or of room. */
+static bool start_some(struct reactor *r)
+{
+    bool any = false;
+    while (!must_stop(r) && r->in_flight < r->work->width && take(r)) {
+        begin(r, r->from++);
+        any = true;
+        if (timers_next(&r->timers) <= r->now || descriptors_due(r))
+            break;
+    }
+    return any;
+}
+
+static void look_at_descriptors(struct reactor *r)
+{
+    ev_run(r->loop, EVRUN_NOWAIT);
+    r->now = r->looked = clock_now();
+}
+
+static struct timespec timespec_of(int64_t ns)
+{
+    return (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+}
+
+/* Nobody waits for a descriptor: one system call. */
+static void sleep_by_clock(struct reactor *r, int64_t until)
+{
+    struct timespec left = timespec_of(until > r->now ? until - r->now : 0);
+    struct pollfd bell = {.fd = r->work->bell, .events = POLLIN};
+    r->stopping |= ppoll(&bell, 1, &left, NULL) > 0;
+    r->now = clock_now();
+}
+
+static void sleep_in_loop(struct reactor *r, int64_t until)
+{
+    struct itimerspec t = {.it_value = timespec_of(until > 0 ? until : 1)}; /* 0 would disarm it */
+    timerfd_settime(r->alarm, TFD_TIMER_ABSTIME, &t, NULL);
+    ev_run(r->loop, EVRUN_ONCE);
+    r->now = r->looked = clock_now();
+}
+
+/* Sleeps until something is due, a descriptor is ready, the bell rings, or it is time to look at the cancel flag. */
+static void pause_for_work(struct reactor *r)
+{
+    if (r->sink->pause)
+        r->sink->pause(r->sink->arg);
+    r->now = clock_now();
+    int64_t until = timers_next(&r->timers);
+    if (until > r->work->deadline)
+        until = r->work->deadline;
+    if (until - r->now > r->work->patience)
+        until = r->now + r->work->patience;
+    if (r->watched > 0)
+        sleep_in_loop(r, until);
+    else
+        sleep_by_clock(r, until);
+}
+
+static void abandon(struct slot *s)
+{
+    struct reactor *r = s->reactor;
+    timers_remove(&r->timers, &s->timer);
+    unwatch(r, s);
+    if (!cancel_raised(r->work->cancel) && r->now >= r->work->deadline)
+        expire(r, s);
+    else
+        cancel(r, s);
+}
+
+/* The run was stopped: what nobody has begun is reported too, by whoever gets at it. */
+static void refuse_rest(struct reactor *r)
+{
+    bool late = !cancel_raised(r->work->cancel) && r->now >= r->work->deadline;
+    struct err e;
+    if (late)
+        err_set(&e, ERR_TASK_TIMEOUT, "the task's time was over before the item was begun");
+    else
+        err_set(&e, ERR_CANCELLED, "cancelled before it was begun");
+    while (take(r)) {
+        struct slot never = {.position = work_position(r->work, r->from++)};
+        never.item.index = r->work->first + never.position;
+        report(r, &never, late ? OUTCOME_FAILED : OUTCOME_CANCELLED, (struct span){NULL, 0}, &e);
+    }
+}
+
+void reactor_run(const struct work *w, const struct sink *sink, struct lane *lane, struct tally *ret)
+{
+    assert(w->width >= 1 && w->grain >= 1);
+    struct reactor r = {.work = w, .sink = sink, .lane = lane, .tally = TALLY_INIT, .ready_end = &r.ready};
+    slots_init(&r.slots, w->handler->state_size);
+    int64_t cpu = clock_thread_cpu();
+    r.now = r.looked = clock_now();
+    while (!must_stop(&r)) {
+        run_due(&r);
+        run_ready(&r);
+        bool started = start_some(&r);
+        if (r.in_flight == 0 && !take(&r))
+            break;
+        if (descriptors_due(&r))
+            look_at_descriptors(&r);
+        else if (!started && !r.ready)
+            pause_for_work(&r);
+    }
+    slots_each(&r.slots, abandon);
+    assert(r.in_flight == 0);
+    if (r.stopping && sink->all)
+        refuse_rest(&r);
+    close_loop(&r);
+    timers_release(&r.timers);
+    slots_release(&r.slots);
+    r.tally.cpu = clock_thread_cpu() - cpu;
+    *ret = r.tally;
+}

@@ -1,0 +1,46 @@
+/*
+ * slots.h: the items in flight of one reactor. A slot is an item with its scratch state and its waits; slots are made a
+ * block at a time when they are first needed and used again last in, first out, so that a reactor that keeps few items
+ * in flight stays small and warm whatever its width. One thread.
+ */
+#ifndef LATHE_EXEC_SLOTS_H
+#define LATHE_EXEC_SLOTS_H
+
+#include <ev.h>
+
+#include "exec/timers.h"
+#include "model/handler.h"
+
+struct reactor;
+
+struct slot {
+    struct item item;
+    struct timer timer;
+    ev_io io;
+    struct slot *next; /* in the list of free or of ready ones */
+    struct reactor *reactor;
+    int64_t position;
+    int64_t cpu, wait; /* ns so far */
+    int64_t asked;     /* since when it waits */
+    int64_t partial;   /* what it has added to the lane's partial_milli */
+    bool used, stepped;
+};
+
+struct slots {
+    struct slot **blocks;
+    size_t count, room; /* blocks */
+    struct slot *free;
+    size_t state_size;
+};
+
+void slots_init(struct slots *s, size_t state_size);
+void slots_release(struct slots *s);
+
+/* A slot with an empty item and zeroed state. */
+struct slot *slots_get(struct slots *s);
+void slots_put(struct slots *s, struct slot *slot);
+
+/* Calls f with every slot in use; f may put it back. */
+void slots_each(struct slots *s, void (*f)(struct slot *slot));
+
+#endif
