@@ -150,6 +150,7 @@ class Stack:
             for pid, what in self.strays():
                 found.append(f"left behind: process {pid} {what}")
                 send(pid, signal.SIGKILL)
+            wait_until("what was left behind is killed", lambda: not self.strays())
         return found
 
     def strays(self):
