@@ -7,7 +7,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from proc import Proc, descendants, state  # noqa: E402
+from proc import Proc, descendants, state, wait_until  # noqa: E402
 from stack import Problem, Stack  # noqa: E402
 from tap import main  # noqa: E402
 
@@ -88,6 +88,7 @@ def t06_left_connection():
     client = subprocess.Popen(["psql", "-Xq", "-d", s.pg.conninfo], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     client.stdin.write(b"select 1;\n")
     client.stdin.flush()
+    wait_until("the client is connected", s.pg.connections)
     try:
         fails(s, "connections to PostgreSQL are closed")
     finally:
