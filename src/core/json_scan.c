@@ -286,8 +286,10 @@ static int compare_keys(const void *a, const void *b)
 /* Sorted rather than hashed: no choice of keys makes it slow. Few keys, the usual case, are compared as they stand. */
 static bool check_unique(struct scan *s, size_t first)
 {
-    struct key *keys = s->keys + first;
     size_t n = s->key_count - first;
+    if (n < 2) /* also while there is no s->keys yet */
+        return true;
+    struct key *keys = s->keys + first;
     bool few = n <= 8;
     if (!few)
         qsort(keys, n, sizeof *keys, compare_keys);

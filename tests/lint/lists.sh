@@ -19,7 +19,7 @@ gone() {
 forgotten() {
     all=$(listed)
     for f in $(files src -- -name '*.[ch]' -o -name '*.def') $(files sql -- -name '*.sql') \
-        $(files tests -- -name 'test_*.c') $(files tests -- -name 'test_*.py') $(files tests/lint -- -name '*.sh' ! -name lib.sh); do
+        $(files tests -- -name 'test_*.c') $(files tests -- -name '*.py' ! -path 'tests/lib/[!t]*' ! -path tests/lib/tap.py) $(files tests/lint -- -name '*.sh' ! -name lib.sh); do
         case $f in tests/*.c) f=${f%.c} ;; esac
         echo "$all" | grep -qxF "$f" || echo "$f is not listed in Makefile.am"
     done
