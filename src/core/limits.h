@@ -20,6 +20,7 @@
 
 /* the work */
 #define LIMIT_ITEMS 1000000u             /* items of a task */
+#define LIMIT_UNITS 10000u               /* units of a task: a smaller batch_size is made larger */
 #define LIMIT_WORKERS 256u               /* W: processes or threads that a caller may ask for */
 #define LIMIT_WIDTH 100000u              /* items in flight on one thread */
 #define LIMIT_BATCH_SIZE LIMIT_ITEMS

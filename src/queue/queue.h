@@ -20,24 +20,30 @@ void queue_close(struct queue *q); /* waiting callers get their task as it is */
 
 struct store *queue_store(struct queue *q);
 struct cache *queue_cache(struct queue *q); /* may be NULL */
+bool queue_prompt(struct queue *q);         /* messages arrive: nobody has to wait for a poll */
 
 /* ---- the api's side ---- */
 
+#define QUEUE_COMPARE "compare" /* the strategy's name of a comparison's parent */
+
 /*
  * Makes task rows of a submission (one task; for `compare` a parent and a child a strategy) and hands them to the writer.
- * `done` is called once from the writer's thread after the commit, with the id to answer with; wake-ups are published by
- * then. Everything is allocated in `a`, which must live until then. False (ERR_BUSY …): nothing happens.
+ * `done` is called once from the writer's thread after the commit, with the id to answer with; the wake-up goes out right
+ * after it returns, so that a wait which `done` registers is there before the task can end. Everything is allocated in
+ * `a`, which must live until then. False (ERR_BUSY …): nothing happens.
  */
 bool queue_put(struct queue *q, struct arena *a, const struct submission *s,
-               void (*done)(void *arg, struct uuid id, const struct err *e), void *arg, struct err *e) LATHE_CHECK;
+               void (*done)(void *arg, struct uuid id, const struct err *e), void *arg,
+               struct err *e) LATHE_CHECK;
 
 /* The task, with the live progress that Redis knows laid over it. */
 bool queue_get(struct queue *q, struct arena *a, struct uuid id, struct task *ret, struct err *e) LATHE_CHECK;
 
 /*
  * Calls `ready` once, from the waiters' thread: when the task is final, or as it is at the deadline; `t` is read into `a`.
- * With e set (t NULL) the store could not be asked. Costs no thread. ERR_BUSY when LIMIT_CALLS wait already.
- * queue_unwait takes it back: true if ready will not be called any more.
+ * With e set (t NULL) the store could not be asked (the deadline may then have passed by up to store.timeout), or there is
+ * no such task. Costs no thread. ERR_BUSY when LIMIT_CALLS wait already.
+ * queue_unwait takes it back: true if ready will not be called any more; false: it was called, or is about to be.
  */
 struct queue_wait {
     struct uuid id;
@@ -45,30 +51,41 @@ struct queue_wait {
     int64_t deadline;
     void (*ready)(void *arg, const struct task *t, const struct err *e);
     void *arg;
-    struct queue_wait *next, *prev; /* the queue's */
-    bool linked;
+    /* the queue's (waits.c): zero in the beginning */
+    struct queue_wait *next, **link; /* of those whose ids share a bucket; afterwards: of those to be told */
+    const struct task *found;
+    int64_t since, at;
+    size_t place;
+    bool linked, late;
 };
 bool queue_wait(struct queue *q, struct queue_wait *w, struct err *e) LATHE_CHECK;
 bool queue_unwait(struct queue *q, struct queue_wait *w);
 
-bool queue_cancel(struct queue *q, struct arena *a, struct uuid id, struct task *ret, struct err *e) LATHE_CHECK;
+/* store_cancel, then tells workers at once, and those who wait for what ended by it. */
+bool queue_cancel(struct queue *q, struct arena *a, struct uuid id, struct task *ret,
+                  struct err *e) LATHE_CHECK;
 
 /* ---- the worker's side; the thread of its claim loop ---- */
 
 struct queue_worker;
 
 /* `bell` is rung (net_ring) when there may be work or a cancel: a message came, or the subscription began anew. */
-bool queue_worker_new(struct queue *q, struct worker_info *info, int bell, struct queue_worker **ret, struct err *e) LATHE_CHECK;
+bool queue_worker_new(struct queue *q, struct worker_info *info, int bell, struct queue_worker **ret,
+                      struct err *e) LATHE_CHECK;
 void queue_worker_free(struct queue_worker *w);
 
-/* store_turn, then tells the waiters what ended and other workers what was released. */
-bool queue_turn(struct queue_worker *w, struct finish *finishes, size_t n, int want, struct claim *ret, struct err *e) LATHE_CHECK;
-bool queue_beat(struct queue_worker *w, struct arena *a, const struct worker_info *info, const struct uuid *leases, size_t n,
-                bool *lost, struct uuid **ret_cancelled, size_t *ret_cancelled_n, struct err *e) LATHE_CHECK;
+/* store_turn, then tells the waiters what ended and workers (this one too, by its bell) what was released. */
+bool queue_turn(struct queue_worker *w, struct finish *finishes, size_t n, int want, struct claim *ret,
+                struct err *e) LATHE_CHECK;
+bool queue_beat(struct queue_worker *w, struct arena *a, const struct worker_info *info,
+                const struct uuid *leases, size_t n, bool *lost, struct uuid **ret_cancelled,
+                size_t *ret_cancelled_n, struct err *e) LATHE_CHECK;
 /* Ids that cancel messages named since the last call: look at them now and not at the next beat. */
 size_t queue_cancels(struct queue_worker *w, struct uuid *out, size_t room);
-void queue_tell(struct queue_worker *w, const struct cache_view *views, size_t n); /* progress; never fails aloud */
-bool queue_release(struct queue_worker *w, const struct unit *const *units, size_t n, struct err *e) LATHE_CHECK;
+void queue_tell(struct queue_worker *w, const struct cache_view *views,
+                size_t n); /* progress; never fails aloud */
+bool queue_release(struct queue_worker *w, const struct unit *const *units, size_t n,
+                   struct err *e) LATHE_CHECK;
 bool queue_reap(struct queue_worker *w, struct arena *a, struct reaped *ret, struct err *e) LATHE_CHECK;
 
 #endif

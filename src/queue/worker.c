@@ -1,0 +1,180 @@
+#include <pthread.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/net.h"
+#include "queue/inside.h"
+
+#define MOST_CANCELS 1024u /* ids not yet looked at; what is more, the next beat tells */
+
+struct queue_worker {
+    struct queue *queue;
+    struct store_worker *store;
+    struct cache_listener *listener; /* NULL: there is no cache */
+    char *queues;                    /* "a,b" or "*" */
+    int bell;
+    pthread_mutex_t lock; /* of what follows */
+    struct uuid cancels[MOST_CANCELS];
+    size_t cancels_count;
+};
+
+static bool serves(const struct queue_worker *w, struct span queue)
+{
+    struct span list = span_of(w->queues);
+    while (list.len > 0) {
+        struct span name = span_trim(span_cut(&list, ','));
+        if (span_is(name, "*") || span_eq(name, queue))
+            return true;
+    }
+    return false;
+}
+
+/* ---- messages; on the listener's thread ---- */
+
+static void add_cancel(void *arg, struct uuid id)
+{
+    struct queue_worker *w = arg;
+    if (w->cancels_count < MOST_CANCELS)
+        w->cancels[w->cancels_count++] = id;
+}
+
+static void any_cancel(void *arg)
+{
+    (void)arg; /* which, the next beat tells */
+}
+
+static void on_message(void *arg, struct span channel, struct span message)
+{
+    struct queue_worker *w = arg;
+    if (span_is(channel, CHANNEL_WORK)) {
+        if (span_is(message, "*") || serves(w, message))
+            net_ring(w->bell);
+        return;
+    }
+    pthread_mutex_lock(&w->lock);
+    notify_read_ids(message, add_cancel, any_cancel, w);
+    pthread_mutex_unlock(&w->lock);
+    net_ring(w->bell);
+}
+
+static void on_state(void *arg, bool connected)
+{
+    struct queue_worker *w = arg;
+    if (connected)
+        net_ring(w->bell); /* what was said before was not heard */
+}
+
+size_t queue_cancels(struct queue_worker *w, struct uuid *out, size_t room)
+{
+    pthread_mutex_lock(&w->lock);
+    size_t n = w->cancels_count < room ? w->cancels_count : room;
+    w->cancels_count -= n;
+    memcpy(out, w->cancels + w->cancels_count, n * sizeof *out);
+    pthread_mutex_unlock(&w->lock);
+    return n;
+}
+
+/* ---- life ---- */
+
+bool queue_worker_new(struct queue *q, struct worker_info *info, int bell, struct queue_worker **ret,
+                      struct err *e)
+{
+    static const char *const channels[] = {CHANNEL_WORK, CHANNEL_CANCEL, NULL};
+    struct queue_worker *w = mem_alloc(sizeof *w);
+    w->queue = q;
+    w->bell = bell;
+    w->queues = mem_array(info->queues.len + 1, 1);
+    memcpy(w->queues, info->queues.ptr, info->queues.len);
+    pthread_mutex_init(&w->lock, NULL);
+    struct cache_listener_calls calls = {.on_message = on_message, .on_state = on_state, .arg = w};
+    if (!store_worker_new(q->store, info, &w->store, e) ||
+        (q->cache != NULL && !cache_listen(q->cache, channels, calls, &w->listener, e))) {
+        queue_worker_free(w);
+        return false;
+    }
+    *ret = w;
+    return true;
+}
+
+void queue_worker_free(struct queue_worker *w)
+{
+    if (w == NULL)
+        return;
+    cache_listener_free(w->listener);
+    if (w->store != NULL)
+        store_worker_free(w->store);
+    pthread_mutex_destroy(&w->lock);
+    mem_free(w->queues);
+    mem_free(w);
+}
+
+/* ---- turns ---- */
+
+static void tell_ended(struct queue *q, const struct finish *f)
+{
+    for (size_t i = 0; i < COUNT_OF(f->ended); i++) {
+        if (uuid_is_nil(f->ended[i]))
+            continue;
+        notify_done(q->notify, &f->ended[i], 1);
+        notify_drop(q->notify, f->ended[i], CACHE_ALL_UNITS);
+    }
+}
+
+static void tell_finish(struct queue_worker *w, const struct finish *f)
+{
+    if (!f->applied)
+        return;
+    tell_ended(w->queue, f);
+    if (!f->final) /* the store counts its items now */
+        notify_drop(w->queue->notify, f->unit->task, f->unit->seq);
+    if (!f->released)
+        return;
+    notify_work(w->queue->notify, f->unit->queue);
+    if (serves(w, f->unit->queue))
+        net_ring(w->bell); /* with Redis gone there is still us */
+}
+
+bool queue_turn(struct queue_worker *w, struct finish *finishes, size_t n, int want, struct claim *ret,
+                struct err *e)
+{
+    if (!store_turn(w->store, finishes, n, want, ret, e))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        tell_finish(w, &finishes[i]);
+    return true;
+}
+
+bool queue_beat(struct queue_worker *w, struct arena *a, const struct worker_info *info,
+                const struct uuid *leases, size_t n, bool *lost, struct uuid **ret_cancelled,
+                size_t *ret_cancelled_n, struct err *e)
+{
+    return store_beat(w->store, a, info, leases, n, lost, ret_cancelled, ret_cancelled_n, e);
+}
+
+void queue_tell(struct queue_worker *w, const struct cache_view *views, size_t n)
+{
+    notify_views(w->queue->notify, views, n);
+}
+
+bool queue_release(struct queue_worker *w, const struct unit *const *units, size_t n, struct err *e)
+{
+    if (!store_release(w->store, units, n, e))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        notify_work(w->queue->notify, units[i]->queue);
+        notify_drop(w->queue->notify, units[i]->task, units[i]->seq);
+    }
+    return true;
+}
+
+bool queue_reap(struct queue_worker *w, struct arena *a, struct reaped *ret, struct err *e)
+{
+    if (!store_reap(w->store, a, ret, e))
+        return false;
+    notify_done(w->queue->notify, ret->ended, ret->ended_n);
+    if (ret->requeued > 0) {
+        notify_work(w->queue->notify, SPAN("*")); /* of which queues is not known here */
+        net_ring(w->bell);
+    }
+    return true;
+}
