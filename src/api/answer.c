@@ -20,28 +20,9 @@ static void count(const struct call *c, int status)
     metric_observe(M_http_seconds, c->route ? c->route : "", (double)(clock_now() - c->started) / NS_PER_S);
 }
 
-/* The body of HEAD and 304 is told by its length and not sent. */
-static void drop_body(struct call *c)
-{
-    if (c->req.method == METHOD_HEAD && !c->res.stream.more)
-        call_header(c, "Content-Length", "%zu", c->res.body.len);
-    buf_clear(&c->res.body);
-    c->res.stream.more = NULL;
-}
-
 void answer(struct call *c)
 {
-    if (c->res.body.failed) {
-        struct err e = ERR_INIT;
-        err_set(&e, ERR_TOO_LARGE, "the answer would be larger than %u bytes; ask for less at once",
-                LIMIT_RESPONSE);
-        buf_clear(&c->res.body);
-        answer_problem(c, &e);
-        return;
-    }
     count(c, c->res.status);
-    if (c->req.method == METHOD_HEAD || c->res.status == 304)
-        drop_body(c);
     call_send(c);
 }
 

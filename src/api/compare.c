@@ -11,5 +11,5 @@ void compare_run(struct api *a, struct call *c, struct span parameter)
         answer_problem(c, &e);
         return;
     }
-    put_and_wait(a, c, s, a->conf->api_wait, true, answer_put, NULL);
+    put_and_wait(a, c, s, conf_now(&a->conf->api_wait), document_asks, answer_put, NULL);
 }

@@ -29,6 +29,14 @@ static struct span json_text(struct arena *a, const struct json *v)
     return arena_copy(a, buf_view(&b));
 }
 
+static size_t compared(const struct submission *s)
+{
+    size_t n = 0;
+    while (s->compared[n])
+        n++;
+    return n;
+}
+
 struct task document_new(struct arena *a, const struct submission *s)
 {
     bool queued = s->strategy && s->strategy->kind == STRATEGY_QUEUED;
@@ -44,7 +52,7 @@ struct task document_new(struct arena *a, const struct submission *s)
         .shape = s->has_shape ? s->shape : (struct shape){0},
         .priority = (int)s->priority,
         .attempt = 1,
-        .items_total = s->items,
+        .items_total = s->strategy ? s->items : s->items * (int64_t)compared(s),
         .batch_size = s->batch_size,
         .workers = s->workers,
         .units_total = queued && s->items ? (s->items + s->batch_size - 1) / s->batch_size : 1,

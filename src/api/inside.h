@@ -28,7 +28,7 @@ struct api {
 
 /* ---- answers (answer.c): each ends with call_send, after which the call must not be touched ---- */
 
-/* Counts, logs what went wrong, drops the body that HEAD must not have, and sends. */
+/* Counts and sends. */
 void answer(struct call *c);
 void answer_problem(struct call *c, const struct err *e);
 /* The entity tag of the body as it stands; 304 without a body when the caller has it already. Sends. */
@@ -78,9 +78,12 @@ struct parked {
     struct api *api;
     struct call *call;
     struct task task;
-    bool asks_store; /* answer wants the store: it is then called on a thread that may wait for it */
+    bool (*asks_store)(
+        const struct task *t); /* answering wants the store: it is then done on a thread that may wait for
+                                               * it; NULL: never */
     void (*answer)(struct parked *p, bool store_ok);
     void *arg;
+    bool waited; /* for answer: p->task comes from a wait */
 
     struct queue_wait wait;
     struct parked *next, **link; /* of the api's list */
@@ -104,10 +107,11 @@ struct task document_new(struct arena *a, const struct submission *s);
 
 /* ---- putting (submit.c) ---- */
 
-/* Submits, then waits as Prefer says, at most `most_ms`, and then has `done` answer. Owns the call. With asks_store `done`
- * runs where it may ask the store (park.c), unless there was no wait at all. */
-void put_and_wait(struct api *a, struct call *c, const struct submission *s, int64_t most_ms, bool asks_store,
-                  void (*done)(struct parked *p, bool store_ok), void *arg);
+/* Submits, then waits as Prefer says, at most `most_ms`, and then has `done` answer; asks_store as in struct parked, but
+ * not where there was no wait at all. Owns the call. */
+void put_and_wait(struct api *a, struct call *c, const struct submission *s, int64_t most_ms,
+                  bool (*asks_store)(const struct task *t), void (*done)(struct parked *p, bool store_ok),
+                  void *arg);
 /* 200 with the finished task or 202 with the task as it is. */
 void answer_put(struct parked *p, bool store_ok);
 

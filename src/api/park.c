@@ -31,7 +31,7 @@ static void over(struct parked *p)
 {
     struct api *a = p->api;
     bool later = false;
-    if (p->asks_store) {
+    if (p->asks_store && p->asks_store(&p->task)) {
         pthread_mutex_lock(&a->lock);
         later = !a->stopping;
         if (later) {

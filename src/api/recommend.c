@@ -39,6 +39,11 @@ static void answer_probe(struct parked *p, bool store_ok)
         answer_put(p, false);
 }
 
+static bool asks_when_over(const struct task *t)
+{
+    return state_final(t->state);
+}
+
 static bool read_probe(struct query *q, struct recommend_query *ret, struct err *e)
 {
     struct span value;
@@ -63,5 +68,5 @@ void recommend_get(struct api *a, struct call *c, struct span parameter)
         return;
     }
     s[1] = probe_of(s);
-    put_and_wait(a, c, &s[1], a->conf->api_wait, true, answer_probe, s);
+    put_and_wait(a, c, &s[1], conf_now(&a->conf->api_wait), asks_when_over, answer_probe, s);
 }

@@ -33,8 +33,9 @@ static void on_put(void *arg, struct uuid id, const struct err *e)
     park(&w->parked, w->wait_ms);
 }
 
-void put_and_wait(struct api *a, struct call *c, const struct submission *s, int64_t most_ms, bool asks_store,
-                  void (*done)(struct parked *p, bool store_ok), void *arg)
+void put_and_wait(struct api *a, struct call *c, const struct submission *s, int64_t most_ms,
+                  bool (*asks_store)(const struct task *t), void (*done)(struct parked *p, bool store_ok),
+                  void *arg)
 {
     struct err e = ERR_INIT;
     char applied[PREFER_TEXT];
@@ -50,8 +51,8 @@ void put_and_wait(struct api *a, struct call *c, const struct submission *s, int
     w->wait_ms = prefer_wait_ms(&prefer, most_ms);
     w->parked =
         (struct parked){.api = a, .call = c, .task = document_new(&c->arena, s), .answer = done, .arg = arg};
-    w->parked.asks_store =
-        asks_store && w->wait_ms > 0; /* at once: the writer's thread must not wait for the store */
+    if (w->wait_ms > 0) /* else it is the writer's thread that answers, which must not wait for the store */
+        w->parked.asks_store = asks_store;
     if (!queue_put(a->queue, &c->arena, s, on_put, w, &e))
         answer_problem(c, &e);
 }
@@ -83,5 +84,6 @@ void submit_task(struct api *a, struct call *c, struct span parameter)
         answer_problem(c, &e);
         return;
     }
-    put_and_wait(a, c, s, strategy->kind == STRATEGY_QUEUED ? 0 : a->conf->api_wait, false, answer_put, NULL);
+    put_and_wait(a, c, s, strategy->kind == STRATEGY_QUEUED ? 0 : conf_now(&a->conf->api_wait), NULL,
+                 answer_put, NULL);
 }

@@ -27,9 +27,19 @@ static bool task_id(struct call *c, struct span parameter, struct uuid *ret, str
     return err_set(e, ERR_METHOD, "a strategy has the method POST only");
 }
 
+/* Of a task that goes on the queue knows the live progress, where the waiting saw only what is stored. */
+static bool get_asks(const struct task *t)
+{
+    return !state_final(t->state) || document_asks(t);
+}
+
 static void answer_get(struct parked *p, bool store_ok)
 {
     struct call *c = p->call;
+    struct task live;
+    if (store_ok && p->waited && !state_final(p->task.state) &&
+        queue_get(p->api->queue, &c->arena, p->task.id, &live, NULL))
+        p->task = live;
     struct json_out o = json_out(&c->res.body);
     document_write(p->api, c, &p->task, store_ok, &o);
     answer_tagged(c);
@@ -51,13 +61,14 @@ void task_get(struct api *a, struct call *c, struct span parameter)
     }
     struct prefer prefer = prefer_read(c->req.prefer);
     if (prefer.has_wait && get.wait == 0)
-        get.wait = prefer_wait_ms(&prefer, a->conf->api_wait) / 1000;
-    int64_t ms = get.wait * 1000 < a->conf->api_wait ? get.wait * 1000 : a->conf->api_wait;
+        get.wait = prefer.wait_s < 86400 ? prefer.wait_s : 86400;
+    int64_t most = conf_now(&a->conf->api_wait), ms = get.wait * 1000 < most ? get.wait * 1000 : most;
     if (ms == 0 || state_final(p->task.state)) {
         answer_get(p, true);
         return;
     }
-    p->asks_store = document_asks(&p->task);
+    p->asks_store = get_asks;
+    p->waited = true;
     park(p, ms);
 }
 
