@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -59,10 +58,8 @@ static void add_block(struct arena *a, size_t size)
 
 void *arena_alloc(struct arena *a, size_t size)
 {
-    if (size > SIZE_MAX / 2) {
-        fprintf(stderr, "lathe: out of memory: no room for %zu bytes in an arena\n", size);
-        abort();
-    }
+    if (size > SIZE_MAX / 2)
+        mem_exhausted(size);
     size_t whole = (size + alignof(max_align_t) - 1) / alignof(max_align_t) * alignof(max_align_t);
     if (whole == 0)
         whole = alignof(max_align_t);

@@ -30,7 +30,7 @@ struct conf {
 };
 
 /* A setting that a reload may change while threads run: conf_now(&conf->api_wait). */
-#define conf_now(member) __atomic_load_n((member), __ATOMIC_RELAXED)
+#define conf_now(member) __atomic_load_n((member), __ATOMIC_ACQUIRE)
 
 /*
  * Reads the settings. `path` NULL means $LATHE_CONF, else /etc/lathe/lathe.conf if it is there; a path that was named

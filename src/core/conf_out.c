@@ -91,7 +91,9 @@ void conf_sample(struct buf *out)
             buf_printf(out, "\n[%s]\n", row->section);
         buf_printf(out, "; %s%s\n;   ", row->text, row->reload ? " (R)" : "");
         conf_put_range(out, row);
-        buf_printf(out, "\n;%s = ", row->name);
+        buf_printf(out, "\n;%s =", row->name);
+        if (row->type != CONF_text || *row->word)
+            buf_char(out, ' ');
         put_default(out, row);
         buf_char(out, '\n');
     }
@@ -106,7 +108,8 @@ void conf_manual(struct buf *out)
         "`name = value`;\n`--conf=FILE`, else `$LATHE_CONF`, else `/etc/lathe/lathe.conf`), in the environment "
         "(`LATHE_SECTION_NAME`) and on the\ncommand line (`--section.name=VALUE`); the later of these wins. A "
         "setting that does not exist, or a value out of its\nrange, ends the start with a message that names "
-        "file and line. Times take `ms s m h d`, sizes `K M G T` (of 1024).\n`SIGHUP` reads everything again "
+        "file and line. Times take `ms s m h d`, sizes `K M G T` (of 1024).\nIn the file a value ends before "
+        "` ;`; a line of more than about 200 bytes is refused, use the environment for it.\n`SIGHUP` reads everything again "
         "and applies the settings marked *reload*; the log names changed ones that need a restart.\n");
     for (size_t i = 0; i < conf_row_count; i++) {
         const struct conf_row *row = &conf_rows[i];

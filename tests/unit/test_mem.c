@@ -1,0 +1,100 @@
+/* core/mem.h */
+#include "unit/unit.h"
+
+#include "core/mem.h"
+
+static void t01_is_zeroed(void **state)
+{
+    (void)state;
+    unsigned char *p = mem_array(100, 7);
+    for (size_t i = 0; i < 700; i++)
+        assert_int_equal(p[i], 0);
+    mem_free(p);
+    p = mem_alloc(64);
+    for (size_t i = 0; i < 64; i++)
+        assert_int_equal(p[i], 0);
+    mem_free(p);
+}
+
+static void t02_nothing_is_something(void **state)
+{
+    (void)state;
+    void *p = mem_alloc(0), *q = mem_array(0, 8);
+    assert_non_null(p);
+    assert_non_null(q);
+    p = mem_grow(p, 0, 4);
+    assert_non_null(p);
+    mem_free(p);
+    mem_free(q);
+    mem_free(NULL);
+}
+
+static void t03_grow_keeps(void **state)
+{
+    (void)state;
+    char *p = mem_copy_text("abc");
+    p = mem_grow(p, 1000, 10);
+    assert_string_equal(p, "abc");
+    mem_free(p);
+}
+
+static void t04_cleanup(void **state)
+{
+    (void)state;
+    char *p CLEANUP(mem_free_at) = mem_copy_text("freed at the end of the scope; the leak check looks");
+    assert_non_null(p);
+}
+
+static void ask_too_much(void *arg)
+{
+    volatile size_t count = SIZE_MAX / 2;
+    mem_free(*(bool *)arg ? mem_array(count, 8) : mem_grow(NULL, count, 8));
+}
+
+static void t05_overflow_ends_the_process(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 2; way++) {
+        char said[4096];
+        bool array = way == 0;
+        int status = in_child(ask_too_much, &array, said, sizeof said);
+        /* a sanitizer's own allocator may end it before we do */
+        assert_true(WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) != 0));
+        assert_true(said[0] != '\0');
+    }
+}
+
+static void leave(void)
+{
+    _exit(42);
+}
+
+static void exhaust(void *arg)
+{
+    (void)arg;
+    mem_on_exhausted(leave);
+    mem_exhausted(123);
+}
+
+static void t06_the_hook(void **state)
+{
+    (void)state;
+    char said[4096];
+    int status = in_child(exhaust, NULL, said, sizeof said);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 42);
+    assert_string_equal(said, "lathe: out of memory: no room for 1 x 123 bytes\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(t01_is_zeroed),
+        cmocka_unit_test(t02_nothing_is_something),
+        cmocka_unit_test(t03_grow_keeps),
+        cmocka_unit_test(t04_cleanup),
+        cmocka_unit_test(t05_overflow_ends_the_process),
+        cmocka_unit_test(t06_the_hook),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
