@@ -80,7 +80,10 @@ static inline void call_send(struct call *c)
 /* Adds a header line; CR and LF in the value are dropped. */
 void call_header(struct call *c, const char *name, const char *format, ...) LATHE_PRINTF(3, 4);
 
-/* Answers with the problem document (RFC 9457) of `e` and sends. */
+/* Answers with the problem document (RFC 9457) of `e` and sends. Headers set so far stay (Allow of a 405), a body does not. */
 void call_problem(struct call *c, const struct err *e);
+
+/* The same without sending. */
+void call_fill_problem(struct call *c, const struct err *e);
 
 #endif

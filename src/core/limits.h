@@ -14,8 +14,10 @@
 #define LIMIT_QUERY 4096u                /* bytes of a query string */
 #define LIMIT_QUERY_PAIRS 64u
 #define LIMIT_HEADER 4096u               /* bytes of one header value that Lathe reads */
+#define LIMIT_FCGI_HEAD (128u * KIB)     /* bytes of a FastCGI request before its body */
 #define LIMIT_JSON_DEPTH 32u
 #define LIMIT_RESPONSE (32u * MIB)       /* bytes of an answer that is built whole */
+#define LIMIT_RESPONSE_HEADERS (16u * KIB)
 #define LIMIT_STREAM_CHUNK (256u * KIB)  /* bytes of one piece of a streamed answer */
 
 /* the work */

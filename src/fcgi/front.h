@@ -18,19 +18,28 @@
 struct front;
 
 struct front_options {
-    int listen_fd;     /* nonblocking, from net_listen or systemd; stays the caller's */
-    int threads;       /* T */
-    int queue;         /* requests that may wait for a thread; more are answered 503 + Retry-After */
-    int64_t drain_ms;  /* how long front_run waits, once stopped, for calls that were begun */
+    int listen_fd;    /* nonblocking, from net_listen or systemd; stays the caller's */
+    int threads;      /* T */
+    int queue;        /* requests that may wait for a thread; more are answered 503 + Retry-After */
+    int64_t drain_ms; /* how long front_run waits, once stopped, for calls that were begun */
 };
 
-/* `handle` is called on one of the T threads with a filled call; see call.h for who owns it when. */
-bool front_new(const struct front_options *o, void (*handle)(void *arg, struct call *), void *arg, struct front **ret,
-               struct err *e) LATHE_CHECK;
-void front_run(struct front *f);
-/* Any thread: no new connections or requests; idle connections are closed; begun calls are answered, then front_run
- * returns. A second call makes it return at once. */
+/* `handle` is called on one of the T threads with a filled call; see call.h for who owns it when. An answer that it gives
+ * before it returns is sent when it returns. */
+bool front_new(const struct front_options *o, void (*handle)(void *arg, struct call *), void *arg,
+               struct front **ret, struct err *e) LATHE_CHECK;
+
+/* True: every call that was begun has been answered. False: the drain ran out of time, or a second front_stop came. */
+bool front_run(struct front *f);
+
+/*
+ * Any thread: what waits in the listener is accepted and then nothing more; idle connections are closed; begun calls are
+ * answered, then front_run returns. A second call makes it return at once. To lose no request take the socket's name away
+ * first (net_unlink), so that nobody connects to a listener that is about to go.
+ */
 void front_stop(struct front *f);
+
+/* After front_run. Calls that api still holds must have been sent before (true from front_run says so): asserted. */
 void front_free(struct front *f);
 
 #endif

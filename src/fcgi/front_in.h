@@ -1,0 +1,127 @@
+/*
+ * front_in.h: the inside of the front: front.c (life and the dispatcher's loop), peer.c (a connection's states) and
+ * serve.c (the threads, and answers). Not for anybody else.
+ *
+ * Who may touch a connection's descriptor is said by its state, and states change under its lock. A descriptor is closed
+ * only by the state's owner and under the lock, so that nobody ever uses a number that belongs to another connection by
+ * then. A struct peer is never freed before the front, only used again: an event that comes late finds a connection in
+ * some state and at worst makes somebody look once for nothing.
+ *
+ *                       ┌───────────────────────────────────────────────┐
+ *     accept ─▶ IDLE ─▶ BUSY ─▶ PARKED ─▶ ANSWERING ─▶ (SENDING) ─▶ IDLE or closed or LINGER ─▶ closed
+ *                         └───────│──────────▲
+ *                                 └─▶ GONE ─▶ closed
+ */
+#ifndef LATHE_FCGI_FRONT_IN_H
+#define LATHE_FCGI_FRONT_IN_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "fcgi/frame.h"
+#include "fcgi/front.h"
+#include "fcgi/reader.h"
+#include "fcgi/record.h"
+
+#define UNFINISHED_MS \
+    10000               /* a request must be there this long after its first byte, its body after its head */
+#define READ_MS   5000  /* one read of a body */
+#define SEND_MS   30000 /* an answer of which the other side takes nothing for so long is given up */
+#define LINGER_MS 2000
+#define FRESH_MS  1000 /* a stopping front waits so long for the request of a connection just made */
+
+enum peer_state {
+    PEER_FREE,
+    PEER_IDLE,      /* dispatcher: between requests, or a request is half there */
+    PEER_BUSY,      /* a thread: waits for one, is read, is in handle() */
+    PEER_PARKED,    /* api has the call; the dispatcher watches whether the client leaves */
+    PEER_ANSWERING, /* the thread that called call_send() */
+    PEER_SENDING,   /* dispatcher: the socket has yet to take the rest of an answer */
+    PEER_LINGER,    /* dispatcher: answered; input is thrown away until the other side closes */
+    PEER_GONE,      /* closed; api still has the call */
+};
+
+struct exchange;
+
+struct peer {
+    pthread_mutex_t lock; /* of state, again, fd, serial, exchange, deadline */
+    enum peer_state state;
+    bool again;  /* something came in while it was not IDLE: look once more */
+    bool fresh;  /* no request yet */
+    bool deaf;   /* we shut down our receiving side */
+    bool listed; /* in front.look; under its lock */
+    int fd;
+    uint64_t serial; /* of the exchange it is or was in */
+    struct exchange *exchange;
+    int64_t deadline; /* the dispatcher closes it then; CLOCK_NEVER */
+    int64_t since;    /* clock_now() when its request was complete */
+    struct frame frame;
+    struct peer *next; /* in front.free */
+    struct peer *next_look;
+};
+
+/* One request and its answer. */
+struct exchange {
+    struct call call;
+    struct front *front;
+    struct peer *peer;
+    uint64_t serial; /* unique in the front: addresses are used again */
+    bool keep;       /* the connection, after the answer */
+    bool left;       /* input was left unread: linger */
+    struct buf head;
+    struct record_out out;
+};
+
+struct front {
+    struct front_options o;
+    void (*handle)(void *arg, struct call *);
+    void *arg;
+    int epoll, bell;
+    atomic_int stopping; /* how often front_stop was called */
+    atomic_size_t held;  /* connections that are not FREE */
+    atomic_size_t parked;
+    atomic_bool paused; /* not accepting, for want of descriptors or places */
+    atomic_uint_fast64_t serial;
+
+    /* the dispatcher's alone */
+    bool listening, draining;
+    int64_t drain_end, next_sweep, next_complaint;
+    uint8_t *peek; /* LIMIT_FCGI_HEAD */
+    struct peer **peers;
+    size_t peer_count;
+
+    pthread_mutex_t list_lock; /* of free and look */
+    struct peer *free, *look;
+
+    pthread_mutex_t queue_lock;
+    pthread_cond_t queue_filled;
+    struct peer **queue; /* ring of o.queue */
+    size_t queue_head, queue_count;
+    bool quit;
+    pthread_t *threads;
+    int thread_count;
+};
+
+/* peer.c, the dispatcher */
+void peer_open(struct front *f, int fd);
+void peer_event(struct front *f, struct peer *p);
+void peer_sweep(struct front *f, struct peer *p, int64_t now);
+void peer_discard(struct front *f, struct peer *p); /* front_free */
+
+/* peer.c, whoever owns the state */
+enum peer_next { NEXT_IDLE, NEXT_CLOSE, NEXT_LINGER };
+void peer_next(struct front *f, struct peer *p, enum peer_next next);
+void peer_send_later(struct front *f, struct exchange *x);
+/* The client may have left meanwhile. Caller holds the lock; the state is PARKED. */
+void peer_check_gone(struct front *f, struct peer *p);
+
+/* serve.c */
+bool serve_start(struct front *f, struct err *e) LATHE_CHECK;
+void serve_stop(struct front *f);
+bool serve_push(struct front *f, struct peer *p); /* false: the queue is full */
+void exchange_finish(struct exchange *x, enum record_result r);
+
+/* front.c: have the dispatcher look at a connection. */
+void front_look(struct front *f, struct peer *p);
+
+#endif

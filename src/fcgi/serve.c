@@ -1,0 +1,242 @@
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "core/clock.h"
+#include "core/limits.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metrics.h"
+#include "fcgi/reply.h"
+#include "fcgi/front_in.h"
+
+/* An answer given inside handle() is sent when that has returned, by the thread that still owns the connection. */
+static _Thread_local struct {
+    struct exchange *exchange;
+    uint64_t serial;
+    bool answered;
+} handling;
+
+/* ---- the queue between the dispatcher and the threads */
+
+bool serve_push(struct front *f, struct peer *p)
+{
+    pthread_mutex_lock(&f->queue_lock);
+    size_t room = (size_t)f->o.queue;
+    bool fits = f->queue_count < room;
+    if (fits)
+        f->queue[(f->queue_head + f->queue_count++) % room] = p;
+    pthread_mutex_unlock(&f->queue_lock);
+    if (fits)
+        pthread_cond_signal(&f->queue_filled);
+    return fits;
+}
+
+static struct peer *queue_pop(struct front *f)
+{
+    struct peer *p = NULL;
+    pthread_mutex_lock(&f->queue_lock);
+    while (f->queue_count == 0 && !f->quit)
+        pthread_cond_wait(&f->queue_filled, &f->queue_lock);
+    if (!f->quit) {
+        p = f->queue[f->queue_head];
+        f->queue_head = (f->queue_head + 1) % (size_t)f->o.queue;
+        f->queue_count--;
+    }
+    pthread_mutex_unlock(&f->queue_lock);
+    return p;
+}
+
+/* ---- exchanges */
+
+static void on_send(struct call *call);
+
+static struct exchange *exchange_new(struct front *f, struct peer *p)
+{
+    struct exchange *x = mem_alloc(sizeof *x);
+    x->front = f;
+    x->peer = p;
+    x->serial = atomic_fetch_add(&f->serial, 1) + 1;
+    x->keep = p->frame.keep;
+    x->call.send = on_send;
+    x->call.front = x;
+    x->call.started = p->since;
+    arena_init(&x->call.arena);
+    buf_init(&x->call.res.headers, LIMIT_RESPONSE_HEADERS);
+    buf_init(&x->call.res.body, LIMIT_RESPONSE);
+    buf_init(&x->head, 2 * LIMIT_RESPONSE_HEADERS);
+    pthread_mutex_lock(&p->lock);
+    p->serial = x->serial;
+    p->exchange = x;
+    pthread_mutex_unlock(&p->lock);
+    return x;
+}
+
+static void exchange_free(struct exchange *x)
+{
+    buf_release(&x->call.res.headers);
+    buf_release(&x->call.res.body);
+    buf_release(&x->head);
+    arena_release(&x->call.arena);
+    mem_free(x);
+}
+
+static void end(struct exchange *x, enum peer_next next)
+{
+    struct front *f = x->front;
+    struct peer *p = x->peer;
+    exchange_free(x);
+    peer_next(f, p, next);
+}
+
+void exchange_finish(struct exchange *x, enum record_result r)
+{
+    if (r != RECORD_DONE) {
+        metric_add(M_http_broken, "", 1);
+        end(x, NEXT_CLOSE);
+    } else if (x->left) {
+        end(x, NEXT_LINGER);
+    } else {
+        end(x, x->keep ? NEXT_IDLE : NEXT_CLOSE);
+    }
+}
+
+/* ---- answers */
+
+static void count(const struct call *c)
+{
+    static const char *const classes[] = {"other", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    double seconds = (double)(clock_now() - c->started) / (double)NS_PER_S;
+    metric_add(M_http_requests, classes[c->res.status / 100], 1);
+    metric_observe(M_http_seconds, c->route ? c->route : "other", seconds);
+}
+
+/* The caller owns the connection. */
+static void transmit(struct exchange *x)
+{
+    struct call *call = &x->call;
+    reply_head(call, &x->head);
+    count(call);
+    bool body = reply_has_body(call);
+    if (body && call->res.stream.more) {
+        struct err e = ERR_INIT;
+        bool sent = reply_stream(call, buf_view(&x->head), x->peer->fd, x->peer->frame.id, &e);
+        if (!sent)
+            log_warn_err("http.unfinished", &e, "request_id=" SPAN_FMT, SPAN_ARG(call->req.request_id));
+        exchange_finish(x, sent ? RECORD_DONE : RECORD_BROKEN);
+        return;
+    }
+    x->out =
+        record_out(x->peer->frame.id, buf_view(&x->head), body ? buf_view(&call->res.body) : SPAN(""), true);
+    enum record_result r = record_send(&x->out, x->peer->fd);
+    if (r == RECORD_AGAIN)
+        peer_send_later(x->front, x);
+    else
+        exchange_finish(x, r);
+}
+
+static void on_send(struct call *call)
+{
+    struct exchange *x = call->front;
+    if (x == handling.exchange && x->serial == handling.serial) {
+        assert(!handling.answered);
+        handling.answered = true;
+        return;
+    }
+    struct peer *p = x->peer;
+    pthread_mutex_lock(&p->lock);
+    enum peer_state was = p->state;
+    assert(was == PEER_BUSY || was == PEER_PARKED || was == PEER_GONE);
+    if (was != PEER_GONE)
+        p->state = PEER_ANSWERING;
+    pthread_mutex_unlock(&p->lock);
+    if (was == PEER_PARKED)
+        metric_set(M_http_waiting, "", (double)(atomic_fetch_sub(&x->front->parked, 1) - 1));
+    if (was == PEER_GONE)
+        end(x, NEXT_CLOSE);
+    else
+        transmit(x);
+}
+
+/* ---- a thread */
+
+/* The answer comes later, unless it came already from another thread. The call is api's: it is not touched here. */
+static void park(struct front *f, struct peer *p, uint64_t serial)
+{
+    pthread_mutex_lock(&p->lock);
+    if (p->serial == serial && p->state == PEER_BUSY) {
+        p->state = PEER_PARKED;
+        metric_set(M_http_waiting, "", (double)(atomic_fetch_add(&f->parked, 1) + 1));
+        if (p->again)
+            peer_check_gone(f, p);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void serve(struct front *f, struct reader *reader, struct peer *p)
+{
+    struct exchange *x = exchange_new(f, p);
+    struct err e = ERR_INIT;
+    uint64_t serial = x->serial;
+    enum read_result r = reader_read(reader, p->fd, &p->frame, clock_after_ms(UNFINISHED_MS), &x->call, &e);
+    if (r == READ_BROKEN || r == READ_CLOSED) {
+        if (r == READ_CLOSED)
+            p->fd = -1; /* in state BUSY nobody else looks at it */
+        exchange_finish(x, RECORD_BROKEN);
+        return;
+    }
+    handling.exchange = x;
+    handling.serial = serial;
+    handling.answered = false;
+    x->left = r == READ_LEFT;
+    if (r == READ_OK)
+        f->handle(f->arg, &x->call);
+    else
+        call_problem(&x->call, &e);
+    handling.exchange = NULL;
+    if (handling.answered)
+        transmit(x);
+    else
+        park(f, p, serial);
+}
+
+static void *serve_thread(void *arg)
+{
+    struct front *f = arg;
+    struct reader *reader = reader_new();
+    struct peer *p;
+    while ((p = queue_pop(f)) != NULL)
+        serve(f, reader, p);
+    reader_free(reader);
+    return NULL;
+}
+
+bool serve_start(struct front *f, struct err *e)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before); /* libfcgi takes an interrupted read for a broken one */
+    int failed = 0;
+    while (!failed && f->thread_count < f->o.threads) {
+        failed = pthread_create(&f->threads[f->thread_count], NULL, serve_thread, f);
+        if (!failed) {
+            char name[16];
+            snprintf(name, sizeof name, "http-%d", f->thread_count % 1000);
+            pthread_setname_np(f->threads[f->thread_count++], name);
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed ? err_set(e, ERR_SYSTEM, "thread %d of %d cannot be started", f->thread_count + 1,
+                            f->o.threads)
+                  : true;
+}
+
+void serve_stop(struct front *f)
+{
+    pthread_mutex_lock(&f->queue_lock);
+    f->quit = true;
+    pthread_mutex_unlock(&f->queue_lock);
+    pthread_cond_broadcast(&f->queue_filled);
+    for (int i = 0; i < f->thread_count; i++)
+        pthread_join(f->threads[i], NULL);
+}
