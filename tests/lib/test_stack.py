@@ -2,6 +2,7 @@
 """The harness itself: it starts what it says, sees what it should, and leaves nothing."""
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -127,6 +128,26 @@ def t10_missing():
         p = subprocess.run([sys.executable, WITH_STACK, "--pg", "--", "true"], env={**env, "CHECK_STRICT": strict},
                            capture_output=True, text=True)
         assert p.returncode == status and p.stdout.startswith(text), p
+
+
+def t11_nginx():
+    "nginx starts from a configuration with our values in it, and reloads"
+    with Stack() as s:
+        conf = os.path.join(s.dir, "small.conf.in")
+        with open(conf, "w") as f:
+            f.write("pid @DIR@/pid; error_log stderr;\nevents {}\nhttp {\n access_log off;\n"
+                    " client_body_temp_path @DIR@/b; proxy_temp_path @DIR@/p; fastcgi_temp_path @DIR@/f;"
+                    " uwsgi_temp_path @DIR@/u; scgi_temp_path @DIR@/s;\n"
+                    " server { listen unix:@WEB@; return 200 '@ANSWER@'; }\n}\n")
+        web = os.path.join(s.folder("nginx"), "web")
+        nginx = s.nginx(conf, web, WEB=web, ANSWER="forty-two")
+        for _ in range(2):
+            with socket.socket(socket.AF_UNIX) as c:
+                c.settimeout(10)
+                c.connect(web)
+                c.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert b"forty-two" in c.makefile("rb").read()
+            nginx.reload()
 
 
 if __name__ == "__main__":
