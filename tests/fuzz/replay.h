@@ -1,7 +1,8 @@
 /*
  * replay.h: a main() for a fuzz target where there is no libFuzzer: it runs every file of tests/fuzz/corpus/NAME/, every
  * front of it, and some hundred mutations made from a fixed seed, so that make check fuzzes a little and always the same.
- * For the real thing: clang -fsanitize=fuzzer,address,undefined … tests/fuzz/fuzz_NAME.c liblathe.a, and the corpus as argument.
+ * For the real thing: clang -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -fsanitize=fuzzer,address,undefined …
+ * tests/fuzz/fuzz_NAME.c liblathe.a, and the corpus as argument.
  */
 #ifndef LATHE_FUZZ_REPLAY_H
 #define LATHE_FUZZ_REPLAY_H
