@@ -22,7 +22,9 @@ struct arena {
     size_t used; /* bytes handed out, for budgets and tests */
 };
 
+/* clang-format off */
 #define ARENA_INIT {0}
+/* clang-format on */
 
 void arena_init(struct arena *a);
 void arena_release(struct arena *a); /* runs the cleanups, frees all; the arena is empty and usable again */

@@ -24,7 +24,9 @@ struct buf {
     bool failed; /* a write would have gone past max and was dropped, and so is every later one */
 };
 
+/* clang-format off */
 #define BUF_INIT(maximum) {.max = (maximum)}
+/* clang-format on */
 
 void buf_init(struct buf *b, size_t max);
 void buf_release(struct buf *b);   /* frees; empty and usable again with the same max */

@@ -33,7 +33,9 @@ struct err {
     char text[320];
 };
 
+/* clang-format off */
 #define ERR_INIT {.code = ERR_NONE}
+/* clang-format on */
 
 /* Both return false, so that a function can `return err_set(…)`. A NULL e is allowed: the caller does not care. */
 bool err_set(struct err *e, enum err_code code, const char *format, ...) LATHE_PRINTF(3, 4);

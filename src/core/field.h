@@ -49,7 +49,9 @@ struct fields {
     size_t size; /* of the target struct */
 };
 
+/* clang-format off */
 #define FIELDS(table, type) {(table), COUNT_OF(table), sizeof(type)}
+/* clang-format on */
 
 void fields_defaults(const struct fields *f, void *target);
 
