@@ -17,7 +17,6 @@
 
 struct cmd {
     struct conf conf;
-    char *const *options; /* --conf and --section.name=VALUE as given, NULL at the end: to hand on to processes of ours */
     int exit;             /* exit code when run returned true; 0 unless the command sets another */
     bool leave;           /* end by _exit: threads may still run */
 };

@@ -100,20 +100,6 @@ static bool set_up_log(const struct conf *c, const struct command *command, stru
     return true;
 }
 
-/* What conf_load will take out of argv, kept for the processes that a command starts. */
-static char **keep_options(int argc, char **argv)
-{
-    char **kept = mem_array((size_t)argc + 1, sizeof *kept);
-    int n = 0;
-    for (int i = 1; i < argc; i++) {
-        struct span rest = span_of(argv[i]), name = span_cut(&rest, '=');
-        bool setting = span_starts(name, "--") && (memchr(name.ptr, '.', name.len) != NULL || span_is(name, "--conf"));
-        if (setting && name.len < strlen(argv[i]))
-            kept[n++] = argv[i];
-    }
-    return kept;
-}
-
 static bool run(const struct command *command, struct cmd *c, int argc, char **argv, struct err *e)
 {
     if (!conf_load(&c->conf, NULL, &argc, argv, e) || !set_up_log(&c->conf, command, e))
@@ -130,8 +116,7 @@ static void ignore_broken_pipes(void)
 
 static int run_command(const struct command *command, int argc, char **argv)
 {
-    char **options = keep_options(argc, argv);
-    struct cmd c = {.options = options};
+    struct cmd c = {0};
     struct err e = ERR_INIT;
 
     if (command->service)
@@ -148,7 +133,6 @@ static int run_command(const struct command *command, int argc, char **argv)
     if (c.leave)
         _exit(code);
     conf_release(&c.conf);
-    mem_free(options);
     return code;
 }
 

@@ -17,16 +17,17 @@ static bool run_dir(const struct conf *c, struct err *e)
 }
 
 
-static char **child_argv(struct arena *a, const char *role, char *const *options)
+/* The same settings for the processes that we start: the file that we read, and the options that we were given. */
+static char **child_argv(struct arena *a, const char *role, const struct conf *c)
 {
+    char **argv = arena_array(a, c->option_count + 4, sizeof *argv);
     size_t n = 0;
-    while (options[n] != NULL)
-        n++;
-    char **argv = arena_array(a, n + 3, sizeof *argv);
-    argv[0] = arena_printf(a, "lathe");
-    argv[1] = arena_printf(a, "%s", role);
-    for (size_t i = 0; i < n; i++)
-        argv[i + 2] = options[i];
+    argv[n++] = arena_printf(a, "lathe");
+    argv[n++] = arena_printf(a, "%s", role);
+    if (c->path[0] != '\0')
+        argv[n++] = arena_printf(a, "--conf=%s", c->path);
+    for (size_t i = 0; i < c->option_count; i++)
+        argv[n++] = arena_printf(a, "--%s", c->options[i]);
     return argv;
 }
 
@@ -39,9 +40,9 @@ static bool run(struct cmd *c, int argc, char **argv, struct err *e)
 
     int workers = (int)c->conf.serve_workers;
     struct supervised *list = arena_array(&a, (size_t)workers + 1, sizeof *list);
-    list[0] = (struct supervised){.role = "api", .argv = child_argv(&a, "api", c->options)};
+    list[0] = (struct supervised){.role = "api", .argv = child_argv(&a, "api", &c->conf)};
     for (int i = 1; i <= workers; i++)
-        list[i] = (struct supervised){.role = "worker", .argv = child_argv(&a, "worker", c->options)};
+        list[i] = (struct supervised){.role = "worker", .argv = child_argv(&a, "worker", &c->conf)};
     int64_t drain = c->conf.api_drain > c->conf.worker_drain ? c->conf.api_drain : c->conf.worker_drain;
     struct supervision v = {
         .list = list, .count = workers + 1, .signals = signals, .stop_ms = drain + STOP_MARGIN_MS,

@@ -66,6 +66,7 @@ static struct shape auto_shape(const struct ask *a, const struct host *h, const 
 
 static struct shape choose_shape(const struct unit *u, const struct run_env *env, int64_t *ret_predicted_us)
 {
+    int64_t max_workers = conf_now(&env->conf->worker_max_workers);
     struct host h = evidence_host(env->evidence);
     struct profile p = {0};
     struct correction corrections[EVIDENCE_STRATEGIES] = {0};
@@ -74,8 +75,8 @@ static struct shape choose_shape(const struct unit *u, const struct run_env *env
     struct ask a = {.items = u->count, .batch_size = u->batch_size, .workers = u->workers, .cores = h.cores};
     struct shape shape;
 
-    if (a.workers > env->conf->worker_max_workers)
-        a.workers = env->conf->worker_max_workers;
+    if (a.workers > max_workers)
+        a.workers = max_workers;
     if (u->has_shape)
         shape = u->shape;
     else if (s->kind == STRATEGY_SHAPED)
@@ -84,7 +85,7 @@ static struct shape choose_shape(const struct unit *u, const struct run_env *env
         shape = auto_shape(&a, &h, &p, known, corrections);
     if (u->attempt > 1 && shape.processes == 0)
         shape.processes = 1; /* it was on board when a worker died */
-    shape = shape_fit(shape, u->count, env->conf->worker_max_workers);
+    shape = shape_fit(shape, u->count, max_workers);
 
     *ret_predicted_us = 0;
     if (known) {
@@ -178,11 +179,11 @@ static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, 
     if (!read_args(a, u, h, &args, e))
         return false;
 
-    int64_t timeout = u->timeout_ms > 0 ? u->timeout_ms : env->conf->worker_task_timeout;
+    int64_t timeout = u->timeout_ms > 0 ? u->timeout_ms : conf_now(&env->conf->worker_task_timeout);
     struct plan p = {
         .handler = h, .args = args, .inputs = split_inputs(a, u), .first = u->first, .count = u->count,
         .item_timeout_ms = u->item_timeout_ms, .deadline = clock_after_ms(timeout), .fail_fast = u->fail_fast,
-        .child_memory = env->conf->worker_child_memory, .cancel = &r->cancel, .progress = &r->progress,
+        .child_memory = conf_now(&env->conf->worker_child_memory), .cancel = &r->cancel, .progress = &r->progress,
         .done = on_item, .arg = r,
     };
     p.shape = r->finish.shape = choose_shape(u, env, &r->finish.measured.predicted_us);
