@@ -4,7 +4,7 @@
 
 bool document_asks(const struct task *t)
 {
-    return span_is(t->strategy, "compare");
+    return span_is(t->strategy, QUEUE_COMPARE);
 }
 
 void document_write(struct api *a, struct call *c, const struct task *t, bool store_ok, struct json_out *o)
@@ -40,10 +40,12 @@ static size_t compared(const struct submission *s)
 struct task document_new(struct arena *a, const struct submission *s)
 {
     bool queued = s->strategy && s->strategy->kind == STRATEGY_QUEUED;
+    int64_t least = (s->items + LIMIT_UNITS - 1) / LIMIT_UNITS; /* as queue_put cuts it */
+    int64_t unit_size = queued && s->batch_size < least ? least : s->batch_size;
     return (struct task){
         .state = s->strategy ? TASK_queued : TASK_running,
         .handler = span_of(s->handler->name),
-        .strategy = span_of(s->strategy ? s->strategy->name : "compare"),
+        .strategy = span_of(s->strategy ? s->strategy->name : QUEUE_COMPARE),
         .inner = span_of(s->inner ? s->inner->name : ""),
         .queue = span_of(s->queue),
         .params = s->params,
@@ -53,9 +55,9 @@ struct task document_new(struct arena *a, const struct submission *s)
         .priority = (int)s->priority,
         .attempt = 1,
         .items_total = s->strategy ? s->items : s->items * (int64_t)compared(s),
-        .batch_size = s->batch_size,
+        .batch_size = unit_size,
         .workers = s->workers,
-        .units_total = queued && s->items ? (s->items + s->batch_size - 1) / s->batch_size : 1,
+        .units_total = queued ? (s->items + unit_size - 1) / unit_size : 1,
         .item_timeout_ms = s->item_timeout_ms,
         .timeout_ms = s->timeout_ms,
         .fail_fast = s->on_item_error == 1,

@@ -1,0 +1,667 @@
+/*
+ * The api without a queue, a store or a front: those here are fakes that a test drives by hand. What matters is who
+ * answers when, exactly once, and on which thread.
+ */
+#include "../lib/test.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "api/router.h"
+#include "core/clock.h"
+#include "core/json.h"
+#include "core/limits.h"
+#include "handlers/registry.h"
+
+/* ---- the fakes ---- */
+
+static struct {
+    /* what the test tells them to do */
+    bool refuse_put, refuse_wait, fail_put, store_down;
+    struct task task; /* what queue_get finds */
+    struct task children[2];
+    const char *pieces[8]; /* what store_results_more gives, a piece a call; NULL at the end */
+    int64_t next_after;
+    /* what they saw */
+    void (*put_done)(void *arg, struct uuid id, const struct err *e);
+    void *put_arg;
+    struct queue_wait *wait;
+    bool unwaited;
+    int piece;
+    pthread_t children_asked_on;
+    _Atomic int asked_for_children;
+} fake;
+
+static struct uuid id_of_put;
+
+bool queue_put(struct queue *q, struct arena *a, const struct submission *s,
+               void (*done)(void *arg, struct uuid id, const struct err *e), void *arg, struct err *e)
+{
+    (void)q, (void)a, (void)s;
+    if (fake.refuse_put)
+        return err_set(e, ERR_BUSY, "full");
+    fake.put_done = done;
+    fake.put_arg = arg;
+    return true;
+}
+
+bool queue_wait(struct queue *q, struct queue_wait *w, struct err *e)
+{
+    (void)q;
+    if (fake.refuse_wait)
+        return err_set(e, ERR_BUSY, "too many wait");
+    fake.wait = w;
+    return true;
+}
+
+bool queue_unwait(struct queue *q, struct queue_wait *w)
+{
+    (void)q;
+    bool ours = fake.wait == w;
+    if (ours)
+        fake.wait = NULL;
+    fake.unwaited = ours;
+    return ours;
+}
+
+bool queue_get(struct queue *q, struct arena *a, struct uuid id, struct task *ret, struct err *e)
+{
+    (void)q, (void)a;
+    if (fake.store_down)
+        return err_set(e, ERR_STORE, "down");
+    if (!uuid_eq(id, fake.task.id))
+        return err_set(e, ERR_NO_TASK, "none");
+    *ret = fake.task;
+    return true;
+}
+
+bool queue_cancel(struct queue *q, struct arena *a, struct uuid id, struct task *ret, struct err *e)
+{
+    return queue_get(q, a, id, ret, e);
+}
+
+struct store *queue_store(struct queue *q)
+{
+    return (struct store *)q;
+}
+
+struct cache *queue_cache(struct queue *q)
+{
+    (void)q;
+    return NULL;
+}
+
+bool cache_ready(struct cache *c, struct err *e)
+{
+    (void)c;
+    return err_set(e, ERR_CACHE, "none");
+}
+
+bool store_ready(struct store *s, struct err *e)
+{
+    (void)s;
+    return !fake.store_down || err_set(e, ERR_STORE, "down");
+}
+
+bool store_get(struct store *s, struct arena *a, struct uuid id, struct task *ret, struct err *e)
+{
+    return queue_get((struct queue *)s, a, id, ret, e);
+}
+
+bool store_children(struct store *s, struct arena *a, struct uuid parent, struct task **ret, size_t *ret_n,
+                    struct err *e)
+{
+    (void)s, (void)a, (void)parent;
+    if (fake.store_down)
+        return err_set(e, ERR_STORE, "down");
+    fake.children_asked_on = pthread_self();
+    atomic_fetch_add(&fake.asked_for_children, 1);
+    *ret = fake.children;
+    *ret_n = 2;
+    return true;
+}
+
+bool store_list(struct store *s, struct arena *a, const struct task_filter *f, struct task **ret,
+                size_t *ret_n, struct err *e)
+{
+    (void)s, (void)e;
+    size_t n = (size_t)f->limit;
+    *ret = arena_array(a, n, sizeof **ret);
+    for (size_t i = 0; i < n; i++)
+        (*ret)[i].id = uuid_v7();
+    *ret_n = n;
+    return true;
+}
+
+bool store_results_more(struct store *s, struct store_results *r, struct buf *out, bool *ret_end,
+                        struct err *e)
+{
+    (void)s;
+    if (fake.store_down)
+        return err_set(e, ERR_STORE, "down");
+    if (fake.pieces[fake.piece])
+        buf_puts(out, fake.pieces[fake.piece++]);
+    *ret_end = fake.pieces[fake.piece] == NULL;
+    r->next = fake.next_after;
+    return true;
+}
+
+bool store_workers(struct store *s, struct arena *a, struct worker_info **ret, size_t *ret_n, struct err *e)
+{
+    (void)s, (void)a, (void)e;
+    *ret = NULL;
+    *ret_n = 0;
+    return true;
+}
+
+bool store_profile(struct store *s, struct span handler, uint64_t digest, struct profile *ret,
+                   struct correction *corrections, int room, struct err *e)
+{
+    (void)s, (void)handler, (void)digest, (void)corrections, (void)room;
+    *ret = (struct profile){0};
+    return !fake.store_down || err_set(e, ERR_STORE, "down");
+}
+
+bool store_host(struct store *s, struct host *ret, struct err *e)
+{
+    (void)s, (void)e;
+    *ret = (struct host){0};
+    return true;
+}
+
+bool store_stats(struct store *s, struct store_stats *ret, struct err *e)
+{
+    (void)s;
+    *ret = (struct store_stats){.queued = 3};
+    return !fake.store_down || err_set(e, ERR_STORE, "down");
+}
+
+/* ---- a front that keeps what was sent ---- */
+
+struct sent {
+    struct call call;
+    pthread_mutex_t lock;
+    pthread_cond_t news;
+    int times;
+    pthread_t by;
+};
+
+static void on_send(struct call *c)
+{
+    struct sent *s = c->front;
+    pthread_mutex_lock(&s->lock);
+    s->times++;
+    s->by = pthread_self();
+    pthread_cond_signal(&s->news);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static struct sent *call_new(enum method m, const char *path, const char *query, const char *body)
+{
+    struct sent *s = calloc(1, sizeof *s);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->news, NULL);
+    s->call.req = (struct request){.method = m,
+                                   .path = span_of(path),
+                                   .query = span_of(query),
+                                   .body = span_of(body),
+                                   .content_type = SPAN("application/json"),
+                                   .request_id = SPAN("r1")};
+    buf_init(&s->call.res.body, LIMIT_RESPONSE);
+    buf_init(&s->call.res.headers, 16 * KIB);
+    s->call.started = clock_now();
+    s->call.send = on_send;
+    s->call.front = s;
+    return s;
+}
+
+static void await_answer(struct sent *s)
+{
+    pthread_mutex_lock(&s->lock);
+    while (s->times == 0)
+        pthread_cond_wait(&s->news, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    assert_int_equal(s->times, 1);
+}
+
+static void call_free(struct sent *s)
+{
+    assert_int_equal(s->times, 1);
+    buf_release(&s->call.res.body);
+    buf_release(&s->call.res.headers);
+    arena_release(&s->call.arena);
+    free(s);
+}
+
+static bool has_header(struct sent *s, const char *line)
+{
+    char *text = arena_text(&s->call.arena, buf_view(&s->call.res.headers));
+    return strstr(text, line) != NULL;
+}
+
+static const struct json *document(struct sent *s)
+{
+    const struct json *doc;
+    struct err e = ERR_INIT;
+    if (!json_read(&s->call.arena, buf_view(&s->call.res.body), &doc, &e))
+        fail_msg("no JSON: %s in " SPAN_FMT, e.text, SPAN_ARG(buf_view(&s->call.res.body)));
+    return doc;
+}
+
+static const char *text_of(struct sent *s, const char *key)
+{
+    return arena_text(&s->call.arena, json_as_text(json_member(document(s), key)));
+}
+
+/* ---- tests ---- */
+
+static struct conf conf = {.api_wait = 25000};
+static struct api *api;
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&fake, 0, sizeof fake);
+    id_of_put = uuid_v7();
+    fake.task =
+        (struct task){.id = uuid_v7(), .state = TASK_running, .strategy = SPAN("hybrid"), .items_total = 9};
+    return api_new(&conf, (struct queue *)&fake, &api, NULL) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    api_drain(api);
+    api_stop(api);
+    api_free(api);
+    return 0;
+}
+
+static struct sent *submit(const char *strategy, const char *prefer)
+{
+    struct sent *s = call_new(METHOD_POST, strategy, "", "{\"items_count\":3}");
+    s->call.req.prefer = span_of(prefer);
+    api_handle(api, &s->call);
+    return s;
+}
+
+static struct task *ended(enum task_state state, const char *strategy)
+{
+    static struct task t;
+    t = (struct task){.id = id_of_put, .state = state, .strategy = span_of(strategy)};
+    return &t;
+}
+
+static void t01_waits_until_the_end(void **state)
+{
+    (void)state;
+    struct sent *s = submit("/api/v1/tasks/async", "");
+    assert_int_equal(s->times, 0);
+    fake.put_done(fake.put_arg, id_of_put, NULL);
+    assert_int_equal(s->times, 0);
+    assert_true(fake.wait->deadline > clock_after_ms(20000) && fake.wait->deadline <= clock_after_ms(25000));
+    fake.wait->ready(fake.wait->arg, ended(TASK_failed, "async-batch"), NULL);
+    assert_int_equal(s->call.res.status, 200);
+    assert_string_equal(text_of(s, "state"), "failed");
+    assert_true(has_header(s, "Vary: Prefer\r\n"));
+    assert_false(has_header(s, "Location"));
+    call_free(s);
+}
+
+static void check_accepted(struct sent *s)
+{
+    char line[96], id[UUID_TEXT];
+    uuid_format(id_of_put, id);
+    snprintf(line, sizeof line, "Location: /api/v1/tasks/%s\r\n", id);
+    assert_int_equal(s->call.res.status, 202);
+    assert_true(has_header(s, line));
+    assert_true(has_header(s, "Retry-After: 1\r\n"));
+    assert_string_equal(text_of(s, "id"), id);
+}
+
+static void t02_outlasts_the_wait(void **state)
+{
+    (void)state;
+    struct sent *s = submit("/api/v1/tasks/hybrid", "wait=3");
+    fake.put_done(fake.put_arg, id_of_put, NULL);
+    assert_true(fake.wait->deadline <= clock_after_ms(3000));
+    fake.wait->ready(fake.wait->arg, ended(TASK_running, "hybrid"), NULL);
+    check_accepted(s);
+    assert_true(has_header(s, "Preference-Applied: wait=3\r\n"));
+    assert_string_equal(text_of(s, "state"), "running");
+    call_free(s);
+}
+
+static void t03_at_once(void **state)
+{
+    (void)state;
+    const char *const cases[][2] = {{"/api/v1/tasks/background", ""},
+                                    {"/api/v1/tasks/background", "wait=9"},
+                                    {"/api/v1/tasks/hybrid", "respond-async"},
+                                    {"/api/v1/tasks/compare", "wait=0"}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct sent *s = submit(cases[i][0], cases[i][1]);
+        fake.put_done(fake.put_arg, id_of_put, NULL);
+        assert_null(fake.wait);
+        check_accepted(s);
+        assert_int_equal(fake.asked_for_children, 0); /* the writer's thread must not wait for the store */
+        call_free(s);
+    }
+}
+
+static void t04_not_written(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    fake.refuse_put = true;
+    struct sent *s = submit("/api/v1/tasks/hybrid", "");
+    assert_int_equal(s->call.res.status, 503);
+    assert_true(has_header(s, "Retry-After"));
+    call_free(s);
+    fake.refuse_put = false;
+    s = submit("/api/v1/tasks/hybrid", "");
+    err_set(&e, ERR_STORE, "gone");
+    fake.put_done(fake.put_arg, id_of_put, &e);
+    assert_int_equal(s->call.res.status, 503);
+    assert_string_equal(text_of(s, "type"), "/problems/store-unavailable");
+    assert_string_equal(text_of(s, "request_id"), "r1");
+    call_free(s);
+}
+
+/* Once it is committed nothing makes an error of it. */
+static void t05_accepted_is_accepted(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    struct sent *s = submit("/api/v1/tasks/hybrid", "");
+    fake.refuse_wait = true;
+    fake.put_done(fake.put_arg, id_of_put, NULL);
+    check_accepted(s);
+    call_free(s);
+    fake.refuse_wait = false;
+    s = submit("/api/v1/tasks/hybrid", "");
+    fake.put_done(fake.put_arg, id_of_put, NULL);
+    err_set(&e, ERR_STORE, "gone");
+    fake.wait->ready(fake.wait->arg, NULL, &e);
+    check_accepted(s);
+    assert_string_equal(text_of(s, "state"), "queued");
+    call_free(s);
+}
+
+static void t06_drain(void **state)
+{
+    (void)state;
+    struct sent *waiting = submit("/api/v1/tasks/hybrid", "");
+    fake.put_done(fake.put_arg, id_of_put, NULL);
+    struct sent *put = submit("/api/v1/tasks/hybrid", "");
+    api_drain(api);
+    check_accepted(waiting);
+    assert_true(fake.unwaited);
+    fake.put_done(fake.put_arg, id_of_put, NULL); /* its commit comes later: nobody waits any more */
+    check_accepted(put);
+    call_free(waiting);
+    call_free(put);
+}
+
+/* The queue had taken the wait out already: its ready is on the way, and answers. */
+static void t07_drain_against_ready(void **state)
+{
+    (void)state;
+    struct sent *s = submit("/api/v1/tasks/hybrid", "");
+    fake.put_done(fake.put_arg, id_of_put, NULL);
+    struct queue_wait *w = fake.wait;
+    fake.wait = NULL;
+    api_drain(api);
+    assert_int_equal(s->times, 0);
+    w->ready(w->arg, ended(TASK_succeeded, "hybrid"), NULL);
+    assert_int_equal(s->call.res.status, 200);
+    call_free(s);
+}
+
+static void t08_a_comparison_is_not_told_on_the_waiters_thread(void **state)
+{
+    (void)state;
+    fake.children[0] =
+        (struct task){.id = uuid_v7(), .strategy = SPAN("sequential"), .state = TASK_succeeded};
+    fake.children[1] = (struct task){.id = uuid_v7(), .strategy = SPAN("hybrid"), .state = TASK_succeeded};
+    struct sent *s = submit("/compare", "");
+    fake.put_done(fake.put_arg, id_of_put, NULL);
+    fake.wait->ready(fake.wait->arg, ended(TASK_succeeded, "compare"), NULL);
+    await_answer(s);
+    assert_int_equal(fake.asked_for_children, 1);
+    assert_false(pthread_equal(fake.children_asked_on, pthread_self()));
+    assert_int_equal(json_len(json_member(json_member(document(s), "comparison"), "rows")), 2);
+    call_free(s);
+}
+
+static void t09_after_stop_the_store_is_not_asked(void **state)
+{
+    (void)state;
+    struct sent *s = submit("/compare", "");
+    fake.put_done(fake.put_arg, id_of_put, NULL);
+    struct queue_wait *w = fake.wait;
+    fake.wait = NULL;
+    api_drain(api);
+    api_stop(api);
+    w->ready(w->arg, ended(TASK_succeeded, "compare"), NULL);
+    assert_int_equal(s->call.res.status, 200);
+    assert_int_equal(fake.asked_for_children, 0);
+    call_free(s);
+}
+
+/* `before` the id and `after` it. */
+static struct sent *get(const char *before, const char *after, const char *query)
+{
+    static char path[128];
+    char id[UUID_TEXT];
+    uuid_format(fake.task.id, id);
+    snprintf(path, sizeof path, "%s%s%s", before, id, after);
+    return call_new(METHOD_GET, path, query, "");
+}
+
+static void t10_get(void **state)
+{
+    (void)state;
+    struct sent *s = get("/api/v1/tasks/", "", "");
+    api_handle(api, &s->call);
+    assert_int_equal(s->call.res.status, 200);
+    char *etag = strstr(arena_text(&s->call.arena, buf_view(&s->call.res.headers)), "ETag: ") + 6;
+    *strchr(etag, '\r') = '\0';
+    struct sent *again = get("/api/v1/tasks/status/", "", "");
+    again->call.req.if_none_match = span_of(etag);
+    api_handle(api, &again->call);
+    assert_int_equal(again->call.res.status, 304);
+    fake.task.items_done++;
+    struct sent *changed = get("/api/v1/tasks/", "", "");
+    changed->call.req.if_none_match = span_of(etag);
+    api_handle(api, &changed->call);
+    assert_int_equal(changed->call.res.status, 200);
+    call_free(s);
+    call_free(again);
+    call_free(changed);
+}
+
+static void t11_long_poll(void **state)
+{
+    (void)state;
+    struct sent *s = get("/api/v1/tasks/", "", "wait=7");
+    api_handle(api, &s->call);
+    assert_int_equal(s->times, 0);
+    assert_true(fake.wait->deadline <= clock_after_ms(7000));
+    struct task seen = fake.task;
+    fake.task.items_done = 4; /* what is live, and not stored */
+    fake.wait->ready(fake.wait->arg, &seen, NULL);
+    await_answer(s);
+    assert_int_equal(json_as_int(json_member(json_member(document(s), "items"), "done")), 4);
+    call_free(s);
+    fake.wait = NULL;
+    fake.task.state = TASK_succeeded;
+    s = get("/api/v1/tasks/", "", "wait=7");
+    api_handle(api, &s->call);
+    assert_null(fake.wait); /* over already */
+    call_free(s);
+}
+
+static struct buf streamed(struct sent *s)
+{
+    struct buf all = BUF_INIT(LIMIT_RESPONSE), piece CLEANUP(buf_release) = BUF_INIT(LIMIT_STREAM_CHUNK);
+    for (bool end = false; !end;) {
+        buf_clear(&piece);
+        assert_true(s->call.res.stream.more(s->call.res.stream.arg, &piece, &end, NULL));
+        buf_span(&all, buf_view(&piece));
+    }
+    return all;
+}
+
+static void check_stream(const char *accept, enum task_state state, const char *want)
+{
+    struct sent *s = get("/api/v1/tasks/", "/results", "");
+    char head[128], id[UUID_TEXT];
+    s->call.req.accept = span_of(accept);
+    fake.task.state = state;
+    fake.piece = 0;
+    api_handle(api, &s->call);
+    assert_int_equal(s->call.res.status, 200);
+    struct buf all CLEANUP(buf_release) = streamed(s);
+    uuid_format(fake.task.id, id);
+    snprintf(head, sizeof head, "{\"task\":\"%s\",\"state\":\"%s\",\"items\":", id, state_name(state));
+    struct span got = buf_view(&all);
+    if (*want == '[') {
+        assert_true(span_starts(got, head));
+        span_take(&got, strlen(head));
+    }
+    if (!span_is(got, want))
+        fail_msg("got " SPAN_FMT ", not %s", SPAN_ARG(got), want);
+    call_free(s);
+}
+
+static void t12_results(void **state)
+{
+    (void)state;
+    fake.next_after = 3;
+    fake.pieces[0] = "{\"a\":1}\n{\"b";
+    fake.pieces[1] = "\":2}\n";
+    fake.pieces[2] = "";
+    fake.pieces[3] = "{\"c\":3}\n";
+    check_stream("application/json", TASK_running, "[{\"a\":1},{\"b\":2},{\"c\":3}],\"next\":3}");
+    check_stream("", TASK_cancelled, "[{\"a\":1},{\"b\":2},{\"c\":3}],\"next\":null}");
+    check_stream("application/x-ndjson", TASK_running, "{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n");
+    fake.pieces[0] = NULL;
+    fake.next_after = 0;
+    check_stream("*/*", TASK_succeeded, "[],\"next\":null}");
+    fake.next_after = 9;
+    check_stream("*/*", TASK_running, "[],\"next\":null}");
+}
+
+static void check_refused(struct sent *s, int status, const char *slug)
+{
+    char type[64];
+    snprintf(type, sizeof type, "/problems/%s", slug);
+    api_handle(api, &s->call);
+    assert_int_equal(s->times, 1);
+    assert_int_equal(s->call.res.status, status);
+    assert_string_equal(s->call.res.content_type, "application/problem+json");
+    assert_string_equal(text_of(s, "type"), type);
+    call_free(s);
+}
+
+static void t13_refusals(void **state)
+{
+    (void)state;
+    check_refused(call_new(METHOD_GET, "/nowhere", "", ""), 404, "no-route");
+    check_refused(call_new(METHOD_PUT, "/api/v1/tasks", "", ""), 405, "method");
+    check_refused(call_new(METHOD_GET, "/api/v1/tasks/hybrid", "", ""), 405, "method");
+    check_refused(call_new(METHOD_GET, "/api/v1/tasks/xyz", "", ""), 404, "no-task");
+    check_refused(call_new(METHOD_POST, "/api/v1/tasks/xyz", "", "{}"), 404, "no-strategy");
+    check_refused(call_new(METHOD_POST, "/api/v1/tasks/hybrid", "", "{"), 400, "bad-json");
+    check_refused(call_new(METHOD_POST, "/api/v1/tasks/hybrid", "", "{\"x\":1}"), 422, "unknown-field");
+    check_refused(call_new(METHOD_POST, "/api/v1/tasks/hybrid", "a=%0", ""), 400, "bad-request");
+    check_refused(call_new(METHOD_GET, "/api/v1/tasks", "limit=1&limit=1", ""), 422, "bad-field");
+    struct sent *s = call_new(METHOD_POST, "/api/v1/tasks/hybrid", "", "{}");
+    s->call.req.content_type = SPAN("text/plain");
+    check_refused(s, 415, "media-type");
+    char *longest = calloc(1, LIMIT_QUERY + 2);
+    memset(longest, 'a', LIMIT_QUERY + 1);
+    check_refused(call_new(METHOD_GET, "/api/v1/tasks", longest, ""), 413, "too-large");
+    free(longest);
+    assert_null(fake.put_done);
+    fake.store_down = true;
+    check_refused(call_new(METHOD_GET, "/readyz", "", ""), 503, "store-unavailable");
+    check_refused(call_new(METHOD_GET, "/recommendations", "", ""), 503, "store-unavailable");
+    fake.store_down = false;
+    api_drain(api);
+    check_refused(call_new(METHOD_GET, "/readyz", "", ""), 503, "stopping");
+}
+
+static void t14_list(void **state)
+{
+    (void)state;
+    struct sent *s = call_new(METHOD_GET, "/api/v1/tasks", "state=queued&limit=2", "");
+    api_handle(api, &s->call);
+    assert_int_equal(s->call.res.status, 200);
+    assert_int_equal(json_len(json_member(document(s), "tasks")), 2);
+    const char *cursor = text_of(s, "next_cursor");
+    char link[160];
+    snprintf(link, sizeof link, "Link: </api/v1/tasks?state=queued&limit=2&cursor=%s>; rel=\"next\"\r\n",
+             cursor);
+    assert_true(has_header(s, link));
+    call_free(s);
+}
+
+static void t15_metrics_without_the_store(void **state)
+{
+    (void)state;
+    fake.store_down = true;
+    struct sent *s = call_new(METHOD_GET, "/metrics", "", "");
+    api_handle(api, &s->call);
+    assert_int_equal(s->call.res.status, 200);
+    char *text = arena_text(&s->call.arena, buf_view(&s->call.res.body));
+    assert_non_null(strstr(text, "lathe_store_up 0\n"));
+    assert_null(strstr(text, "lathe_store_queued"));
+    call_free(s);
+}
+
+/* Every row of the real table can be reached by a path made from its own template. */
+static void t16_every_route_is_reached(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < routes_count; i++) {
+        char path[128];
+        size_t n = 0;
+        for (const char *c = routes[i].path; *c; c++) {
+            if (*c == '{')
+                c = strchr(c, '}');
+            path[n++] = *c == '}' ? 'x' : *c;
+        }
+        struct route_match r = route_match(routes, routes_count, routes[i].method, (struct span){path, n});
+        assert_ptr_equal(r.route, &routes[i]);
+        assert_true(routes[i].summary[0] != '\0');
+    }
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(t01_waits_until_the_end),
+        TEST(t02_outlasts_the_wait),
+        TEST(t03_at_once),
+        TEST(t04_not_written),
+        TEST(t05_accepted_is_accepted),
+        TEST(t06_drain),
+        TEST(t07_drain_against_ready),
+        TEST(t08_a_comparison_is_not_told_on_the_waiters_thread),
+        TEST(t09_after_stop_the_store_is_not_asked),
+        TEST(t10_get),
+        TEST(t11_long_poll),
+        TEST(t12_results),
+        TEST(t13_refusals),
+        TEST(t14_list),
+        TEST(t15_metrics_without_the_store),
+        TEST(t16_every_route_is_reached),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
