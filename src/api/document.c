@@ -46,7 +46,7 @@ struct task document_new(struct arena *a, const struct submission *s)
         .state = s->strategy ? TASK_queued : TASK_running,
         .handler = span_of(s->handler->name),
         .strategy = span_of(s->strategy ? s->strategy->name : QUEUE_COMPARE),
-        .inner = span_of(s->inner ? s->inner->name : ""),
+        .inner = span_of(queued && s->inner ? s->inner->name : ""),
         .queue = span_of(s->queue),
         .params = s->params,
         .tags = json_text(a, s->tags),
