@@ -182,6 +182,7 @@ static void t09_errno_is_kept(void **state)
     (void)state;
     errno = ENOTTY;
     char *line CLEANUP(mem_free_at) = line_of(LOG_LOGFMT, log_values);
+    assert_non_null(line);
     errno = ENOTTY;
     int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
     struct capture c = capture_start(STDERR_FILENO);
