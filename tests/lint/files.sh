@@ -30,9 +30,15 @@ blanks() {
     true
 }
 
+# What a build made and somebody committed: git would put it back later, and make would take it for fresh.
+products() {
+    git ls-files -ci --exclude-standard 2>/dev/null | sed 's/$/: made by a build, yet in the repository/'
+}
+
 exec 3>&1
 check "no source is over 600 lines" long
 check "no goto" gotos
 check "no path of one machine" machine
 check "no blanks at line ends, no tabs in C" blanks
+check "nothing that a build makes is in the repository" products
 done_testing

@@ -172,6 +172,10 @@ files_() {
     says files "blanks at the end"
     good; line src/core/a.c "$(printf '\tint x;')"
     says files "a tab"
+    command -v git >/dev/null || return 0
+    good; echo '*.o' >.gitignore; line src/core/a.o x
+    git init -q . && git add -f src/core/a.o
+    says files "src/core/a.o: made by a build"
 }
 
 shell() {
