@@ -1,10 +1,11 @@
 /* profile.c: predicting what a shape would make of a workload. docs/recommending.md derives every line. */
 #include "model/profile.h"
 
-/* Memory, measured on x86-64 Debian 12 (docs/recommending.md): a warm child, a thread with its loop, an item in flight. */
-#define CHILD_KIB  1500.0
+/* Memory, measured on x86-64 Debian 12 (docs/recommending.md): a child, each thread in it or in the worker, an item in
+ * flight of a handler that keeps little. */
+#define CHILD_KIB 110.0
 #define THREAD_KIB 60.0
-#define ITEM_KIB   1.0
+#define ITEM_KIB 0.8
 
 static double most(double a, double b)
 {
