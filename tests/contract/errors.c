@@ -45,7 +45,8 @@ static void test_exits(void **unused)
     (void)unused;
     assert_int_equal(err_exit(ERR_NONE), 0);
     EACH(code)
-    if (code != ERR_NONE) assert_true(err_exit(code) == 1 || (err_exit(code) >= 64 && err_exit(code) <= 78));
+    if (code != ERR_NONE)
+        assert_true(err_exit(code) == 1 || (err_exit(code) >= 64 && err_exit(code) <= 78));
 }
 
 static void test_titles(void **unused)
