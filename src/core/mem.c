@@ -4,6 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LATHE_ASAN
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define LATHE_ASAN
+#endif
+#ifdef LATHE_ASAN
+/* Otherwise AddressSanitizer writes a report for which there is no memory either, and a process at its limit hangs. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+#endif
+
 static void (*exhausted_hook)(void);
 
 void mem_on_exhausted(void (*hook)(void))

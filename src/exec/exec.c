@@ -4,7 +4,9 @@
 
 #include "core/limits.h"
 #include "core/net.h"
+#include "exec/children.h"
 #include "exec/local.h"
+#include "exec/procs.h"
 #include "exec/rss.h"
 
 static _Atomic int running; /* runs just now: the first of them sets the peak of memory back */
@@ -43,8 +45,10 @@ bool exec_run(const struct plan *plan, struct exec_report *report, struct err *e
     p.shape = bounded(plan);
     int64_t began = clock_now();
     mark_memory();
-    bool ok = p.shape.processes == 0 || err_set(e, ERR_SYSTEM, "there is no zygote to fork children from");
-    if (ok)
+    bool ok = true;
+    if (p.shape.processes > 0)
+        ok = procs_run(&p, &r, e);
+    else
         local_run(&p, &r);
     r.peak_rss_kib += rss_peak_kib();
     atomic_fetch_sub(&running, 1);
@@ -56,10 +60,12 @@ bool exec_run(const struct plan *plan, struct exec_report *report, struct err *e
 
 bool exec_start(struct err *e)
 {
-    (void)e;
-    return true;
+    return zygote_start(e);
 }
 
 void exec_stop(void)
 {
+    assert(atomic_load(&running) == 0);
+    children_release();
+    zygote_stop();
 }

@@ -1,0 +1,137 @@
+#include "exec/children.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+
+#define IDLE_MOST 64              /* children kept warm */
+#define IDLE_NS   (60 * NS_PER_S) /* how long; they would leave by themselves after CHILD_IDLE_MS */
+#define DEATH_MS  5000            /* a killed process is given so long to be gone */
+
+static struct {
+    pthread_mutex_t lock;
+    struct child *idle; /* the latest first: they are the warmest */
+    int count;
+} children = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void child_kill(const struct child *c)
+{
+    syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+}
+
+static bool readable(int fd, int ms)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    return poll(&ready, 1, ms) == 1;
+}
+
+struct child_end children_bury(struct child *c)
+{
+    if (!readable(c->pidfd, 0))
+        child_kill(c);
+    struct child_end end = {.known = false};
+    if (readable(c->pidfd, DEATH_MS))
+        end = zygote_collect(c->pid);
+    close(c->sock);
+    close(c->pidfd);
+    mem_free(c);
+    return end;
+}
+
+/* All are told before the first is waited for. */
+static void bury_all(struct child *list)
+{
+    for (struct child *c = list; c; c = c->next)
+        child_kill(c);
+    for (struct child *c = list, *next; c; c = next) {
+        next = c->next;
+        children_bury(c);
+    }
+}
+
+/* Takes out of the list those that waited too long; they are the last ones. Under the lock. */
+static struct child *cut_stale(void)
+{
+    int64_t since = clock_now() - IDLE_NS;
+    struct child **at = &children.idle, *stale;
+    int fresh = 0;
+    for (; *at && (*at)->idle_since > since; at = &(*at)->next)
+        fresh++;
+    stale = *at;
+    *at = NULL;
+    children.count = fresh;
+    return stale;
+}
+
+static struct child *take_idle(void)
+{
+    pthread_mutex_lock(&children.lock);
+    struct child *stale = cut_stale(), *c = children.idle;
+    if (c) {
+        children.idle = c->next;
+        children.count--;
+    }
+    pthread_mutex_unlock(&children.lock);
+    bury_all(stale);
+    return c;
+}
+
+struct taker {
+    void (*got)(void *arg, struct child *c);
+    void *arg;
+};
+
+static void adopt(void *arg, const struct newborn *n)
+{
+    const struct taker *t = arg;
+    struct child *c = mem_alloc(sizeof *c);
+    *c = (struct child){.pid = n->pid, .sock = n->sock, .pidfd = n->pidfd};
+    t->got(t->arg, c);
+}
+
+int children_take(int n, void (*got)(void *arg, struct child *c), void *arg, struct err *e)
+{
+    struct taker t = {got, arg};
+    struct child *c;
+    int taken = 0;
+    while (taken < n && (c = take_idle())) {
+        if (readable(c->sock, 0)) { /* it has nothing to say now but that it is gone */
+            children_bury(c);
+            continue;
+        }
+        got(arg, c);
+        taken++;
+    }
+    return taken < n ? taken + zygote_fork(n - taken, adopt, &t, e) : taken;
+}
+
+void children_keep(struct child *list)
+{
+    int64_t now = clock_now();
+    pthread_mutex_lock(&children.lock);
+    struct child *leaving = cut_stale();
+    for (struct child *c = list, *next; c; c = next) {
+        next = c->next;
+        c->idle_since = now;
+        struct child **to = children.count < IDLE_MOST ? &children.idle : &leaving;
+        children.count += to == &children.idle;
+        c->next = *to;
+        *to = c;
+    }
+    pthread_mutex_unlock(&children.lock);
+    bury_all(leaving);
+}
+
+void children_release(void)
+{
+    pthread_mutex_lock(&children.lock);
+    struct child *all = children.idle;
+    children.idle = NULL;
+    children.count = 0;
+    pthread_mutex_unlock(&children.lock);
+    bury_all(all);
+}

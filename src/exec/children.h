@@ -1,0 +1,35 @@
+/*
+ * children.h: the worker's children, those at work and those that wait warm for the next run. Any thread.
+ */
+#ifndef LATHE_EXEC_CHILDREN_H
+#define LATHE_EXEC_CHILDREN_H
+
+#include "core/buf.h"
+#include "exec/child.h"
+#include "exec/zygote.h"
+
+struct child {
+    pid_t pid;
+    int sock, pidfd;
+    int64_t cpu_seen; /* of its life, ns, as of its last end */
+    int64_t idle_since;
+    struct child *next;
+};
+
+/* Up to n children, warm ones first, each handed to `got` as soon as it is there. Returns how many; when that is fewer
+ * than n, *e says why. */
+int children_take(int n, void (*got)(void *arg, struct child *c), void *arg, struct err *e);
+
+/* After a run, those (linked by `next`) that have said that they are done: kept for the next run as far as there is room
+ * and let go beyond. */
+void children_keep(struct child *list);
+
+/* Kills it if need be, waits until it is gone, says how it ended, and frees it. */
+struct child_end children_bury(struct child *c);
+
+void child_kill(const struct child *c);
+
+/* Lets all go that wait; nobody may be in a run. */
+void children_release(void);
+
+#endif
