@@ -13,7 +13,8 @@ static void test_final_is_final(void **unused)
     (void)unused;
     EACH(from)
     EACH(to)
-    if (state_final(from) && state_may(from, to)) fail_msg("%s -> %s", state_name(from), state_name(to));
+    if (state_final(from) && state_may(from, to))
+        fail_msg("%s -> %s", state_name(from), state_name(to));
 }
 
 static void test_no_move_to_itself(void **unused)
