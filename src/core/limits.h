@@ -39,6 +39,7 @@
 #define LIMIT_WRITE_BATCH 512u           /* rows in one group commit */
 #define LIMIT_WRITE_QUEUE 8192u          /* rows waiting for a group commit before 503 */
 #define LIMIT_CLAIM 1024u                /* units in one claim */
+#define LIMIT_STATEMENT (512u * MIB)     /* bytes of the parameters of one statement */
 #define LIMIT_CALLS 16384u               /* HTTP calls held at once (waiting ones too) */
 #define LIMIT_CONNECTIONS 16384u
 #define LIMIT_FRAME (2u * MIB)           /* one message between a worker and its child */

@@ -34,16 +34,17 @@ bool store_ready(struct store *s, struct err *e) LATHE_CHECK;
 
 /* Applies what is missing, each file in a transaction, under an advisory lock; tells of each by `note`. Run again it does
  * nothing. ERR_SCHEMA when the database is newer than this program. */
-bool store_migrate(struct store *s, void (*note)(void *arg, const char *text), void *arg, struct err *e) LATHE_CHECK;
+bool store_migrate(struct store *s, void (*note)(void *arg, const char *text), void *arg,
+                   struct err *e) LATHE_CHECK;
 
 /* ---- submission: group commit (writer.c) ------------------------------------------------------------------------ */
 
 /* A task to be. Everything borrowed until `done` was called. */
 struct new_task {
-    struct uuid id, parent;       /* parent nil: none */
-    int order;                    /* among its siblings: children of one parent run one after another */
-    bool waits;                   /* a child whose turn comes later: state scheduled, no units yet */
-    bool container;               /* a parent: state running, never has units of its own */
+    struct uuid id, parent; /* parent nil: none */
+    int order;              /* among its siblings: children of one parent run one after another */
+    bool waits;             /* a child whose turn comes later: state scheduled, no units yet */
+    bool container;         /* a parent: state running, never has units of its own */
     struct span handler, strategy, inner, queue, params, tags, meta;
     uint64_t digest;
     bool has_shape;
@@ -52,9 +53,11 @@ struct new_task {
     int64_t items_total, batch_size, workers, unit_size; /* unit k is items [k*unit_size, …) */
     int64_t item_timeout_ms, timeout_ms;
     bool fail_fast;
-    struct uuid inputs_of;        /* whose inputs it reads: itself or its parent */
-    const struct span *inputs;    /* one NDJSON chunk per unit, `units` of them; NULL: items are only counted */
-    int64_t units;
+    struct uuid inputs_of; /* whose inputs it reads: itself or its parent */
+    const struct span
+        *inputs;   /* one NDJSON chunk per unit, `units` of them, each line ended; NULL: items are only
+                                     counted. A child may read its parent's with units of another size: it gets its items */
+    int64_t units; /* of a container: of its inputs */
 };
 
 /* Tasks that are accepted together or not at all. `done` is called once, from the writer's thread: e is NULL after the
@@ -64,11 +67,13 @@ struct new_tasks {
     size_t count;
     void (*done)(void *arg, const struct err *e);
     void *arg;
-    struct new_tasks *next; /* the writer's */
+    struct new_tasks *next; /* the writer's, as is the deadline */
+    int64_t deadline;
 };
 
 bool store_writer_new(struct store *s, struct store_writer **ret, struct err *e) LATHE_CHECK;
-void store_writer_free(struct store_writer *w); /* writes what is queued, bounded by the deadline; the rest gets ERR_STOPPING */
+void store_writer_free(
+    struct store_writer *w); /* writes what is queued, bounded by the deadline; the rest gets ERR_STOPPING */
 
 /* Queues; any thread; never waits. ERR_BUSY when LIMIT_WRITE_QUEUE rows wait already: then done is not called. The first
  * batch goes at once, batches grow only while one is under way. A bad row never fails its neighbours. */
@@ -76,10 +81,11 @@ bool store_put(struct store_writer *w, struct new_tasks *t, struct err *e) LATHE
 
 /* ---- reading (tasks.c, results.c) ------------------------------------------------------------------------------- */
 
-bool store_get(struct store *s, struct arena *a, struct uuid id, struct task *ret, struct err *e) LATHE_CHECK; /* ERR_NO_TASK */
+bool store_get(struct store *s, struct arena *a, struct uuid id, struct task *ret,
+               struct err *e) LATHE_CHECK; /* ERR_NO_TASK */
 /* Those of `ids` that exist, any order; `finals_only` leaves out the others. One round trip. Returns their number. */
-bool store_get_many(struct store *s, struct arena *a, const struct uuid *ids, size_t n, bool finals_only, struct task **ret,
-                    size_t *ret_n, struct err *e) LATHE_CHECK;
+bool store_get_many(struct store *s, struct arena *a, const struct uuid *ids, size_t n, bool finals_only,
+                    struct task **ret, size_t *ret_n, struct err *e) LATHE_CHECK;
 bool store_children(struct store *s, struct arena *a, struct uuid parent, struct task **ret, size_t *ret_n,
                     struct err *e) LATHE_CHECK; /* by order */
 
@@ -87,28 +93,31 @@ struct task_filter {
     struct span handler, strategy, queue; /* "": any */
     bool by_state;
     enum task_state state;
-    struct uuid parent;      /* nil: any */
+    struct uuid parent;         /* nil: any */
     int64_t since_us, until_us; /* created; 0: open */
-    struct uuid before;      /* keyset: only ids below it; nil: from the newest */
-    int limit;               /* 1..LIMIT_LIST */
+    struct uuid before;         /* keyset: only ids below it; nil: from the newest */
+    int limit;                  /* 1..LIMIT_LIST */
 };
-bool store_list(struct store *s, struct arena *a, const struct task_filter *f, struct task **ret, size_t *ret_n,
-                struct err *e) LATHE_CHECK; /* newest first, without `results` */
+bool store_list(struct store *s, struct arena *a, const struct task_filter *f, struct task **ret,
+                size_t *ret_n, struct err *e) LATHE_CHECK; /* newest first, without `results` */
 
 /* Item results in item order from item `from` on, of finished units only, also while the task still runs; a gap (a unit
- * not finished yet) ends it. NDJSON lines. Holds no connection between calls. */
+ * not finished yet) ends it; a task that is over has no gaps. NDJSON, at most out->max bytes a call, and a piece may end in
+ * the middle of a line. Every line begins {"index":ITEM, as worker/lines.h writes it. Holds no connection between calls. */
 struct store_results {
     struct uuid id;
-    int64_t next, limit; /* next item; items still wanted */
-    int64_t seq;
+    int64_t next, limit;   /* next item; items still wanted */
+    int64_t seq, part, at; /* the store's: where it goes on; 0 at first */
 };
-bool store_results_more(struct store *s, struct store_results *r, struct buf *out, bool *ret_end, struct err *e) LATHE_CHECK;
+bool store_results_more(struct store *s, struct store_results *r, struct buf *out, bool *ret_end,
+                        struct err *e) LATHE_CHECK;
 
 /* ---- cancelling -------------------------------------------------------------------------------------------------- */
 
 /* Takes away the units that nobody has, marks the rest; children too. Idempotent. *ret is the task afterwards: final, or
  * cancelling while workers wind it down. A task that ended otherwise is returned as it is. */
-bool store_cancel(struct store *s, struct arena *a, struct uuid id, struct task *ret, struct err *e) LATHE_CHECK;
+bool store_cancel(struct store *s, struct arena *a, struct uuid id, struct task *ret,
+                  struct err *e) LATHE_CHECK;
 
 /* ---- a worker ---------------------------------------------------------------------------------------------------- */
 
@@ -124,18 +133,18 @@ struct worker_info {
 struct unit {
     struct uuid task, lease; /* the lease is the fence: without it nothing of the unit can be finished */
     int64_t seq, first, count;
-    int attempt;             /* workers lost before, + 1 */
+    int attempt; /* workers lost before, + 1 */
     struct span handler, strategy, inner, queue, params;
     uint64_t digest;
     bool has_shape;
     struct shape shape;
     int64_t batch_size, workers, item_timeout_ms, timeout_ms;
-    bool fail_fast, single;  /* single: the task's only unit */
-    struct span inputs;      /* NDJSON, "" when items are only counted */
+    bool fail_fast, single; /* single: the task's only unit */
+    struct span inputs;     /* NDJSON, "" when items are only counted */
 };
 
 struct claim {
-    struct arena arena;      /* of the units; the caller releases it when the last one is finished */
+    struct arena arena; /* of the units; the caller releases it when the last one is finished */
     struct uuid lease;
     struct unit *units;
     size_t count;
@@ -144,22 +153,25 @@ struct claim {
 /* The end of a unit. */
 struct finish {
     const struct unit *unit;
-    enum task_state state;   /* of the unit: succeeded (also with failed items that may), failed, cancelled */
-    struct span results;     /* NDJSON, one line an item that ran */
+    enum task_state state; /* of the unit: succeeded (also with failed items that may), failed, cancelled */
+    struct span results;   /* NDJSON, one line an item that ran */
     int64_t items_done, items_failed;
-    struct shape shape;      /* used */
+    struct shape shape; /* used */
     struct measured measured;
+    struct span used; /* the strategy whose shape it was; "": a free one */
+    int64_t bare_us;  /* predicted without the strategy's correction; 0: not. These two make the correction */
     int64_t item_cpu_ns, item_wait_ns; /* sums over items: for the profile */
     int64_t started_us, finished_us;
     struct err err;
     /* set by store_turn */
-    bool applied;            /* false: the lease had gone; discard */
-    bool final;              /* the task (or its parent: see ended) is over */
-    struct uuid ended[2];    /* ids that became final: the task, its parent; nil: none */
-    bool released;           /* a sibling was released: somebody should look for work */
+    bool applied;         /* false: the lease had gone; discard */
+    bool final;           /* the task (or its parent: see ended) is over */
+    struct uuid ended[2]; /* ids that became final: the task, its parent; nil: none */
+    bool released;        /* a sibling was released: somebody should look for work */
 };
 
-bool store_worker_new(struct store *s, struct worker_info *info, struct store_worker **ret, struct err *e) LATHE_CHECK;
+bool store_worker_new(struct store *s, struct worker_info *info, struct store_worker **ret,
+                      struct err *e) LATHE_CHECK;
 void store_worker_free(struct store_worker *w); /* also takes the worker off the list */
 
 /*
@@ -167,32 +179,37 @@ void store_worker_free(struct store_worker *w); /* also takes the worker off the
  * then safe to call again with the same), then claims up to `want` units of `queues` ("*": any) under one new lease
  * (synchronous_commit off: a claim that is lost is claimed again). *ret has count 0 when there is no work.
  */
-bool store_turn(struct store_worker *w, struct finish *finishes, size_t n, int want, struct claim *ret, struct err *e) LATHE_CHECK;
+bool store_turn(struct store_worker *w, struct finish *finishes, size_t n, int want, struct claim *ret,
+                struct err *e) LATHE_CHECK;
 
 /* Renews leases and the worker's own row. `lost[i]` is set for a lease that is gone. *ret_cancelled: tasks under these
  * leases that somebody wants cancelled, in the arena. */
-bool store_beat(struct store_worker *w, struct arena *a, const struct worker_info *info, const struct uuid *leases, size_t n,
-                bool *lost, struct uuid **ret_cancelled, size_t *ret_cancelled_n, struct err *e) LATHE_CHECK;
+bool store_beat(struct store_worker *w, struct arena *a, const struct worker_info *info,
+                const struct uuid *leases, size_t n, bool *lost, struct uuid **ret_cancelled,
+                size_t *ret_cancelled_n, struct err *e) LATHE_CHECK;
 
 /* Gives units back that were not started or not finished: another worker claims them at once, without counting an attempt. */
-bool store_release(struct store_worker *w, const struct unit *const *units, size_t n, struct err *e) LATHE_CHECK;
+bool store_release(struct store_worker *w, const struct unit *const *units, size_t n,
+                   struct err *e) LATHE_CHECK;
 
 struct reaped {
     int64_t leases, requeued, failed;
-    struct uuid *ended;      /* tasks that became final (too many workers lost), in the arena */
+    struct uuid *ended; /* tasks that became final (too many workers lost), in the arena */
     size_t ended_n;
-    bool leader;             /* false: another worker keeps house */
+    bool leader; /* false: another worker keeps house */
 };
 /* Housekeeping, by whoever holds the advisory lock: expired leases, workers long gone. */
 bool store_reap(struct store_worker *w, struct arena *a, struct reaped *ret, struct err *e) LATHE_CHECK;
 
 /* ---- evidence ---------------------------------------------------------------------------------------------------- */
 
-bool store_workers(struct store *s, struct arena *a, struct worker_info **ret, size_t *ret_n, struct err *e) LATHE_CHECK;
+bool store_workers(struct store *s, struct arena *a, struct worker_info **ret, size_t *ret_n,
+                   struct err *e) LATHE_CHECK;
 /* Unknown: runs 0. corrections[] is indexed like strategies[]. */
-bool store_profile(struct store *s, struct span handler, uint64_t digest, struct profile *ret, struct correction *corrections,
-                   int room, struct err *e) LATHE_CHECK;
-bool store_host(struct store *s, struct host *ret, struct err *e) LATHE_CHECK; /* of the latest live worker; zeros if none */
+bool store_profile(struct store *s, struct span handler, uint64_t digest, struct profile *ret,
+                   struct correction *corrections, int room, struct err *e) LATHE_CHECK;
+bool store_host(struct store *s, struct host *ret,
+                struct err *e) LATHE_CHECK; /* of the latest live worker; zeros if none */
 
 /* Figures for /metrics and /readyz that cost a query; cached for some seconds. */
 struct store_stats {

@@ -64,7 +64,8 @@ static struct shape auto_shape(const struct ask *a, const struct host *h, const 
     return strategy_hybrid.shape(a);
 }
 
-static struct shape choose_shape(const struct unit *u, const struct run_env *env, int64_t *ret_predicted_us)
+/* Also tells the finish what it was chosen by, and what is expected of it. */
+static struct shape choose_shape(const struct unit *u, const struct run_env *env, struct finish *f)
 {
     int64_t max_workers = conf_now(&env->conf->worker_max_workers);
     struct host h = evidence_host(env->evidence);
@@ -87,11 +88,13 @@ static struct shape choose_shape(const struct unit *u, const struct run_env *env
         shape.processes = 1; /* it was on board when a worker died */
     shape = shape_fit(shape, u->count, max_workers);
 
-    *ret_predicted_us = 0;
+    if (!u->has_shape)
+        f->used = span_of(s->name);
     if (known) {
         struct prediction made = predict(&p, &h, &shape, u->count);
         const struct correction *c = &corrections[strategy_index(s)];
-        *ret_predicted_us = (int64_t)(made.wall * (c->runs > 0 ? c->factor : 1.0) / 1e3);
+        f->bare_us = (int64_t)(made.wall / 1e3);
+        f->measured.predicted_us = (int64_t)(made.wall * (c->runs > 0 ? c->factor : 1.0) / 1e3);
     }
     return shape;
 }
@@ -186,7 +189,7 @@ static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, 
         .child_memory = conf_now(&env->conf->worker_child_memory), .cancel = &r->cancel, .progress = &r->progress,
         .done = on_item, .arg = r,
     };
-    p.shape = r->finish.shape = choose_shape(u, env, &r->finish.measured.predicted_us);
+    p.shape = r->finish.shape = choose_shape(u, env, &r->finish);
     atomic_store(&r->deadline, p.deadline);
     lines_init(&r->lines, u->first, u->count);
 

@@ -1,0 +1,367 @@
+-- What changes tasks after their submission: finish, release, reap, cancel. Each is one statement for its caller.
+--
+-- The sessions that call these have hash and merge joins and sequential scans switched off (src/store/db.c): an array meets
+-- a table by the table's index, whatever the planner thinks of the size of a table that was empty a minute ago.
+--
+-- Everybody locks in the same order: leases, then parents, then tasks, each by id. A task of one unit is not locked
+-- before it is updated: only its lease and a cancel of it alone can meet there, and neither waits for anything behind it.
+
+-- A claimed unit.
+CREATE TYPE lathe_unit AS (lease uuid, task uuid, seq integer, attempt integer, first integer, count integer);
+
+-- What the end of some units of a task adds to it. code and detail say what failed.
+CREATE TYPE lathe_tally AS (
+    task uuid, units integer, failed integer, cancelled integer, items_done integer, items_failed integer,
+    started timestamptz, ended timestamptz, wall bigint, cpu bigint, wait bigint, rss bigint, predicted bigint,
+    shape integer[], code text, detail text
+);
+
+-- How a task ends whose units are all done.
+CREATE FUNCTION lathe_outcome(cancelling boolean, fail_fast boolean, units_failed integer, units_cancelled integer,
+                              items_total integer, items_failed integer)
+RETURNS task_state LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$
+SELECT CASE
+    WHEN cancelling THEN 'cancelled'
+    WHEN units_failed > 0 OR (fail_fast AND items_failed > 0) THEN 'failed'
+    WHEN items_total > 0 AND items_failed >= items_total THEN 'failed'
+    WHEN units_cancelled > 0 THEN 'cancelled'
+    ELSE 'succeeded'
+END::task_state
+$$;
+
+-- No unit of the task should begin any more.
+CREATE FUNCTION lathe_stops(t tasks) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$ SELECT t.cancelling OR (t.fail_fast AND (t.units_failed > 0 OR t.items_failed > 0)) $$;
+
+CREATE FUNCTION lathe_lock(ids uuid[], also_single boolean) RETURNS void LANGUAGE plpgsql AS
+$$
+DECLARE
+    children boolean;
+    several  boolean;
+BEGIN
+    SELECT bool_or(parent IS NOT NULL), bool_or(also_single OR units_total > 1) INTO children, several
+    FROM tasks WHERE id = ANY (ids);
+    IF children THEN
+        PERFORM FROM tasks WHERE id IN (SELECT parent FROM tasks WHERE id = ANY (ids)) ORDER BY id FOR NO KEY UPDATE;
+    END IF;
+    IF several THEN
+        PERFORM FROM tasks WHERE id = ANY (ids) AND (also_single OR units_total > 1) ORDER BY id FOR NO KEY UPDATE;
+    END IF;
+END
+$$;
+
+-- Puts all units of a queued task to work.
+CREATE FUNCTION lathe_begin(id uuid) RETURNS void LANGUAGE sql AS
+$$
+INSERT INTO work (task, run_at, seq, first, count, priority, attempt, queue)
+SELECT t.id, now(), s, s * t.unit_size, least(t.unit_size, t.items_total - s * t.unit_size), t.priority, 1, t.queue
+FROM tasks t, generate_series(0, t.units_total - 1) s
+WHERE t.id = $1
+$$;
+
+-- A child of p, which is locked, became final: releases the next or ends p. True when p became final.
+CREATE FUNCTION lathe_advance(p uuid) RETURNS boolean LANGUAGE plpgsql AS
+$$
+DECLARE
+    turn uuid;
+    over boolean;
+BEGIN
+    IF NOT EXISTS (SELECT FROM tasks WHERE parent = p AND state IN ('queued', 'running')) THEN
+        SELECT id INTO turn FROM tasks WHERE parent = p AND state = 'scheduled' ORDER BY ord, id LIMIT 1;
+        IF FOUND THEN
+            UPDATE tasks SET state = 'queued' WHERE id = turn;
+            PERFORM lathe_begin(turn);
+        END IF;
+    END IF;
+    WITH c AS (
+        SELECT bool_and(lathe_final(state)) AS over,
+               count(*) FILTER (WHERE lathe_final(state)) AS done,
+               count(*) FILTER (WHERE state = 'failed') AS failed,
+               count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+               bool_or(state = 'succeeded') AS any_succeeded,
+               sum(items_done) AS items_done, sum(items_failed) AS items_failed, min(started_at) AS started,
+               max(last_end) AS ended, sum(cpu_us) AS cpu, sum(wait_us) AS wait, max(peak_rss_kib) AS rss
+        FROM tasks WHERE parent = p
+    )
+    UPDATE tasks t SET
+        units_done = c.done, units_failed = c.failed, units_cancelled = c.cancelled,
+        items_done = c.items_done, items_failed = c.items_failed,
+        started_at = c.started, last_end = c.ended, cpu_us = c.cpu, wait_us = c.wait, peak_rss_kib = c.rss,
+        wall_us = coalesce(extract(epoch FROM c.ended - c.started) * 1000000, 0)::bigint,
+        state = CASE WHEN NOT c.over THEN 'running' WHEN t.cancelling THEN 'cancelled' WHEN c.any_succeeded THEN 'succeeded'
+                     WHEN c.failed > 0 THEN 'failed' ELSE 'cancelled' END::task_state,
+        error_code = CASE WHEN c.failed = c.done THEN 'items-failed' END,
+        error_text = CASE WHEN c.failed = c.done THEN 'every run of it failed; see its children' END,
+        finished_at = CASE WHEN c.over THEN now() END
+    FROM c WHERE t.id = p AND NOT lathe_final(t.state)
+    RETURNING c.over INTO over;
+    RETURN coalesce(over, false);
+END
+$$;
+
+-- Adds the ends of units to their tasks, makes final what is over, and goes on with its parent. The tasks are locked as
+-- far as lathe_lock does. Returns what became final.
+CREATE FUNCTION lathe_settle(ends lathe_tally[]) RETURNS uuid[] LANGUAGE plpgsql AS
+$$
+DECLARE
+    doomed  uuid[];
+    finals  uuid[];
+    parents uuid[];
+    p       uuid;
+BEGIN
+    -- Under fail_fast one failed item takes the units that nobody has begun.
+    doomed := ARRAY(SELECT t.id FROM tasks t JOIN unnest(ends) e ON t.id = e.task
+                    WHERE t.fail_fast AND t.units_total > 1 AND e.failed + e.items_failed > 0);
+    IF doomed <> '{}' THEN
+        WITH gone AS (DELETE FROM work WHERE task = ANY (doomed) RETURNING task)
+        SELECT ends || coalesce(array_agg(ROW (task, 1, 0, 1, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL)::lathe_tally), '{}')
+        INTO ends FROM gone;
+    END IF;
+
+    WITH a AS (
+        SELECT task, sum(units) AS units, sum(failed) AS failed, sum(cancelled) AS cancelled,
+               sum(items_done) AS items_done, sum(items_failed) AS items_failed,
+               min(started) AS started, max(ended) AS ended, sum(wall) AS wall, sum(cpu) AS cpu, sum(wait) AS wait,
+               max(rss) AS rss, sum(predicted) AS predicted, max(shape) AS shape,
+               (array_agg(code) FILTER (WHERE e.failed > 0))[1] AS hard_code,
+               (array_agg(detail) FILTER (WHERE e.failed > 0))[1] AS hard_detail,
+               (array_agg(code) FILTER (WHERE code IS NOT NULL))[1] AS code,
+               (array_agg(detail) FILTER (WHERE code IS NOT NULL))[1] AS detail
+        FROM unnest(ends) e GROUP BY task
+    ), done AS (
+        UPDATE tasks t SET
+            units_done = t.units_done + a.units,
+            units_failed = t.units_failed + a.failed,
+            units_cancelled = t.units_cancelled + a.cancelled,
+            items_done = t.items_done + a.items_done,
+            items_failed = t.items_failed + a.items_failed,
+            started_at = least(t.started_at, a.started),
+            last_end = greatest(t.last_end, a.ended),
+            cpu_us = t.cpu_us + a.cpu,
+            wait_us = t.wait_us + a.wait,
+            peak_rss_kib = greatest(t.peak_rss_kib, a.rss),
+            wall_us = CASE WHEN t.units_total = 1 THEN a.wall
+                ELSE coalesce(extract(epoch FROM greatest(t.last_end, a.ended) - least(t.started_at, a.started)) * 1000000, 0)::bigint END,
+            predicted_us = CASE WHEN t.units_total = 1 THEN a.predicted ELSE 0 END,
+            shape_used = greatest(t.shape_used, a.shape),
+            -- The error of a unit that failed goes before that of an item in a unit that did not.
+            error_code = CASE WHEN t.units_failed = 0 AND a.failed > 0 THEN a.hard_code ELSE coalesce(t.error_code, a.code) END,
+            error_text = CASE WHEN t.units_failed = 0 AND a.failed > 0 THEN a.hard_detail ELSE coalesce(t.error_text, a.detail) END,
+            state = CASE WHEN t.units_done + a.units < t.units_total THEN 'running'
+                ELSE lathe_outcome(t.cancelling, t.fail_fast, (t.units_failed + a.failed)::integer,
+                                   (t.units_cancelled + a.cancelled)::integer, t.items_total,
+                                   (t.items_failed + a.items_failed)::integer) END,
+            finished_at = CASE WHEN t.units_done + a.units >= t.units_total THEN now() END
+        FROM a WHERE t.id = a.task AND NOT lathe_final(t.state)
+        RETURNING t.id, t.parent, t.state
+    )
+    SELECT array_agg(id), array_agg(DISTINCT parent) FILTER (WHERE parent IS NOT NULL)
+    INTO finals, parents FROM done WHERE lathe_final(state);
+
+    IF parents IS NOT NULL THEN
+        FOREACH p IN ARRAY parents LOOP
+            IF lathe_advance(p) THEN
+                finals := finals || p;
+            END IF;
+        END LOOP;
+    END IF;
+    RETURN coalesce(finals, '{}');
+END
+$$;
+
+-- Finishes units under their leases; the arrays run in step, u_* an entry a unit, p_* an entry a part of a result (p_unit:
+-- the place of its unit, from 1). An answer a unit, in their order: applied (its lease held it, now or when the same was
+-- called before), whether its task is final, the task's parent, whether that is final. sent_us is the worker's clock when
+-- it called: its times are told relative to ours.
+CREATE FUNCTION lathe_finish(
+    sent_us bigint, u_lease uuid[], u_task uuid[], u_seq bigint[], u_state text[], u_done bigint[], u_failed bigint[],
+    u_processes bigint[], u_threads bigint[], u_width bigint[], u_grain bigint[],
+    u_wall bigint[], u_cpu bigint[], u_wait bigint[], u_rss bigint[], u_predicted bigint[], u_start bigint[], u_end bigint[],
+    u_code text[], u_detail text[], p_unit bigint[], p_part bigint[], p_first bigint[], p_bytes bytea[]
+) RETURNS TABLE (applied boolean, final boolean, over_parent uuid, parent_final boolean) LANGUAGE plpgsql AS
+$$
+DECLARE
+    fresh bigint[]; -- places of the units that this call finishes
+BEGIN
+    PERFORM FROM leases l WHERE l.id = ANY (u_lease) ORDER BY l.id FOR UPDATE;
+    PERFORM lathe_lock(u_task, false);
+
+    -- IN (...) IS TRUE: looked up in a hash. As joins these would be nested loops over both sides, because nobody can tell
+    -- the planner how long the arrays of a lease are.
+    WITH mine AS MATERIALIZED (
+        SELECT u.* FROM unnest(u_lease, u_task, u_seq::integer[]) WITH ORDINALITY u(lease, task, seq, n)
+        WHERE ((u.lease, u.task, u.seq) IN (
+            SELECT l.id, h.task, h.seq FROM leases l, unnest(l.tasks, l.seqs) h(task, seq) WHERE l.id = ANY (u_lease))) IS TRUE
+    ), kept AS (
+        INSERT INTO results AS r (task, lease, seq, part, first, bytes)
+        SELECT u_task[p.unit], u_lease[p.unit], u_seq[p.unit], p.part, p.first, p.bytes
+        FROM unnest(p_unit, p_part, p_first, p_bytes) p(unit, part, first, bytes) WHERE (p.unit IN (SELECT m.n FROM mine m)) IS TRUE
+        ON CONFLICT DO NOTHING RETURNING r.task, r.seq, r.part
+    )
+    SELECT array_agg(m.n) INTO fresh FROM mine m
+    WHERE ((m.task, m.seq) IN (SELECT k.task, k.seq FROM kept k WHERE k.part = 0)) IS TRUE;
+
+    IF fresh IS NOT NULL THEN
+        PERFORM lathe_settle(array_agg(ROW (
+            u_task[n], 1, (u_state[n] = 'failed')::integer, (u_state[n] = 'cancelled')::integer, u_done[n], u_failed[n],
+            now() + (u_start[n] - sent_us) * interval '1 microsecond', now() + (u_end[n] - sent_us) * interval '1 microsecond',
+            u_wall[n], u_cpu[n], u_wait[n], u_rss[n], u_predicted[n],
+            CASE WHEN u_threads[n] > 0 THEN ARRAY [u_processes[n], u_threads[n], u_width[n], u_grain[n]]::integer[] END,
+            u_code[n], u_detail[n])::lathe_tally))
+        FROM unnest(fresh) n;
+
+        -- Most leases end here: all their units at once.
+        WITH f AS (
+            SELECT u_lease[n] AS id, count(*) AS n FROM unnest(fresh) n GROUP BY 1
+        ), gone AS (
+            DELETE FROM leases l USING f WHERE l.id = f.id AND l.remaining = f.n
+        )
+        UPDATE leases l SET remaining = l.remaining - f.n FROM f WHERE l.id = f.id AND l.remaining > f.n;
+    END IF;
+
+    RETURN QUERY
+    SELECT r.done IS NOT NULL, coalesce(lathe_final(t.state), false), t.parent, coalesce(lathe_final(p.state), false)
+    FROM unnest(u_lease, u_task, u_seq::integer[]) WITH ORDINALITY u(lease, task, seq, n)
+    LEFT JOIN LATERAL (SELECT true AS done FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0
+                       AND r.lease = u.lease OFFSET 0) r ON true
+    LEFT JOIN tasks t ON t.id = u.task
+    LEFT JOIN tasks p ON p.id = t.parent
+    ORDER BY u.n;
+END
+$$;
+
+-- Units that their worker does not finish: back to work, each with `bump` added to its attempt; failed when that is more
+-- than `most`; cancelled when their task stops anyway. Their lease is locked and gone by the end of the transaction.
+CREATE FUNCTION lathe_return(units lathe_unit[], bump integer, most integer, OUT requeued bigint, OUT failed bigint,
+                             OUT ended uuid[]) LANGUAGE plpgsql AS
+$$
+DECLARE
+    why constant text := format('every worker that ran it was lost (%s)', most);
+BEGIN
+    PERFORM lathe_lock(ARRAY(SELECT DISTINCT u.task FROM unnest(units) u), true);
+    -- What was finished is not returned.
+    units := ARRAY(SELECT u FROM unnest(units) u JOIN tasks t ON t.id = u.task AND NOT lathe_final(t.state)
+                   WHERE NOT EXISTS (SELECT FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0));
+
+    INSERT INTO work (task, run_at, seq, first, count, priority, attempt, queue)
+    SELECT u.task, now(), u.seq, u.first, u.count, t.priority, u.attempt + bump, t.queue
+    FROM unnest(units) u JOIN tasks t ON t.id = u.task
+    WHERE u.attempt + bump <= most AND NOT lathe_stops(t);
+    GET DIAGNOSTICS requeued = ROW_COUNT;
+
+    IF bump > 0 THEN
+        UPDATE tasks t SET attempt = greatest(t.attempt, least(u.attempt + bump, most)) FROM unnest(units) u WHERE t.id = u.task;
+    END IF;
+
+    -- One line an item, as a worker would have written it.
+    INSERT INTO results (task, lease, seq, part, first, bytes)
+    SELECT u.task, u.lease, u.seq, i / 500, u.first + i / 500 * 500, convert_to(string_agg(
+        '{"index":' || u.first + i || ',"state":"failed","error":{"type":"worker-lost","detail":"' || why || E'"}}\n', '' ORDER BY i), 'UTF8')
+    FROM unnest(units) u JOIN tasks t ON t.id = u.task, generate_series(0, greatest(u.count - 1, 0)) i
+    WHERE u.attempt + bump > most AND NOT lathe_stops(t)
+    GROUP BY u.task, u.lease, u.seq, u.first, i / 500;
+
+    SELECT count(*) FILTER (WHERE NOT stops),
+        lathe_settle(array_agg(ROW (task, 1, (NOT stops)::integer, stops::integer,
+            CASE WHEN stops THEN 0 ELSE count END, CASE WHEN stops THEN 0 ELSE count END,
+            NULL, NULL, 0, 0, 0, 0, 0, NULL, CASE WHEN stops THEN NULL ELSE 'worker-lost' END, why)::lathe_tally))
+    INTO failed, ended
+    FROM (SELECT u.task, u.count, lathe_stops(t) AS stops FROM unnest(units) u JOIN tasks t ON t.id = u.task
+          WHERE u.attempt + bump > most OR lathe_stops(t)) x;
+END
+$$;
+
+-- Gives back units of a lease (all when `only_tasks` is NULL) without counting an attempt.
+CREATE FUNCTION lathe_release(lease uuid, only_tasks uuid[], only_seqs bigint[], OUT ended uuid[]) LANGUAGE plpgsql AS
+$$
+DECLARE
+    l     leases;
+    units lathe_unit[];
+BEGIN
+    ended := '{}';
+    SELECT * INTO l FROM leases WHERE id = lease FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    units := ARRAY(SELECT ROW (l.id, u.task, u.seq, u.attempt, u.first, u.count)::lathe_unit
+                   FROM unnest(l.tasks, l.seqs, l.attempts, l.firsts, l.counts) u(task, seq, attempt, first, count)
+                   WHERE (only_tasks IS NULL OR (u.task, u.seq) IN (SELECT * FROM unnest(only_tasks, only_seqs)))
+                   AND NOT EXISTS (SELECT FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0));
+    IF only_tasks IS NULL OR cardinality(units) >= l.remaining THEN
+        DELETE FROM leases WHERE id = l.id;
+    ELSE
+        -- What was given back is no longer under the fence.
+        UPDATE leases SET (remaining, tasks, seqs, attempts, firsts, counts) = (
+            SELECT l.remaining - cardinality(units), array_agg(u.task), array_agg(u.seq), array_agg(u.attempt),
+                   array_agg(u.first), array_agg(u.count)
+            FROM unnest(l.tasks, l.seqs, l.attempts, l.firsts, l.counts) u(task, seq, attempt, first, count)
+            WHERE (u.task, u.seq) NOT IN (SELECT g.task, g.seq FROM unnest(units) g))
+        WHERE id = l.id;
+    END IF;
+    SELECT r.ended INTO ended FROM lathe_return(units, 0, 2147483647 - 1) r;
+END
+$$;
+
+-- Housekeeping by one at a time. Leases that nobody renewed are taken back; at most `room` in one go.
+CREATE FUNCTION lathe_reap(most integer, room integer, OUT leader boolean, OUT leases_n bigint, OUT requeued bigint,
+                           OUT failed bigint, OUT ended uuid[]) LANGUAGE plpgsql AS
+$$
+DECLARE
+    expired uuid[];
+    units   lathe_unit[];
+BEGIN
+    leases_n := 0; requeued := 0; failed := 0; ended := '{}';
+    leader := pg_try_advisory_xact_lock(7523458001);
+    IF NOT leader THEN
+        RETURN;
+    END IF;
+    DELETE FROM workers WHERE seen_at < now() - interval '10 minutes';
+    expired := ARRAY(SELECT id FROM leases WHERE until < now() ORDER BY id LIMIT room FOR UPDATE SKIP LOCKED);
+    IF expired = '{}' THEN
+        RETURN;
+    END IF;
+    units := ARRAY(SELECT ROW (l.id, u.task, u.seq, u.attempt, u.first, u.count)::lathe_unit
+                   FROM leases l, unnest(l.tasks, l.seqs, l.attempts, l.firsts, l.counts) u(task, seq, attempt, first, count)
+                   WHERE l.id = ANY (expired));
+    DELETE FROM leases WHERE id = ANY (expired);
+    leases_n := cardinality(expired);
+    SELECT r.requeued, r.failed, r.ended INTO requeued, failed, ended FROM lathe_return(units, 1, most) r;
+END
+$$;
+
+-- Takes the units that nobody has and marks the rest; of a container, its children's.
+CREATE FUNCTION lathe_cancel(task uuid) RETURNS void LANGUAGE plpgsql AS
+$$
+DECLARE
+    t       tasks;
+    targets uuid[];
+    ended   uuid[];
+BEGIN
+    SELECT * INTO t FROM tasks WHERE id = task;
+    IF NOT FOUND OR lathe_final(t.state) THEN
+        RETURN;
+    END IF;
+    IF t.container THEN
+        PERFORM FROM tasks WHERE id = task FOR NO KEY UPDATE;
+        targets := ARRAY(SELECT id FROM tasks WHERE parent = task AND NOT lathe_final(state) ORDER BY id FOR NO KEY UPDATE);
+    ELSE
+        PERFORM lathe_lock(ARRAY [task], true);
+        targets := ARRAY [task];
+    END IF;
+
+    UPDATE tasks SET cancelling = true
+    WHERE (id = task OR id = ANY (targets)) AND NOT cancelling AND NOT lathe_final(state);
+
+    -- A child that waits for its turn has no units at work: they go all at once.
+    WITH gone AS (
+        DELETE FROM work w WHERE w.task = ANY (targets) RETURNING w.task
+    ), lost AS (
+        SELECT gone.task, count(*) AS n FROM gone GROUP BY gone.task
+        UNION ALL
+        SELECT id, units_total FROM tasks WHERE id = ANY (targets) AND state = 'scheduled'
+    )
+    SELECT lathe_settle(array_agg(ROW (lost.task, n, 0, n, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL)::lathe_tally))
+    INTO ended FROM lost;
+END
+$$;

@@ -1,0 +1,107 @@
+/* claim.c: taking units from `work` under a new lease, with all that running them needs. */
+#include "store/inside.h"
+#include "store/rows.h"
+
+const struct stmt lazy_stmt = {"lazy", "SELECT set_config('synchronous_commit', 'off', true)"};
+
+/* names: the queues that are served; for "*" those that have work, found by hops through the index. Each queue gives its
+ * first units in the order of the index, and of these the best of all queues are taken; what was locked too many is free
+ * again at the end of the transaction. Rows of work are never updated, so that a ctid stays what it was. */
+const struct stmt claim_stmt = {
+    "claim",
+    "WITH names AS MATERIALIZED ("
+    "SELECT unnest($4::text[]) AS name UNION ALL "
+    "SELECT q.name FROM (WITH RECURSIVE hop AS ("
+    "(SELECT min(queue) AS name FROM work) UNION ALL "
+    "SELECT (SELECT min(w.queue) FROM work w WHERE w.queue > hop.name) FROM hop WHERE hop.name IS NOT NULL"
+    ") SELECT name FROM hop) q WHERE $5::bool AND q.name IS NOT NULL"
+    "), taken AS ("
+    "DELETE FROM work WHERE ctid = ANY (ARRAY("
+    "SELECT c.ctid FROM names n, LATERAL (SELECT w.ctid, w.priority, w.run_at, w.task, w.seq FROM work w "
+    "WHERE w.queue = n.name AND w.run_at <= now() ORDER BY w.priority DESC, w.run_at, w.task, w.seq "
+    "LIMIT $6::bigint FOR UPDATE SKIP LOCKED) c "
+    "ORDER BY c.priority DESC, c.run_at, c.task, c.seq LIMIT $6)) "
+    "RETURNING task, run_at, seq, first, count, priority, attempt"
+    "), lease AS ("
+    "INSERT INTO leases (id, worker, since, until, remaining, tasks, seqs, attempts, firsts, counts) "
+    "SELECT $1::uuid, $2::uuid, now(), now() + $3::bigint * interval '1 millisecond', count(*), array_agg(task), "
+    "array_agg(seq), array_agg(attempt::integer), array_agg(first), array_agg(count) FROM taken HAVING count(*) > 0"
+    ") SELECT w.task, w.seq, w.first, w.count, w.attempt, t.handler, t.strategy, t.inner_strategy, t.queue, t.params, "
+    "t.digest, t.shape_asked[1], t.shape_asked[2], t.shape_asked[3], t.shape_asked[4], t.batch_size, t.workers, "
+    "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.units_total = 1, i.first, i.bytes "
+    "FROM taken w JOIN tasks t ON t.id = w.task LEFT JOIN LATERAL ("
+    "SELECT min(c.first) AS first, string_agg(c.bytes, ''::bytea ORDER BY c.seq) AS bytes FROM inputs c "
+    "WHERE c.task = t.inputs_of AND c.first < w.first + w.count AND c.first + c.count > w.first"
+    ") i ON t.inputs_of IS NOT NULL "
+    "ORDER BY w.priority DESC, w.run_at, w.task, w.seq"};
+
+void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want)
+{
+    bool all = false;
+    params_uuid(p, lease);
+    params_uuid(p, w->id);
+    params_int(p, conf_now(&w->store->conf->worker_lease));
+    params_array(p, PG_TEXT);
+    for (struct span rest = w->queues; rest.len > 0;) {
+        struct span name = span_trim(span_cut(&rest, ','));
+        all = all || span_is(name, "*");
+        if (name.len > 0 && !span_is(name, "*"))
+            element_span(p, name);
+    }
+    params_end(p);
+    params_bool(p, all);
+    params_int(p, want);
+}
+
+/* The lines of `count` items behind the first `skip`: the chunks of the inputs may be cut otherwise than the units. */
+static struct span cut_lines(struct span all, int64_t skip, int64_t count)
+{
+    while (skip-- > 0)
+        span_cut(&all, '\n');
+    struct span rest = all;
+    while (count-- > 0)
+        span_cut(&rest, '\n');
+    return (struct span){all.ptr, all.len - rest.len};
+}
+
+static void read_unit(struct arena *a, struct row *r, struct unit *u)
+{
+    u->task = row_uuid(r);
+    u->seq = row_int(r);
+    u->first = row_int(r);
+    u->count = row_int(r);
+    u->attempt = (int)row_int(r);
+    u->handler = arena_copy(a, row_span(r));
+    u->strategy = arena_copy(a, row_span(r));
+    u->inner = arena_copy(a, row_span(r));
+    u->queue = arena_copy(a, row_span(r));
+    u->params = arena_copy(a, row_span(r));
+    u->digest = (uint64_t)row_int(r);
+    u->has_shape = !row_null(r);
+    u->shape.processes = row_int(r);
+    u->shape.threads = row_int(r);
+    u->shape.width = row_int(r);
+    u->shape.grain = row_int(r);
+    u->batch_size = row_int(r);
+    u->workers = row_int(r);
+    u->item_timeout_ms = row_int(r);
+    u->timeout_ms = row_int(r);
+    u->fail_fast = row_bool(r);
+    u->single = row_bool(r);
+    int64_t first = row_int(r);
+    struct span lines = row_span(r);
+    if (lines.len > 0)
+        u->inputs = arena_copy(a, cut_lines(lines, u->first - first, u->count));
+}
+
+void claim_read(const PGresult *r, struct uuid lease, struct claim *ret)
+{
+    ret->lease = lease;
+    ret->count = (size_t)PQntuples(r);
+    ret->units = arena_array(&ret->arena, ret->count, sizeof *ret->units);
+    for (size_t i = 0; i < ret->count; i++) {
+        struct row row = row_at(r, (int)i);
+        ret->units[i].lease = lease;
+        read_unit(&ret->arena, &row, &ret->units[i]);
+    }
+}

@@ -1,0 +1,401 @@
+#include "store/db.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+#include "core/log.h"
+#include "core/uuid.h"
+#include "store/sqlstate.h"
+
+#define OLDEST_SERVER 140000
+
+/* ---- waiting ---- */
+
+static bool wait_for(PGconn *c, short events, int64_t deadline, short *ret_got, struct err *e)
+{
+    struct pollfd p = {.fd = PQsocket(c), .events = events};
+    for (;;) {
+        int n = poll(&p, 1, clock_poll_ms(deadline));
+        if (n > 0) {
+            *ret_got = p.revents;
+            return true;
+        }
+        if (n == 0)
+            return err_set(e, ERR_STORE, "PostgreSQL did not answer in time");
+        if (errno != EINTR)
+            return err_errno(e, "poll");
+    }
+}
+
+/* Sends what is unsent and reads what is there: both, or two full buffers would wait for each other. */
+static bool turn_io(PGconn *c, int64_t deadline, struct err *e)
+{
+    short got;
+    int unsent = PQflush(c);
+    if (unsent < 0)
+        return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
+    if (!wait_for(c, (short)(POLLIN | (unsent ? POLLOUT : 0)), deadline, &got, e))
+        return false;
+    if ((got & (POLLIN | POLLHUP | POLLERR)) && !PQconsumeInput(c))
+        return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
+    return true;
+}
+
+static bool next_result(PGconn *c, int64_t deadline, PGresult **ret, struct err *e)
+{
+    if (PQflush(c) < 0)
+        return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
+    while (PQisBusy(c))
+        if (!turn_io(c, deadline, e))
+            return false;
+    *ret = PQgetResult(c);
+    return true;
+}
+
+/* ---- opening ---- */
+
+/* Both kinds of session. jit: these statements are short, and a switched-off plan node (below) looks expensive enough to
+ * compile. synchronous_commit: what was answered with 201 must be on disk, whatever the server's default says. */
+#define SETTINGS                                                                                    \
+    "set_config('statement_timeout', $1, false), set_config('lock_timeout', $1, false), "           \
+    "set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false), " \
+    "(SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off')"
+
+static const struct stmt settings = {"settings", "SELECT " SETTINGS};
+
+/* Where arrays meet tables: always by the index. The planner cannot know how long an array is, nor that the table which
+ * was empty when it planned is large now. */
+static const struct stmt settings_arrays = {
+    "settings_arrays",
+    "SELECT " SETTINGS ", set_config('enable_seqscan', 'off', false), "
+    "set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false)"};
+
+static bool connect_poll(PGconn *c, int64_t deadline, struct err *e)
+{
+    PostgresPollingStatusType want = PGRES_POLLING_WRITING;
+    while (want != PGRES_POLLING_OK) {
+        short got;
+        if (want == PGRES_POLLING_FAILED)
+            return err_set(e, ERR_STORE, "PostgreSQL cannot be reached: see the log");
+        if (!wait_for(c, want == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline, &got, e))
+            return false;
+        want = PQconnectPoll(c);
+    }
+    if (PQserverVersion(c) < OLDEST_SERVER)
+        return err_set(e, ERR_SCHEMA, "PostgreSQL is too old: 14 or newer is needed");
+    if (PQsetnonblocking(c, 1) != 0 || !PQenterPipelineMode(c))
+        return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
+    return true;
+}
+
+/* The last line of libpq's message, which is its reason, without the address before it. */
+static void reason_of(const PGconn *c, char *text, size_t room)
+{
+    struct span all = span_of(PQerrorMessage(c)), last = {NULL, 0};
+    while (all.len > 0) {
+        struct span line = span_trim(span_cut(&all, '\n'));
+        if (line.len > 0 && !span_starts(line, "Is the server running"))
+            last = line;
+    }
+    const char *failed = last.len > 0 ? memmem(last.ptr, last.len, " failed: ", 9) : NULL;
+    if (failed)
+        last = (struct span){failed + 9, last.len - (size_t)(failed + 9 - last.ptr)};
+    snprintf(text, room, SPAN_FMT, SPAN_ARG(last));
+}
+
+static bool db_connect(struct db *db, int64_t deadline, struct err *e)
+{
+    char name[64];
+    snprintf(name, sizeof name, "lathe-%s", db->role);
+    /* Later ones go before earlier ones: store.url may say otherwise. */
+    const char *keys[] = {"fallback_application_name", "client_encoding", "target_session_attrs",
+                          "tcp_user_timeout",          "keepalives_idle", "keepalives_interval",
+                          "keepalives_count",          "dbname",          NULL};
+    const char *values[] = {name, "UTF8", "read-write", "10000", "30", "10", "3", db->conf->store_url, NULL};
+    db->prepared_n = 0;
+    db->conn = PQconnectStartParams(keys, values, 1);
+    if (!db->conn)
+        return err_set(e, ERR_STORE, "out of memory");
+    if (PQstatus(db->conn) == CONNECTION_BAD)
+        return err_set(e, ERR_STORE, "PostgreSQL cannot be reached: see the log");
+    return connect_poll(db->conn, deadline, e);
+}
+
+bool db_open(struct db *db, int64_t deadline, struct err *e)
+{
+    struct err why = ERR_INIT;
+    char detail[sizeof why.text];
+    if (db->conn && PQstatus(db->conn) == CONNECTION_OK)
+        return true;
+    db_close(db);
+    if (!db_gate_pass(db->gate, e))
+        return false;
+
+    struct params p = PARAMS_INIT;
+    char timeout[24];
+    snprintf(timeout, sizeof timeout, "%lld", (long long)conf_now(&db->conf->store_timeout));
+    params_text(&p, span_of(timeout));
+    struct step hello = {.stmt = db->arrays ? &settings_arrays : &settings, .params = &p, .sync = true};
+    bool ok = db_connect(db, deadline, &why);
+    if (!ok)
+        reason_of(db->conn, detail, sizeof detail);
+    else if (!(ok = db_run(db, &hello, 1, deadline, &why)) || hello.err.code != ERR_NONE)
+        snprintf(detail, sizeof detail, "%s", ok ? hello.err.text : why.text);
+    ok = ok && hello.err.code == ERR_NONE;
+    db_steps_clear(&hello, 1);
+    params_release(&p);
+    if (ok) {
+        db_gate_opened(db->gate);
+        return true;
+    }
+    if (why.code == ERR_NONE)
+        why = hello.err;
+    if (db->conn)
+        db_close(db);
+    db_gate_shut(db->gate, &why, detail[0] ? detail : why.text);
+    if (e)
+        *e = why;
+    return false;
+}
+
+void db_close(struct db *db)
+{
+    if (db->conn)
+        PQfinish(db->conn);
+    db->conn = NULL;
+    db->prepared_n = 0;
+}
+
+/* ---- running ---- */
+
+static bool is_prepared(const struct db *db, const struct stmt *s)
+{
+    for (size_t i = 0; i < db->prepared_n; i++)
+        if (db->prepared[i] == s)
+            return true;
+    return false;
+}
+
+static bool lost(struct err *e)
+{
+    return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
+}
+
+/* Sends the PREPAREs that the steps need, as a transaction of their own. They stand at the end of db->prepared. */
+static bool send_prepares(struct db *db, const struct step *steps, size_t n, struct err *e)
+{
+    size_t before = db->prepared_n;
+    for (size_t i = 0; i < n; i++) {
+        const struct stmt *s = steps[i].stmt;
+        if (is_prepared(db, s))
+            continue;
+        assert(db->prepared_n < DB_STATEMENTS);
+        if (!PQsendPrepare(db->conn, s->name, s->sql, 0, NULL))
+            return lost(e);
+        db->prepared[db->prepared_n++] = s;
+    }
+    return before == db->prepared_n || PQpipelineSync(db->conn) || lost(e);
+}
+
+static bool send_step(struct db *db, const struct step *s, struct err *e)
+{
+    const char *values[PARAMS_MOST];
+    int formats[PARAMS_MOST];
+    int n = s->params ? s->params->count : 0;
+    for (int i = 0; i < n; i++) {
+        values[i] = s->params->len[i] < 0 ? NULL : s->params->bytes.ptr + s->params->at[i];
+        formats[i] = 1;
+        if (s->params->len[i] == 0)
+            values[i] = "";
+    }
+    if (!PQsendQueryPrepared(db->conn, s->stmt->name, n, values, n ? s->params->len : NULL, formats, 1))
+        return lost(e);
+    return !s->sync || PQpipelineSync(db->conn) || lost(e);
+}
+
+/* One command's answer. A result that says the session is over counts as a lost connection. */
+static bool take_answer(struct db *db, int64_t deadline, PGresult **ret, struct err *ret_err, struct err *e)
+{
+    PGresult *r, *kept = NULL;
+    for (;;) {
+        if (!next_result(db->conn, deadline, &r, e)) {
+            PQclear(kept);
+            return false;
+        }
+        if (!r)
+            break;
+        PQclear(kept);
+        kept = r;
+    }
+    if (!kept)
+        return lost(e);
+    ExecStatusType status = PQresultStatus(kept);
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
+        *ret = kept;
+        return true;
+    }
+    bool over = status != PGRES_PIPELINE_ABORTED && sqlstate_err(kept, ret_err);
+    if (status == PGRES_PIPELINE_ABORTED)
+        err_set(ret_err, ERR_INTERNAL, "an earlier statement of the transaction failed");
+    PQclear(kept);
+    if (over && e)
+        *e = *ret_err;
+    return !over;
+}
+
+static bool take_sync(struct db *db, int64_t deadline, struct err *ret_err, struct err *e)
+{
+    for (;;) {
+        PGresult *r CLEANUP(db_result_clear) = NULL;
+        if (!next_result(db->conn, deadline, &r, e))
+            return false;
+        if (r && PQresultStatus(r) == PGRES_PIPELINE_SYNC)
+            return true;
+        if (PQstatus(db->conn) != CONNECTION_OK)
+            return lost(e);
+        if (r && sqlstate_err(r, ret_err)) { /* the commit itself failed */
+            if (e)
+                *e = *ret_err;
+            return false;
+        }
+    }
+}
+
+static bool take_prepares(struct db *db, size_t before, int64_t deadline, struct err *ret_err, struct err *e)
+{
+    if (before == db->prepared_n)
+        return true;
+    for (size_t i = before; i < db->prepared_n; i++) {
+        PGresult *r CLEANUP(db_result_clear) = NULL;
+        struct err refused = ERR_INIT;
+        if (!take_answer(db, deadline, &r, &refused, e))
+            return false;
+        if (ret_err->code == ERR_NONE)
+            *ret_err = refused;
+    }
+    return take_sync(db, deadline, ret_err, e);
+}
+
+/* The first error of a transaction is the error of all its steps. */
+static void spread_error(struct step *first, struct step *last)
+{
+    struct step *culprit = first;
+    while (culprit <= last && culprit->err.code == ERR_NONE)
+        culprit++;
+    if (culprit > last)
+        return;
+    for (struct step *s = first; s <= last; s++)
+        s->err = culprit->err;
+}
+
+static bool take_steps(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
+{
+    struct step *first = steps;
+    for (struct step *s = steps; s < steps + n; s++) {
+        if (!take_answer(db, deadline, &s->result, &s->err, e))
+            return false;
+        if (!s->sync)
+            continue;
+        if (!take_sync(db, deadline, &s->err, e))
+            return false;
+        spread_error(first, s);
+        for (; first <= s; first++)
+            first->synced = true;
+    }
+    return true;
+}
+
+static bool run(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
+{
+    struct err unprepared = ERR_INIT;
+    size_t before = db->prepared_n;
+    if (!send_prepares(db, steps, n, e))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!send_step(db, &steps[i], e))
+            return false;
+    if (!take_prepares(db, before, deadline, &unprepared, e) || !take_steps(db, steps, n, deadline, e))
+        return false;
+    if (unprepared.code != ERR_NONE) {
+        for (size_t i = 0; i < n; i++)
+            if (steps[i].err.code != ERR_NONE)
+                steps[i].err = unprepared;
+        db_close(db); /* which of them were prepared is not worth knowing */
+    }
+    return true;
+}
+
+bool db_run(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
+{
+    assert(n > 0 && steps[n - 1].sync);
+    for (size_t i = 0; i < n; i++) {
+        steps[i].result = NULL;
+        steps[i].err = (struct err)ERR_INIT;
+        steps[i].synced = false;
+        if (steps[i].params && steps[i].params->bytes.failed)
+            return err_set(e, ERR_DATA, "the rows are larger than one statement may be");
+    }
+    if (!db_open(db, deadline, e))
+        return false;
+    if (run(db, steps, n, deadline, e))
+        return true;
+    db_close(db);
+    return false;
+}
+
+bool db_one(struct db *db, const struct stmt *stmt, const struct params *params, int64_t deadline,
+            PGresult **ret, struct err *e)
+{
+    struct step s = {.stmt = stmt, .params = params, .sync = true};
+    bool ok = db_run(db, &s, 1, deadline, e);
+    if (ok && s.err.code != ERR_NONE) {
+        ok = false;
+        if (e)
+            *e = s.err;
+    }
+    if (!ok) {
+        db_steps_clear(&s, 1);
+        return false;
+    }
+    *ret = s.result;
+    return true;
+}
+
+bool db_script(struct db *db, const char *sql, int64_t deadline, struct err *e)
+{
+    struct err refused = ERR_INIT;
+    if (!db_open(db, deadline, e))
+        return false;
+    PGresult *r = NULL;
+    bool ok = PQexitPipelineMode(db->conn) && PQsendQuery(db->conn, sql);
+    while (ok && (ok = next_result(db->conn, deadline, &r, e)) && r) {
+        ExecStatusType status = PQresultStatus(r);
+        if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && status != PGRES_EMPTY_QUERY)
+            sqlstate_err(r, &refused);
+        PQclear(r);
+    }
+    ok = ok && PQenterPipelineMode(db->conn);
+    if (!ok) {
+        db_close(db);
+        return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
+    }
+    if (refused.code != ERR_NONE && e)
+        *e = refused;
+    return refused.code == ERR_NONE;
+}
+
+void db_steps_clear(struct step *steps, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        PQclear(steps[i].result);
+        steps[i].result = NULL;
+    }
+}
+
+void db_result_clear(PGresult **r)
+{
+    PQclear(*r);
+    *r = NULL;
+}

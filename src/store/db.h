@@ -1,0 +1,64 @@
+/*
+ * db.h: one connection to PostgreSQL; one thread at a time. It is opened when it is needed and opened again after it was
+ * lost; statements are prepared on it when they are first used. Everything ends by its deadline: what hangs is dropped.
+ *
+ * A call is a list of steps that go out in one piece. Steps between two syncs are one transaction: all of them or none.
+ *
+ *     struct step steps[] = {{.stmt = &finish, .params = &p, .sync = true}, {.stmt = &claim, .params = &q, .sync = true}};
+ *     if (!db_run(db, steps, COUNT_OF(steps), deadline, e)) …     // the connection was lost: see steps[i].synced
+ *     if (steps[0].err.code != ERR_NONE) …                        // PostgreSQL refused this one
+ */
+#ifndef LATHE_STORE_DB_H
+#define LATHE_STORE_DB_H
+
+#include <libpq-fe.h>
+
+#include "core/clock.h"
+#include "core/conf.h"
+#include "store/gate.h"
+#include "store/params.h"
+
+struct stmt {
+    const char *name, *sql;
+};
+
+struct step {
+    const struct stmt *stmt;
+    const struct params *params; /* NULL: none */
+    bool sync;                   /* ends the transaction */
+    /* set by db_run */
+    PGresult *result; /* db_steps_clear frees it; NULL when err is set or the connection was lost before */
+    struct err err;   /* PostgreSQL refused it: ERR_DATA, ERR_SCHEMA, ERR_STORE, … */
+    bool synced;      /* its transaction is over: committed, if no step of it has err set */
+};
+
+#define DB_STATEMENTS 32
+
+struct db {
+    const struct conf *conf;
+    struct db_gate *gate;
+    const char *role; /* application_name is lathe-<role> */
+    bool arrays;      /* its statements bring arrays: see SETTINGS in db.c */
+    PGconn *conn;     /* NULL: not open */
+    const struct stmt *prepared[DB_STATEMENTS];
+    size_t prepared_n;
+};
+
+/* Opens it if it is not open. ERR_STORE at once while the gate is closed. ERR_CONFIG: store.url cannot be read. */
+bool db_open(struct db *db, int64_t deadline, struct err *e) LATHE_CHECK;
+void db_close(struct db *db); /* also drops what is under way */
+
+/* False: the connection could not be opened, or was lost or too slow (ERR_STORE), and is closed. */
+bool db_run(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e) LATHE_CHECK;
+
+/* One statement in its own transaction; its own error is the call's. */
+bool db_one(struct db *db, const struct stmt *stmt, const struct params *params, int64_t deadline,
+            PGresult **ret, struct err *e) LATHE_CHECK;
+
+/* Text of several statements, as in a migration. Not while steps are under way. */
+bool db_script(struct db *db, const char *sql, int64_t deadline, struct err *e) LATHE_CHECK;
+
+void db_steps_clear(struct step *steps, size_t n);
+void db_result_clear(PGresult **r); /* for CLEANUP() */
+
+#endif

@@ -1,0 +1,160 @@
+/* evidence.c: workers, profiles, figures: what is read to show and to predict. */
+#include "model/strategy.h"
+#include "store/inside.h"
+#include "store/rows.h"
+
+#define STATS_MS 2000
+
+static const struct stmt workers_stmt = {
+    "workers",
+    "SELECT id, name, host, queues, pid, slots, busy, started_at, seen_at, cores, thread_start, process_start, "
+    "item_cost, process_item, timer_slack FROM workers ORDER BY id"};
+
+/* A worker that was not heard of for a minute says nothing of the machine as it is. */
+static const struct stmt host_stmt = {
+    "host", "SELECT cores, thread_start, process_start, item_cost, process_item, timer_slack FROM workers "
+            "WHERE seen_at > now() - interval '1 minute' AND item_cost > 0 ORDER BY seen_at DESC LIMIT 1"};
+
+static const struct stmt profile_stmt = {
+    "profile",
+    "SELECT runs, items, cpu, wait, result_bytes, failure_rate FROM profiles WHERE handler = $1::text AND digest = $2::bigint"};
+
+static const struct stmt corrections_stmt = {
+    "corrections",
+    "SELECT strategy, runs, factor FROM corrections WHERE handler = $1::text AND digest = $2::bigint"};
+
+/* Counting stops at a million: it is a gauge, and the claim does not wait for it. */
+static const struct stmt stats_stmt = {
+    "stats",
+    "SELECT q.n, coalesce(extract(epoch FROM now() - q.oldest), 0)::float8, l.n, coalesce(l.units, 0)::bigint, "
+    "(SELECT count(*) FROM workers WHERE seen_at > now() - interval '1 minute') "
+    "FROM (SELECT count(*) AS n, min(run_at) AS oldest FROM (SELECT run_at FROM work LIMIT 1000000) w) q, "
+    "(SELECT count(*) AS n, sum(remaining) AS units FROM leases) l"};
+
+static struct host read_host(struct row *r)
+{
+    struct host h = {.cores = row_int(r)};
+    h.thread_start = row_num(r);
+    h.process_start = row_num(r);
+    h.item_cost = row_num(r);
+    h.process_item = row_num(r);
+    h.timer_slack = row_num(r);
+    return h;
+}
+
+static void read_worker(struct arena *a, struct row *r, struct worker_info *w)
+{
+    w->id = row_uuid(r);
+    w->name = arena_copy(a, row_span(r));
+    w->host = arena_copy(a, row_span(r));
+    w->queues = arena_copy(a, row_span(r));
+    w->pid = row_int(r);
+    w->slots = row_int(r);
+    w->busy = row_int(r);
+    w->started_us = row_time(r);
+    w->seen_us = row_time(r);
+    w->costs = read_host(r);
+    w->cores = w->costs.cores;
+}
+
+bool store_workers(struct store *s, struct arena *a, struct worker_info **ret, size_t *ret_n, struct err *e)
+{
+    PGresult *r CLEANUP(db_result_clear) = NULL;
+    if (!store_read(s, &workers_stmt, NULL, &r, e))
+        return false;
+    size_t n = (size_t)PQntuples(r);
+    struct worker_info *list = arena_array(a, n, sizeof *list);
+    for (size_t i = 0; i < n; i++) {
+        struct row row = row_at(r, (int)i);
+        read_worker(a, &row, &list[i]);
+    }
+    *ret = list;
+    *ret_n = n;
+    return true;
+}
+
+bool store_host(struct store *s, struct host *ret, struct err *e)
+{
+    PGresult *r CLEANUP(db_result_clear) = NULL;
+    if (!store_read(s, &host_stmt, NULL, &r, e))
+        return false;
+    *ret = (struct host){0};
+    if (PQntuples(r) > 0) {
+        struct row row = row_at(r, 0);
+        *ret = read_host(&row);
+    }
+    return true;
+}
+
+static void read_corrections(const PGresult *r, struct correction *corrections, int room)
+{
+    for (int k = 0; k < room && strategies[k]; k++) {
+        corrections[k] = (struct correction){.runs = 0, .factor = 1};
+        for (int i = 0; i < PQntuples(r); i++) {
+            struct row row = row_at(r, i);
+            if (!span_is(row_span(&row), strategies[k]->name))
+                continue;
+            corrections[k].runs = row_int(&row);
+            corrections[k].factor = row_num(&row);
+        }
+    }
+}
+
+bool store_profile(struct store *s, struct span handler, uint64_t digest, struct profile *ret,
+                   struct correction *corrections, int room, struct err *e)
+{
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    struct step steps[] = {{.stmt = &profile_stmt, .params = &p},
+                           {.stmt = &corrections_stmt, .params = &p, .sync = true}};
+    params_text(&p, handler);
+    params_int(&p, (int64_t)digest);
+    if (!store_run(s, steps, COUNT_OF(steps), e))
+        return false;
+    *ret = (struct profile){0};
+    if (PQntuples(steps[0].result) > 0) {
+        struct row row = row_at(steps[0].result, 0);
+        ret->runs = row_int(&row);
+        ret->items = row_int(&row);
+        ret->cpu = row_num(&row);
+        ret->wait = row_num(&row);
+        ret->result_bytes = row_num(&row);
+        ret->failure_rate = row_num(&row);
+    }
+    read_corrections(steps[1].result, corrections, room);
+    db_steps_clear(steps, COUNT_OF(steps));
+    return true;
+}
+
+static bool read_stats(struct store *s, struct store_stats *ret, struct err *e)
+{
+    PGresult *r CLEANUP(db_result_clear) = NULL;
+    if (!store_read(s, &stats_stmt, NULL, &r, e))
+        return false;
+    struct row row = row_at(r, 0);
+    ret->queued = row_int(&row);
+    ret->oldest_queued_s = row_num(&row);
+    ret->leases = row_int(&row);
+    ret->running = row_int(&row);
+    ret->workers = row_int(&row);
+    return true;
+}
+
+bool store_stats(struct store *s, struct store_stats *ret, struct err *e)
+{
+    struct store_stats fresh = {0};
+    pthread_mutex_lock(&s->mutex);
+    bool known = clock_now() < s->stats_until;
+    if (known)
+        *ret = s->stats;
+    pthread_mutex_unlock(&s->mutex);
+    if (known)
+        return true;
+    if (!read_stats(s, &fresh, e))
+        return false;
+    pthread_mutex_lock(&s->mutex);
+    s->stats = fresh;
+    s->stats_until = clock_after_ms(STATS_MS);
+    pthread_mutex_unlock(&s->mutex);
+    *ret = fresh;
+    return true;
+}

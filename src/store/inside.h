@@ -1,0 +1,102 @@
+/* inside.h: what the files of store/ share. */
+#ifndef LATHE_STORE_INSIDE_H
+#define LATHE_STORE_INSIDE_H
+
+#include <assert.h>
+#include <pthread.h>
+
+#include "store/db.h"
+#include "store/store.h"
+
+#define POOL_MOST 64
+
+struct store {
+    const struct conf *conf;
+    char role[32];
+    struct db_gate gate;
+    pthread_mutex_t mutex;
+    pthread_cond_t freed;
+    struct db pool[POOL_MOST];
+    struct db *idle[POOL_MOST];
+    size_t idle_n, pool_n;
+    struct store_stats stats; /* under mutex */
+    int64_t stats_until;
+};
+
+struct store_worker {
+    struct store *store;
+    struct db db;
+    struct uuid id;
+    struct uuid unsure; /* a lease of which nobody knows whether it was made; nil: none */
+    struct span queues; /* owned copy, as in the settings */
+};
+
+/* A connection of its own for a writer or a worker. Not opened yet. */
+void store_db_init(struct store *s, struct db *db, bool arrays);
+
+int64_t store_deadline(struct store *s);
+
+/* Runs the steps on a connection of the pool. They must be harmless to run twice: a connection that turns out to be dead
+ * is replaced and they are sent again. The first step's error is the call's. */
+bool store_run(struct store *s, struct step *steps, size_t n, struct err *e) LATHE_CHECK;
+bool store_read(struct store *s, const struct stmt *stmt, const struct params *p, PGresult **ret,
+                struct err *e) LATHE_CHECK;
+
+/* Condition variables that wait on the clock of clock_now(). */
+void monotonic_cond_init(pthread_cond_t *c);
+bool monotonic_cond_wait(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline); /* false: it is past */
+
+void params_release_at(struct params *p); /* for CLEANUP() */
+
+/* tasks.c: every column that `struct task` shows; t is tasks, h.since when its lease began, or NULL */
+#define TASK_COLUMNS                                                                                                  \
+    "t.id, t.parent, CASE WHEN t.state = 'queued' AND h.since IS NOT NULL THEN 'running' ELSE t.state END, "          \
+    "t.cancelling AND NOT lathe_final(t.state), t.handler, t.strategy, t.inner_strategy, t.queue, t.params, t.tags, " \
+    "t.meta, t.shape_used[1], t.shape_used[2], t.shape_used[3], t.shape_used[4], t.priority, t.attempt, "             \
+    "t.items_total, t.items_done, t.items_failed, t.batch_size, t.workers, t.units_total, t.units_done, "             \
+    "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.created_at, "                                                    \
+    "coalesce(t.started_at, CASE WHEN t.state = 'queued' THEN h.since END), t.finished_at, "                          \
+    "t.wall_us, t.cpu_us, t.wait_us, t.peak_rss_kib, t.predicted_us, "                                                \
+    "CASE WHEN t.state = 'failed' THEN CASE WHEN t.units_failed = 0 THEN 'items-failed' ELSE t.error_code END END, "  \
+    "CASE WHEN t.state = 'failed' THEN t.error_text END"
+
+/* A column behind TASK_COLUMNS: the first lines of the results, at most $N bytes. */
+#define TASK_RESULTS(N)                                                    \
+    "(SELECT substring(r.bytes FROM 1 FOR " N "::integer) FROM results r " \
+    "WHERE r.task = t.id AND r.seq = 0 AND r.part = 0)"
+
+/* h: since when a worker has a queued task. */
+#define TASK_HELD                                                    \
+    "LEFT JOIN LATERAL (SELECT min(l.since) AS since FROM leases l " \
+    "WHERE t.state = 'queued' AND t.id = ANY (l.tasks)) h ON true"
+
+void task_from_row(struct arena *a, const PGresult *result, int row, struct task *ret);
+
+/* put.c: the one statement of the group commit. Answers how many tasks are new. */
+extern const struct stmt put_stmt;
+void put_params(struct params *p, struct new_tasks *const *lists, size_t n);
+size_t put_bytes(const struct new_tasks *t);
+
+/* finish.c */
+extern const struct stmt finish_stmt;
+void finish_params(struct params *p, struct finish *const *list, size_t n);
+void finish_answers(const PGresult *r, struct finish *const *list, size_t n);
+
+/* learn.c: profiles and corrections from finished units; 0, 1 or 2 steps, one transaction */
+struct learning {
+    struct params profiles, corrections;
+};
+size_t learn_steps(struct learning *l, struct finish *const *list, size_t n, struct step *steps);
+void learning_release(struct learning *l);
+
+/* claim.c */
+extern const struct stmt claim_stmt,
+    lazy_stmt; /* lazy: this transaction may be lost in a crash of the server */
+void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want);
+void claim_read(const PGresult *r, struct uuid lease, struct claim *ret);
+
+/* lease.c */
+extern const struct stmt release_stmt;
+void release_params(struct params *p, struct uuid lease); /* all of it */
+
+#endif

@@ -1,0 +1,181 @@
+/* lease.c: what keeps and ends leases: the beat, giving units back, and the reaper. All times are the database's. */
+#include "core/fault.h"
+#include "core/metrics.h"
+#include "store/inside.h"
+#include "store/rows.h"
+
+static const struct stmt worker_stmt = {
+    "worker",
+    "INSERT INTO workers (id, started_at, seen_at, pid, slots, busy, cores, thread_start, process_start, item_cost, "
+    "process_item, timer_slack, name, host, queues) "
+    "VALUES ($1::uuid, now(), now(), $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::float8, $7::float8, $8::float8, "
+    "$9::float8, $10::float8, $11::text, $12::text, $13::text) "
+    "ON CONFLICT (id) DO UPDATE SET seen_at = now(), slots = excluded.slots, busy = excluded.busy, cores = excluded.cores, "
+    "thread_start = excluded.thread_start, process_start = excluded.process_start, item_cost = excluded.item_cost, "
+    "process_item = excluded.process_item, timer_slack = excluded.timer_slack, queues = excluded.queues"};
+
+static const struct stmt renew_stmt = {
+    "renew",
+    "UPDATE leases SET until = now() + $2::bigint * interval '1 millisecond' WHERE id = ANY ($1::uuid[]) RETURNING id"};
+
+static const struct stmt stops_stmt = {
+    "stops", "SELECT DISTINCT t.id FROM leases l, unnest(l.tasks) u(task) JOIN tasks t ON t.id = u.task "
+             "WHERE l.id = ANY ($1::uuid[]) AND NOT lathe_final(t.state) AND lathe_stops(t)"};
+
+const struct stmt release_stmt = {
+    "release",
+    "SELECT count(lathe_release(g.lease, g.tasks, g.seqs)) FROM ("
+    "SELECT u.lease, array_agg(u.task) FILTER (WHERE u.task IS NOT NULL) AS tasks, array_agg(u.seq) AS seqs "
+    "FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) u(lease, task, seq) GROUP BY u.lease ORDER BY u.lease) g"};
+
+static const struct stmt reap_stmt = {
+    "reap", "SELECT leader, leases_n, requeued, failed, ended FROM lathe_reap($1::bigint::integer, 100)"};
+
+/* ---- the beat ---- */
+
+static void worker_params(struct params *p, const struct worker_info *i)
+{
+    params_uuid(p, i->id);
+    params_int(p, i->pid);
+    params_int(p, i->slots);
+    params_int(p, i->busy);
+    params_int(p, i->cores);
+    params_num(p, i->costs.thread_start);
+    params_num(p, i->costs.process_start);
+    params_num(p, i->costs.item_cost);
+    params_num(p, i->costs.process_item);
+    params_num(p, i->costs.timer_slack);
+    params_text(p, i->name);
+    params_text(p, i->host);
+    params_text(p, i->queues);
+}
+
+static void uuids(struct params *p, const struct uuid *list, size_t n)
+{
+    params_array(p, PG_UUID);
+    for (size_t i = 0; i < n; i++)
+        element_uuid(p, list[i]);
+    params_end(p);
+}
+
+static void find_lost(const PGresult *r, const struct uuid *leases, size_t n, bool *lost)
+{
+    for (size_t i = 0; i < n; i++) {
+        lost[i] = true;
+        for (int k = 0; k < PQntuples(r) && lost[i]; k++) {
+            struct row row = row_at(r, k);
+            lost[i] = !uuid_eq(row_uuid(&row), leases[i]);
+        }
+    }
+}
+
+static void read_ids(struct arena *a, const PGresult *r, struct uuid **ret, size_t *ret_n)
+{
+    *ret_n = (size_t)PQntuples(r);
+    *ret = arena_array(a, *ret_n, sizeof **ret);
+    for (size_t i = 0; i < *ret_n; i++) {
+        struct row row = row_at(r, (int)i);
+        (*ret)[i] = row_uuid(&row);
+    }
+}
+
+static bool run(struct store_worker *w, struct step *steps, size_t n, struct err *e)
+{
+    bool ok = db_run(&w->db, steps, n, store_deadline(w->store), e);
+    if (ok && steps[n - 1].err.code != ERR_NONE) {
+        ok = false;
+        if (e)
+            *e = steps[n - 1].err;
+    }
+    if (!ok) {
+        metric_add(M_store_errors, NULL, 1);
+        db_steps_clear(steps, n);
+    }
+    return ok;
+}
+
+bool store_beat(struct store_worker *w, struct arena *a, const struct worker_info *info,
+                const struct uuid *leases, size_t n, bool *lost, struct uuid **ret_cancelled,
+                size_t *ret_cancelled_n, struct err *e)
+{
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    struct params renew CLEANUP(params_release_at) = PARAMS_INIT;
+    struct params stops CLEANUP(params_release_at) = PARAMS_INIT;
+    struct step steps[] = {{.stmt = &lazy_stmt},
+                           {.stmt = &worker_stmt, .params = &p},
+                           {.stmt = &renew_stmt, .params = &renew},
+                           {.stmt = &stops_stmt, .params = &stops, .sync = true}};
+    if (fault_hit("store.beat"))
+        return err_set(e, ERR_STORE, "fault point store.beat");
+    worker_params(&p, info);
+    uuids(&renew, leases, n);
+    params_int(&renew, conf_now(&w->store->conf->worker_lease));
+    uuids(&stops, leases, n);
+    if (!run(w, steps, COUNT_OF(steps), e))
+        return false;
+    find_lost(steps[2].result, leases, n, lost);
+    read_ids(a, steps[3].result, ret_cancelled, ret_cancelled_n);
+    db_steps_clear(steps, COUNT_OF(steps));
+    return true;
+}
+
+/* ---- giving back ---- */
+
+void release_params(struct params *p, struct uuid lease)
+{
+    uuids(p, &lease, 1);
+    params_array(p, PG_UUID); /* no task: all of the lease */
+    params_end(p);
+    params_array(p, PG_INT);
+    params_end(p);
+}
+
+bool store_release(struct store_worker *w, const struct unit *const *units, size_t n, struct err *e)
+{
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    struct step step = {.stmt = &release_stmt, .params = &p, .sync = true};
+    params_array(&p, PG_UUID);
+    for (size_t i = 0; i < n; i++)
+        element_uuid(&p, units[i]->lease);
+    params_end(&p);
+    params_array(&p, PG_UUID);
+    for (size_t i = 0; i < n; i++)
+        element_uuid(&p, units[i]->task);
+    params_end(&p);
+    params_array(&p, PG_INT);
+    for (size_t i = 0; i < n; i++)
+        element_int(&p, units[i]->seq);
+    params_end(&p);
+    if (n == 0)
+        return true;
+    if (!run(w, &step, 1, e))
+        return false;
+    db_steps_clear(&step, 1);
+    return true;
+}
+
+/* ---- the reaper ---- */
+
+bool store_reap(struct store_worker *w, struct arena *a, struct reaped *ret, struct err *e)
+{
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    struct step step = {.stmt = &reap_stmt, .params = &p, .sync = true};
+    if (fault_hit("store.reap"))
+        return err_set(e, ERR_STORE, "fault point store.reap");
+    params_int(&p, conf_now(&w->store->conf->worker_attempts));
+    if (!run(w, &step, 1, e))
+        return false;
+    struct row row = row_at(step.result, 0);
+    struct reaped r = {.leader = row_bool(&row)};
+    r.leases = row_int(&row);
+    r.requeued = row_int(&row);
+    r.failed = row_int(&row);
+    struct span ended = row_span(&row);
+    r.ended_n = row_uuids_count(ended);
+    r.ended = arena_array(a, r.ended_n, sizeof *r.ended);
+    for (size_t i = 0; i < r.ended_n; i++)
+        r.ended[i] = row_uuids_at(ended, i);
+    db_steps_clear(&step, 1);
+    *ret = r;
+    return true;
+}

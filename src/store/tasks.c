@@ -1,0 +1,226 @@
+/* tasks.c: reading tasks, and cancelling one. */
+#include <stdio.h>
+
+#include "core/limits.h"
+#include "store/inside.h"
+#include "store/rows.h"
+
+#define STR_(x) #x
+#define STR(x) STR_(x)
+#define FIRST_RESULTS 65536 /* bytes of results that a task brings along */
+
+static const struct stmt get_stmt = {
+    "get", "SELECT " TASK_COLUMNS ", " TASK_RESULTS(STR(
+               FIRST_RESULTS)) " FROM tasks t " TASK_HELD
+                               " WHERE t.id = ANY ($1::uuid[]) AND (NOT $2::bool OR lathe_final(t.state))"};
+
+static const struct stmt children_stmt = {"children",
+                                          "SELECT " TASK_COLUMNS ", NULL::bytea FROM tasks t " TASK_HELD
+                                          " WHERE t.parent = $1::uuid ORDER BY t.ord, t.id"};
+
+/* All leases are looked at once and not for each task. Newest first is the order of the primary key. */
+static const struct stmt list_stmt = {
+    "list",
+    "WITH held AS MATERIALIZED (SELECT u.task, min(l.since) AS since FROM leases l, unnest(l.tasks) u(task) GROUP BY u.task) "
+    "SELECT " TASK_COLUMNS
+    ", NULL::bytea FROM tasks t LEFT JOIN held h ON h.task = t.id AND t.state = 'queued' "
+    "WHERE t.id >= $1::uuid AND t.id < $2::uuid "
+    "AND ($3::text = '' OR t.handler = $3) AND ($4::text = '' OR t.strategy = $4) AND ($5::text = '' OR t.queue = $5) "
+    "AND ($6::uuid IS NULL OR t.parent = $6) "
+    "AND ($7::text = '' OR CASE WHEN t.state = 'queued' AND h.since IS NOT NULL THEN 'running' ELSE t.state END = $7::text::task_state) "
+    "ORDER BY t.id DESC LIMIT $8::bigint"};
+
+static const struct stmt cancel_stmt = {"cancel", "SELECT lathe_cancel($1::uuid)::text"};
+
+/* ---- a row ---- */
+
+static void read_names(struct arena *a, struct row *r, struct task *t)
+{
+    t->handler = arena_copy(a, row_span(r));
+    t->strategy = arena_copy(a, row_span(r));
+    t->inner = arena_copy(a, row_span(r));
+    t->queue = arena_copy(a, row_span(r));
+    t->params = arena_copy(a, row_span(r));
+    t->tags = arena_copy(a, row_span(r));
+    t->meta = arena_copy(a, row_span(r));
+}
+
+static void read_numbers(struct row *r, struct task *t)
+{
+    t->shape.processes = row_int(r);
+    t->shape.threads = row_int(r);
+    t->shape.width = row_int(r);
+    t->shape.grain = row_int(r);
+    t->priority = (int)row_int(r);
+    t->attempt = (int)row_int(r);
+    t->items_total = row_int(r);
+    t->items_done = row_int(r);
+    t->items_failed = row_int(r);
+    t->batch_size = row_int(r);
+    t->workers = row_int(r);
+    t->units_total = row_int(r);
+    t->units_done = row_int(r);
+    t->item_timeout_ms = row_int(r);
+    t->timeout_ms = row_int(r);
+    t->fail_fast = row_bool(r);
+    t->created_us = row_time(r);
+    t->started_us = row_time(r);
+    t->finished_us = row_time(r);
+    t->measured.wall_us = row_int(r);
+    t->measured.cpu_us = row_int(r);
+    t->measured.wait_us = row_int(r);
+    t->measured.peak_rss_kib = row_int(r);
+    t->measured.predicted_us = row_int(r);
+}
+
+static void read_error(struct row *r, struct err *e)
+{
+    bool none = row_null(r);
+    struct span code = row_span(r), text = row_span(r);
+    if (none)
+        return;
+    e->code = err_by_slug(code);
+    snprintf(e->text, sizeof e->text, SPAN_FMT, SPAN_ARG(text));
+}
+
+/* Whole lines of a piece that was cut after FIRST_RESULTS bytes. */
+static struct span whole_lines(struct span piece)
+{
+    while (piece.len > 0 && piece.ptr[piece.len - 1] != '\n')
+        piece.len--;
+    return piece;
+}
+
+void task_from_row(struct arena *a, const PGresult *result, int row, struct task *t)
+{
+    struct row r = row_at(result, row);
+    *t = (struct task){.id = row_uuid(&r)};
+    t->parent = row_uuid(&r);
+    bool known = state_by_name(row_span(&r), &t->state);
+    assert(known);
+    t->cancelling = row_bool(&r);
+    read_names(a, &r, t);
+    read_numbers(&r, t);
+    read_error(&r, &t->err);
+    t->results = arena_copy(a, whole_lines(row_span(&r)));
+    if (t->items_total > 0)
+        t->progress = (double)t->items_done / (double)t->items_total;
+    else
+        t->progress = state_final(t->state) ? 1 : 0;
+}
+
+static void read_all(struct arena *a, const PGresult *r, struct task **ret, size_t *ret_n)
+{
+    size_t n = (size_t)PQntuples(r);
+    struct task *list = arena_array(a, n, sizeof *list);
+    for (size_t i = 0; i < n; i++)
+        task_from_row(a, r, (int)i, &list[i]);
+    *ret = list;
+    *ret_n = n;
+}
+
+/* ---- the calls ---- */
+
+static bool no_task(struct uuid id, struct err *e)
+{
+    char text[UUID_TEXT];
+    uuid_format(id, text);
+    return err_set(e, ERR_NO_TASK, "there is no task %s", text);
+}
+
+static void get_params(struct params *p, const struct uuid *ids, size_t n, bool finals_only)
+{
+    params_array(p, PG_UUID);
+    for (size_t i = 0; i < n; i++)
+        element_uuid(p, ids[i]);
+    params_end(p);
+    params_bool(p, finals_only);
+}
+
+bool store_get_many(struct store *s, struct arena *a, const struct uuid *ids, size_t n, bool finals_only,
+                    struct task **ret, size_t *ret_n, struct err *e)
+{
+    PGresult *r CLEANUP(db_result_clear) = NULL;
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    get_params(&p, ids, n, finals_only);
+    if (!store_read(s, &get_stmt, &p, &r, e))
+        return false;
+    read_all(a, r, ret, ret_n);
+    return true;
+}
+
+bool store_get(struct store *s, struct arena *a, struct uuid id, struct task *ret, struct err *e)
+{
+    struct task *list;
+    size_t n;
+    if (!store_get_many(s, a, &id, 1, false, &list, &n, e))
+        return false;
+    if (n == 0)
+        return no_task(id, e);
+    *ret = list[0];
+    return true;
+}
+
+bool store_children(struct store *s, struct arena *a, struct uuid parent, struct task **ret, size_t *ret_n,
+                    struct err *e)
+{
+    PGresult *r CLEANUP(db_result_clear) = NULL;
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    params_uuid(&p, parent);
+    if (!store_read(s, &children_stmt, &p, &r, e))
+        return false;
+    read_all(a, r, ret, ret_n);
+    return true;
+}
+
+/* Ids are in the order of time, so that times and the cursor are one range of ids. */
+static void list_range(struct params *p, const struct task_filter *f)
+{
+    struct uuid from = {{0}}, to;
+    memset(to.b, 0xff, sizeof to.b);
+    from.b[15] = 1; /* not nil: that would be NULL */
+    if (f->since_us > 0)
+        from = uuid_floor(f->since_us);
+    if (f->until_us > 0)
+        to = uuid_floor(f->until_us);
+    if (!uuid_is_nil(f->before) && memcmp(f->before.b, to.b, sizeof to.b) < 0)
+        to = f->before;
+    params_uuid(p, from);
+    params_uuid(p, to);
+}
+
+bool store_list(struct store *s, struct arena *a, const struct task_filter *f, struct task **ret,
+                size_t *ret_n, struct err *e)
+{
+    PGresult *r CLEANUP(db_result_clear) = NULL;
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    assert(f->limit >= 1 && f->limit <= (int)LIMIT_LIST);
+    list_range(&p, f);
+    params_text(&p, f->handler);
+    params_text(&p, f->strategy);
+    params_text(&p, f->queue);
+    params_uuid(&p, f->parent);
+    params_text(&p, f->by_state ? span_of(state_name(f->state)) : SPAN(""));
+    params_int(&p, f->limit);
+    if (!store_read(s, &list_stmt, &p, &r, e))
+        return false;
+    read_all(a, r, ret, ret_n);
+    return true;
+}
+
+bool store_cancel(struct store *s, struct arena *a, struct uuid id, struct task *ret, struct err *e)
+{
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    struct params q CLEANUP(params_release_at) = PARAMS_INIT;
+    struct step steps[] = {{.stmt = &cancel_stmt, .params = &p, .sync = true},
+                           {.stmt = &get_stmt, .params = &q, .sync = true}};
+    params_uuid(&p, id);
+    get_params(&q, &id, 1, false);
+    if (!store_run(s, steps, COUNT_OF(steps), e))
+        return false;
+    bool found = PQntuples(steps[1].result) == 1;
+    if (found)
+        task_from_row(a, steps[1].result, 0, ret);
+    db_steps_clear(steps, COUNT_OF(steps));
+    return found || no_task(id, e);
+}

@@ -1,0 +1,209 @@
+/* worker.c: a worker's connection and its turn: finish and claim in one round trip. */
+#include "store/inside.h"
+
+#include "core/fault.h"
+#include "core/limits.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metrics.h"
+#include "store/rows.h"
+
+#define GOODBYE_MS 2000
+
+static const struct stmt gone_stmt = {"gone", "DELETE FROM workers WHERE id = $1::uuid"};
+
+/* ---- life ---- */
+
+bool store_worker_new(struct store *s, struct worker_info *info, struct store_worker **ret, struct err *e)
+{
+    (void)e; /* nothing is asked of PostgreSQL yet: a worker starts without it */
+    struct store_worker *w = mem_alloc(sizeof *w);
+    w->store = s;
+    if (uuid_is_nil(info->id))
+        info->id = uuid_v7();
+    w->id = info->id;
+    char *queues = mem_alloc(info->queues.len + 1);
+    memcpy(queues, info->queues.ptr ? info->queues.ptr : "", info->queues.len);
+    w->queues = (struct span){queues, info->queues.len};
+    store_db_init(s, &w->db, true);
+    *ret = w;
+    return true;
+}
+
+static void say_goodbye(struct store_worker *w)
+{
+    PGresult *r CLEANUP(db_result_clear) = NULL;
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    struct err e = ERR_INIT;
+    params_uuid(&p, w->id);
+    if (!db_one(&w->db, &gone_stmt, &p, clock_after_ms(GOODBYE_MS), &r, &e))
+        return; /* the list of workers forgets it by itself, later */
+}
+
+void store_worker_free(struct store_worker *w)
+{
+    if (!w)
+        return;
+    if (w->db.conn)
+        say_goodbye(w);
+    db_close(&w->db);
+    char *queues;
+    memcpy(&queues, &w->queues.ptr, sizeof queues);
+    mem_free(queues);
+    mem_free(w);
+}
+
+/* ---- a turn ---- */
+
+/* Everything that one round trip carries: transactions, each ended by its sync. */
+struct turn {
+    struct step steps[8];
+    size_t n;
+    struct params finish, claim;
+    struct learning learning;
+    struct step *finish_step, *claim_step;
+    struct uuid lease;
+};
+
+static struct step *add(struct turn *t, struct step s)
+{
+    assert(t->n < COUNT_OF(t->steps));
+    t->steps[t->n] = s;
+    return &t->steps[t->n++];
+}
+
+static void turn_release(struct turn *t)
+{
+    db_steps_clear(t->steps, t->n);
+    params_release(&t->finish);
+    params_release(&t->claim);
+    learning_release(&t->learning);
+}
+
+static void prepare(struct turn *t, struct store_worker *w, struct finish *const *list, size_t n, int want)
+{
+    *t = (struct turn){.finish = PARAMS_INIT, .claim = PARAMS_INIT, .learning = {PARAMS_INIT, PARAMS_INIT}};
+    if (n > 0) {
+        finish_params(&t->finish, list, n);
+        t->finish_step = add(t, (struct step){.stmt = &finish_stmt, .params = &t->finish, .sync = true});
+        t->n += learn_steps(&t->learning, list, n, &t->steps[t->n]);
+    }
+    if (want > 0) {
+        t->lease = uuid_v7();
+        claim_params(&t->claim, w, t->lease, want);
+        add(t, (struct step){.stmt = &lazy_stmt});
+        t->claim_step = add(t, (struct step){.stmt = &claim_stmt, .params = &t->claim, .sync = true});
+    }
+}
+
+static bool committed(const struct step *s)
+{
+    return s && s->synced && s->err.code == ERR_NONE;
+}
+
+/* Acts as if the connection had been lost before the answers came: from `s` on nothing is known. */
+static bool lose(struct store_worker *w, struct turn *t, struct step *s, const char *point, struct err *e)
+{
+    if (!s || !fault_hit(point))
+        return true;
+    db_close(&w->db);
+    for (; s < t->steps + t->n; s++)
+        s->synced = false;
+    return err_set(e, ERR_STORE, "fault point %s", point);
+}
+
+/* The step that the turn is about is the finish, or the claim when there is nothing to finish. False: it was not done, as
+ * far as is known, and *e says why. A claim that nobody got to know is given back before the next one. */
+static bool round_trip(struct store_worker *w, struct finish *const *list, size_t n, int want,
+                       struct claim *ret, struct err *e)
+{
+    struct turn t CLEANUP(turn_release);
+    struct err why = ERR_INIT;
+    prepare(&t, w, list, n, want);
+    const struct step *main = t.finish_step ? t.finish_step : t.claim_step;
+    if (!main)
+        return true;
+    bool lost = !db_run(&w->db, t.steps, t.n, store_deadline(w->store), &why);
+    lost = lost || !lose(w, &t, t.finish_step, "store.finished", &why);
+    lost = lost || !lose(w, &t, t.claim_step, "store.claimed", &why);
+
+    bool done = committed(main);
+    if (committed(t.finish_step))
+        finish_answers(t.finish_step->result, list, n);
+    if (done && committed(t.claim_step))
+        claim_read(t.claim_step->result, t.lease, ret);
+    else if (t.claim_step && (lost || committed(t.claim_step)))
+        w->unsure = t.lease;
+    if (done)
+        return true;
+    metric_add(M_store_errors, NULL, 1);
+    if (e)
+        *e = main->err.code != ERR_NONE ? main->err : why;
+    return false;
+}
+
+/* A claim whose answer was lost may have been made: without this its units would wait until the lease expires. */
+static bool give_back_unsure(struct store_worker *w, struct err *e)
+{
+    PGresult *r CLEANUP(db_result_clear) = NULL;
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    if (uuid_is_nil(w->unsure))
+        return true;
+    release_params(&p, w->unsure);
+    if (!db_one(&w->db, &release_stmt, &p, store_deadline(w->store), &r, e))
+        return false;
+    w->unsure = (struct uuid){{0}};
+    return true;
+}
+
+/* PostgreSQL refused the batch for what is in it: each unit by itself, and one that is refused alone ends as failed, with
+ * the reason instead of its results. */
+static bool one_by_one(struct store_worker *w, struct finish *const *list, size_t n, struct err *e)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct claim none = {.count = 0};
+        struct err why = ERR_INIT;
+        if (round_trip(w, &list[i], 1, 0, &none, &why))
+            continue;
+        if (why.code == ERR_DATA) {
+            const struct unit *u = list[i]->unit;
+            log_err("store.refused_results", &why, "handler=" SPAN_FMT, SPAN_ARG(u->handler));
+            *list[i] = (struct finish){.unit = u,
+                                       .state = TASK_failed,
+                                       .items_done = u->count,
+                                       .items_failed = u->count,
+                                       .started_us = list[i]->started_us,
+                                       .finished_us = list[i]->finished_us,
+                                       .err = why};
+            if (round_trip(w, &list[i], 1, 0, &none, &why))
+                continue;
+        }
+        if (e)
+            *e = why;
+        return false;
+    }
+    return true;
+}
+
+bool store_turn(struct store_worker *w, struct finish *finishes, size_t n, int want, struct claim *ret,
+                struct err *e)
+{
+    struct err why = ERR_INIT;
+    struct claim claim = {.count = 0};
+    if (fault_hit("store.turn"))
+        return err_set(e, ERR_STORE, "fault point store.turn");
+    if (!give_back_unsure(w, e))
+        return false;
+    struct finish **list = mem_array(n > 0 ? n : 1, sizeof *list);
+    for (size_t i = 0; i < n; i++)
+        list[i] = &finishes[i];
+    bool ok = round_trip(w, list, n, want > (int)LIMIT_CLAIM ? (int)LIMIT_CLAIM : want, &claim, &why);
+    if (!ok && n > 0 && why.code == ERR_DATA)
+        ok = one_by_one(w, list, n, &why);
+    mem_free(list);
+    if (ok)
+        *ret = claim;
+    else if (e)
+        *e = why;
+    return ok;
+}

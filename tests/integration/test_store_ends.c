@@ -1,0 +1,215 @@
+/* The store on a PostgreSQL of its own: cancelling, and parents whose children run one by one. */
+#include "../lib/test.h"
+
+#include "store_bench.h"
+
+static void t20_cancel_queued(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n = bench_task(6, 2);
+    bench_put_ok(b, &n, 1);
+    struct task t = bench_cancel(b, n.id);
+    assert_string_equal(state_name(t.state), "cancelled");
+    assert_false(t.cancelling);
+    assert_int_equal(t.units_done, 3);
+    assert_int_equal(t.items_done, 0);
+    bench_count(b, "work", 0);
+    t = bench_cancel(b, n.id);
+    assert_string_equal(state_name(t.state), "cancelled");
+}
+
+static void t21_cancel_running(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n = bench_task(6, 2);
+    bench_put_ok(b, &n, 1);
+    struct claim c = bench_claim(b, 1);
+    struct task t = bench_cancel(b, n.id);
+    assert_string_equal(state_name(t.state), "running");
+    assert_true(t.cancelling);
+    bench_count(b, "work", 0);
+    struct finish f = bench_end(b, c.units, TASK_cancelled, 0);
+    bench_finish(b, &f, 1);
+    assert_true(f.applied && f.final);
+    STATE_IS(b, n.id, "cancelled");
+    claim_release(&c);
+}
+
+static void t22_cancel_running_single(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n = bench_task(1, 1);
+    bench_put_ok(b, &n, 1);
+    struct claim c = bench_claim(b, 1);
+    struct task t = bench_cancel(b, n.id);
+    assert_string_equal(state_name(t.state), "running");
+    assert_true(t.cancelling);
+    const struct unit *u = c.units;
+    struct err e = ERR_INIT;
+    assert_true(store_release(b->worker, &u, 1, &e)); /* not back to work: it was cancelled */
+    STATE_IS(b, n.id, "cancelled");
+    bench_count(b, "work", 0);
+    claim_release(&c);
+}
+
+static void t23_cancel_then_lost(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n = bench_task(1, 1);
+    bench_put_ok(b, &n, 1);
+    struct claim c = bench_claim(b, 1);
+    bench_cancel(b, n.id);
+    bench_expire(b);
+    struct reaped r = bench_reap(b);
+    assert_int_equal(r.requeued, 0);
+    assert_int_equal(r.ended_n, 1);
+    STATE_IS(b, n.id, "cancelled");
+    claim_release(&c);
+}
+
+/* ---- parents ---- */
+
+struct family {
+    struct new_task list[4];
+};
+
+static struct family family(void)
+{
+    struct family f;
+    static const struct span inputs[] = {SPAN("1\n2\n"), SPAN("3\n4\n")};
+    for (size_t i = 0; i < COUNT_OF(f.list); i++) {
+        f.list[i] = bench_task(4, i == 3 ? 2 : 4);
+        if (i == 0)
+            continue;
+        f.list[i].parent = f.list[0].id;
+        f.list[i].inputs_of = f.list[0].id;
+        f.list[i].order = (int)i;
+        f.list[i].waits = i > 1;
+    }
+    f.list[0].container = true;
+    f.list[0].unit_size = 2;
+    f.list[0].units = 2;
+    f.list[0].inputs = inputs;
+    f.list[0].items_total = 12;
+    return f;
+}
+
+static void t30_children_one_by_one(void **state)
+{
+    struct store_bench *b = *state;
+    struct family f = family();
+    bench_put_ok(b, f.list, 4);
+    struct task p = bench_get(b, f.list[0].id);
+    assert_string_equal(state_name(p.state), "running");
+    assert_int_equal(p.units_total, 3);
+    STATE_IS(b, f.list[1].id, "queued");
+    STATE_IS(b, f.list[2].id, "scheduled");
+
+    for (int i = 1; i <= 3; i++) {
+        struct claim c = bench_claim(b, 10);
+        assert_int_equal(c.count, i == 3 ? 2 : 1);
+        assert_true(uuid_eq(c.units[0].task, f.list[i].id));
+        assert_true(span_is(c.units[0].inputs, i == 3 ? "1\n2\n" : "1\n2\n3\n4\n"));
+        struct finish ends[2];
+        for (size_t k = 0; k < c.count; k++)
+            ends[k] = bench_end(b, &c.units[k], i == 2 ? TASK_failed : TASK_succeeded, 0);
+        bench_finish(b, ends, c.count);
+        assert_true(ends[0].final);
+        assert_int_equal(ends[0].released, i < 3);
+        assert_true(uuid_eq(ends[0].ended[0], f.list[i].id));
+        assert_true(i < 3 ? uuid_is_nil(ends[0].ended[1]) : uuid_eq(ends[0].ended[1], f.list[0].id));
+        assert_int_equal(bench_get(b, f.list[0].id).units_done, i);
+        claim_release(&c);
+    }
+    p = bench_get(b, f.list[0].id);
+    assert_string_equal(state_name(p.state), "succeeded");
+    assert_int_equal(p.items_done, 12);
+    assert_int_equal(p.measured.cpu_us, 12000);
+
+    struct task *children;
+    size_t n;
+    struct err e = ERR_INIT;
+    assert_true(store_children(b->store, &b->arena, f.list[0].id, &children, &n, &e));
+    assert_int_equal(n, 3);
+    assert_true(uuid_eq(children[2].id, f.list[3].id));
+    assert_string_equal(state_name(children[1].state), "failed");
+}
+
+static void t31_inputs_cut_otherwise(void **state)
+{
+    struct store_bench *b = *state;
+    struct family f = family();
+    f.list[1].unit_size = 3;
+    f.list[1].units = 2;
+    bench_put_ok(b, f.list, 4);
+    struct claim c = bench_claim(b, 10);
+    assert_int_equal(c.count, 2);
+    assert_true(span_is(c.units[0].inputs, "1\n2\n3\n"));
+    assert_true(span_is(c.units[1].inputs, "4\n"));
+    claim_release(&c);
+}
+
+static void t32_cancel_a_parent(void **state)
+{
+    struct store_bench *b = *state;
+    struct family f = family();
+    bench_put_ok(b, f.list, 4);
+    struct claim c = bench_claim(b, 10);
+    struct task p = bench_cancel(b, f.list[0].id);
+    assert_string_equal(state_name(p.state), "running");
+    assert_true(p.cancelling);
+    STATE_IS(b, f.list[2].id, "cancelled");
+    STATE_IS(b, f.list[3].id, "cancelled");
+    struct finish end = bench_end(b, c.units, TASK_cancelled, 0);
+    bench_finish(b, &end, 1);
+    assert_true(uuid_eq(end.ended[1], f.list[0].id));
+    STATE_IS(b, f.list[0].id, "cancelled");
+    bench_count(b, "work", 0);
+    claim_release(&c);
+}
+
+static void t33_cancel_a_child(void **state)
+{
+    struct store_bench *b = *state;
+    struct family f = family();
+    bench_put_ok(b, f.list, 4);
+    bench_cancel(b, f.list[2].id); /* one that waits */
+    STATE_IS(b, f.list[2].id, "cancelled");
+    STATE_IS(b, f.list[1].id, "queued");
+    bench_cancel(b, f.list[1].id); /* the one whose turn it is: the next begins */
+    STATE_IS(b, f.list[3].id, "queued");
+    bench_count(b, "work", 2);
+    STATE_IS(b, f.list[0].id, "running");
+    bench_cancel(b, f.list[3].id);
+    STATE_IS(b, f.list[0].id, "cancelled"); /* nothing of it ran */
+}
+
+static void t34_a_child_whose_workers_are_lost(void **state)
+{
+    struct store_bench *b = *state;
+    struct family f = family();
+    b->conf.worker_attempts = 1;
+    bench_put_ok(b, f.list, 4);
+    struct claim c = bench_claim(b, 10);
+    claim_release(&c);
+    bench_expire(b);
+    assert_int_equal(bench_reap(b).failed, 1);
+    STATE_IS(b, f.list[1].id, "failed");
+    STATE_IS(b, f.list[2].id, "queued");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(t20_cancel_queued),
+        STORE_TEST(t21_cancel_running),
+        STORE_TEST(t22_cancel_running_single),
+        STORE_TEST(t23_cancel_then_lost),
+        STORE_TEST(t30_children_one_by_one),
+        STORE_TEST(t31_inputs_cut_otherwise),
+        STORE_TEST(t32_cancel_a_parent),
+        STORE_TEST(t33_cancel_a_child),
+        STORE_TEST(t34_a_child_whose_workers_are_lost),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
