@@ -15,6 +15,7 @@
 #define LIMIT_QUERY_PAIRS 64u
 #define LIMIT_HEADER 4096u               /* bytes of one header value that Lathe reads */
 #define LIMIT_FCGI_HEAD (128u * KIB)     /* bytes of a FastCGI request before its body */
+#define LIMIT_FCGI_STASH (256u * MIB)    /* bytes of all requests that come in drips */
 #define LIMIT_JSON_DEPTH 32u
 #define LIMIT_RESPONSE (32u * MIB)       /* bytes of an answer that is built whole */
 #define LIMIT_RESPONSE_HEADERS (16u * KIB)

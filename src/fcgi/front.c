@@ -12,7 +12,7 @@
 #include "core/net.h"
 #include "fcgi/front_in.h"
 
-#define SWEEP_MS    500   /* deadlines are late by so much at most */
+#define SWEEP_MS 500      /* deadlines are late by so much at most */
 #define COMPLAIN_MS 10000 /* between log lines that say the same */
 
 void front_look(struct front *f, struct peer *p)
@@ -41,7 +41,7 @@ static void look_at_listed(struct front *f)
         pthread_mutex_unlock(&f->list_lock);
         if (!p)
             return;
-        peer_event(f, p);
+        peer_event(f, p, 0);
     }
 }
 
@@ -110,7 +110,7 @@ static void begin_drain(struct front *f)
         if (p->state == PEER_IDLE && p->fresh && p->deadline == CLOCK_NEVER)
             p->deadline = clock_after_ms(FRESH_MS);
         pthread_mutex_unlock(&p->lock);
-        peer_event(f, p);
+        front_look(f, p);
     }
 }
 
@@ -158,7 +158,7 @@ bool front_run(struct front *f)
             else if (events[i].data.ptr == f)
                 answer_bell(f);
             else
-                peer_event(f, events[i].data.ptr);
+                peer_event(f, events[i].data.ptr, events[i].events);
         }
         if (atomic_load(&f->stopping) && !f->draining)
             begin_drain(f);

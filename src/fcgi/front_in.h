@@ -1,6 +1,6 @@
 /*
- * front_in.h: the inside of the front: front.c (life and the dispatcher's loop), peer.c (a connection's states) and
- * serve.c (the threads, and answers). Not for anybody else.
+ * front_in.h: the inside of the front: front.c (life and the dispatcher's loop), peer.c (a connection's states),
+ * intake.c (is a request there?) and serve.c (the threads, and answers). Not for anybody else.
  *
  * Who may touch a connection's descriptor is said by its state, and states change under its lock. A descriptor is closed
  * only by the state's owner and under the lock, so that nobody ever uses a number that belongs to another connection by
@@ -18,17 +18,21 @@
 #include <pthread.h>
 #include <stdint.h>
 
-#include "fcgi/frame.h"
+#include "core/limits.h"
+#include "fcgi/arrival.h"
 #include "fcgi/front.h"
 #include "fcgi/reader.h"
 #include "fcgi/record.h"
 
 #define UNFINISHED_MS \
-    10000               /* a request must be there this long after its first byte, its body after its head */
-#define READ_MS   5000  /* one read of a body */
-#define SEND_MS   30000 /* an answer of which the other side takes nothing for so long is given up */
+    10000             /* a request must be there this long after its first byte, its body after its head */
+#define READ_MS 5000  /* one read of a body */
+#define SEND_MS 30000 /* an answer of which the other side takes nothing for so long is given up */
 #define LINGER_MS 2000
-#define FRESH_MS  1000 /* a stopping front waits so long for the request of a connection just made */
+#define FRESH_MS 1000 /* a stopping front waits so long for the request of a connection just made */
+
+/* A whole request has at most this, however small its records are; all that are stashed, LIMIT_FCGI_STASH. */
+#define STASH_MOST (2 * LIMIT_BODY)
 
 enum peer_state {
     PEER_FREE,
@@ -55,7 +59,10 @@ struct peer {
     struct exchange *exchange;
     int64_t deadline; /* the dispatcher closes it then; CLOCK_NEVER */
     int64_t since;    /* clock_now() when its request was complete */
-    struct frame frame;
+    struct arrival arrival;
+    bool drips; /* the request that is coming in goes into the stash: it takes long */
+    struct buf stash;
+    int source;        /* where libfcgi reads it, if it was stashed; else -1 */
     struct peer *next; /* in front.free */
     struct peer *next_look;
 };
@@ -86,7 +93,8 @@ struct front {
     /* the dispatcher's alone */
     bool listening, draining;
     int64_t drain_end, next_sweep, next_complaint;
-    uint8_t *peek; /* LIMIT_FCGI_HEAD */
+    uint8_t *peek;  /* LIMIT_FCGI_HEAD */
+    size_t stashed; /* bytes, of all connections */
     struct peer **peers;
     size_t peer_count;
 
@@ -104,7 +112,7 @@ struct front {
 
 /* peer.c, the dispatcher */
 void peer_open(struct front *f, int fd);
-void peer_event(struct front *f, struct peer *p);
+void peer_event(struct front *f, struct peer *p, uint32_t events); /* of epoll; 0: somebody asked to look */
 void peer_sweep(struct front *f, struct peer *p, int64_t now);
 void peer_discard(struct front *f, struct peer *p); /* front_free */
 
@@ -114,6 +122,14 @@ void peer_next(struct front *f, struct peer *p, enum peer_next next);
 void peer_send_later(struct front *f, struct exchange *x);
 /* The client may have left meanwhile. Caller holds the lock; the state is PARKED. */
 void peer_check_gone(struct front *f, struct peer *p);
+bool peer_has_hung_up(const struct peer *p);
+void peer_close(struct front *f, struct peer *p);
+void peer_break(struct front *f, struct peer *p, const char *why); /* closed, and counted as broken */
+
+/* intake.c, the dispatcher: the connection is IDLE */
+void intake(struct front *f, struct peer *p, bool hung_up);
+void intake_gather(struct front *f, struct peer *p); /* some of a request has been there for a while */
+void intake_forget(struct front *f, struct peer *p); /* what was stashed */
 
 /* serve.c */
 bool serve_start(struct front *f, struct err *e) LATHE_CHECK;

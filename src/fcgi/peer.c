@@ -39,12 +39,14 @@ static struct peer *peer_take(struct front *f)
         return p;
     p = mem_alloc(sizeof *p);
     pthread_mutex_init(&p->lock, NULL);
+    p->source = -1;
+    buf_init(&p->stash, STASH_MOST);
     f->peers = mem_grow(f->peers, f->peer_count + 1, sizeof *f->peers);
     f->peers[f->peer_count++] = p;
     return p;
 }
 
-static void peer_close(struct front *f, struct peer *p)
+void peer_close(struct front *f, struct peer *p)
 {
     pthread_mutex_lock(&p->lock);
     net_close(p->fd);
@@ -52,6 +54,7 @@ static void peer_close(struct front *f, struct peer *p)
     p->state = PEER_FREE;
     p->exchange = NULL;
     pthread_mutex_unlock(&p->lock);
+    intake_forget(f, p);
 
     pthread_mutex_lock(&f->list_lock);
     p->next = f->free;
@@ -64,7 +67,7 @@ static void peer_close(struct front *f, struct peer *p)
         net_ring(f->bell);
 }
 
-static void peer_break(struct front *f, struct peer *p, const char *why)
+void peer_break(struct front *f, struct peer *p, const char *why)
 {
     metric_add(M_http_broken, "", 1);
     log_debug("fcgi.broken", "why=%s", why);
@@ -83,7 +86,7 @@ void peer_open(struct front *f, int fd)
     pthread_mutex_lock(&p->lock);
     p->state = PEER_IDLE;
     p->fd = fd;
-    p->again = p->deaf = false;
+    p->again = p->deaf = p->drips = false;
     p->fresh = true;
     p->deadline = f->draining ? clock_after_ms(FRESH_MS) : CLOCK_NEVER;
     pthread_mutex_unlock(&p->lock);
@@ -92,106 +95,17 @@ void peer_open(struct front *f, int fd)
         peer_break(f, p, "epoll");
 }
 
-/* ---- IDLE: is there a request? */
-
-static bool has_hung_up(const struct peer *p)
+bool peer_has_hung_up(const struct peer *p)
 {
     struct pollfd look = {.fd = p->fd, .events = p->deaf ? 0 : POLLRDHUP};
     return poll(&look, 1, 0) > 0 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
-}
-
-/* With an answer of our own, for there is no thread and no place in the queue. nginx adds the request id. */
-static void refuse(struct front *f, struct peer *p, size_t seen)
-{
-    static const char head[] =
-        "Status: 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n\r\n";
-    static const char body[] =
-        "{\"type\":\"/problems/busy\",\"title\":\"The service has as much work as it can hold\","
-        "\"status\":503,\"detail\":\"too many requests wait for a thread; try again\"}\n";
-    metric_add(M_http_refused, "", 1);
-    metric_add(M_http_requests, "5xx", 1);
-    const struct frame fr = p->frame;
-    bool taken = fr.whole && recv(p->fd, f->peek, seen, MSG_DONTWAIT) == (ssize_t)seen;
-    struct record_out o = record_out(fr.id, span_of(head), span_of(body), true);
-    if (record_send(&o, p->fd) != RECORD_DONE)
-        peer_next(f, p, NEXT_CLOSE);
-    else if (!taken)
-        peer_next(f, p, NEXT_LINGER);
-    else
-        peer_next(f, p, fr.keep ? NEXT_IDLE : NEXT_CLOSE);
-}
-
-static void begin(struct front *f, struct peer *p, size_t seen)
-{
-    p->fresh = false;
-    p->since = clock_now();
-    pthread_mutex_lock(&p->lock);
-    p->state = PEER_BUSY;
-    p->again = false;
-    p->deadline = CLOCK_NEVER;
-    pthread_mutex_unlock(&p->lock);
-    if (!serve_push(f, p))
-        refuse(f, p, seen);
-}
-
-static ssize_t look_in(struct front *f, struct peer *p)
-{
-    return recv(p->fd, f->peek, LIMIT_FCGI_HEAD, MSG_PEEK | MSG_DONTWAIT);
-}
-
-/*
- * A stopping front closes kept connections, but a request may be on its way. Once our side is shut down for receiving,
- * nothing more can be written to a unix socket, and what was written before is served.
- */
-static ssize_t look_in_last(struct front *f, struct peer *p)
-{
-    shutdown(p->fd, SHUT_RD);
-    p->deaf = true;
-    return look_in(f, p);
-}
-
-static void wait_for_rest(struct front *f, struct peer *p)
-{
-    if (has_hung_up(p) || p->deaf) {
-        peer_break(f, p, "unfinished");
-        return;
-    }
-    pthread_mutex_lock(&p->lock);
-    if (p->deadline == CLOCK_NEVER || p->fresh)
-        p->deadline = clock_after_ms(UNFINISHED_MS);
-    p->fresh = false;
-    pthread_mutex_unlock(&p->lock);
-}
-
-static void look_for_request(struct front *f, struct peer *p)
-{
-    ssize_t n = look_in(f, p);
-    if (n < 0 && errno == EAGAIN && f->draining && !p->fresh)
-        n = look_in_last(f, p);
-    if (n < 0 && errno == EAGAIN)
-        return;
-    if (n <= 0) {
-        peer_close(f, p);
-        return;
-    }
-    switch (frame_scan(f->peek, (size_t)n, &p->frame)) {
-    case FRAME_READY:
-        begin(f, p, (size_t)n);
-        break;
-    case FRAME_MORE:
-        wait_for_rest(f, p);
-        break;
-    case FRAME_BAD:
-        peer_break(f, p, "protocol");
-        break;
-    }
 }
 
 /* ---- PARKED */
 
 void peer_check_gone(struct front *f, struct peer *p)
 {
-    if (!has_hung_up(p))
+    if (!peer_has_hung_up(p))
         return;
     atomic_store(&p->exchange->call.gone, true);
     net_close(p->fd);
@@ -263,7 +177,7 @@ void peer_next(struct front *f, struct peer *p, enum peer_next next)
         front_look(f, p);
 }
 
-void peer_event(struct front *f, struct peer *p)
+void peer_event(struct front *f, struct peer *p, uint32_t events)
 {
     pthread_mutex_lock(&p->lock);
     enum peer_state state = p->state;
@@ -274,7 +188,7 @@ void peer_event(struct front *f, struct peer *p)
     pthread_mutex_unlock(&p->lock);
     /* The states below are left by nobody but the dispatcher. */
     if (state == PEER_IDLE)
-        look_for_request(f, p);
+        intake(f, p, events ? (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0 : peer_has_hung_up(p));
     else if (state == PEER_SENDING)
         send_rest(f, p);
     else if (state == PEER_LINGER)
@@ -284,13 +198,16 @@ void peer_event(struct front *f, struct peer *p)
 void peer_sweep(struct front *f, struct peer *p, int64_t now)
 {
     pthread_mutex_lock(&p->lock);
-    enum peer_state state = now >= p->deadline ? p->state : PEER_FREE;
+    enum peer_state state = p->deadline != CLOCK_NEVER ? p->state : PEER_FREE;
+    bool late = now >= p->deadline;
     pthread_mutex_unlock(&p->lock);
-    if (state == PEER_IDLE)
+    if (state == PEER_IDLE && late)
         peer_break(f, p, "late");
-    else if (state == PEER_SENDING)
+    else if (state == PEER_IDLE && !p->fresh)
+        intake_gather(f, p);
+    else if (state == PEER_SENDING && late)
         exchange_finish(p->exchange, RECORD_BROKEN);
-    else if (state == PEER_LINGER)
+    else if (state == PEER_LINGER && late)
         peer_close(f, p);
 }
 

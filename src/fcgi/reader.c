@@ -140,7 +140,7 @@ static enum read_result read_body(FCGX_Stream *in, size_t length, int64_t deadli
     return READ_OK;
 }
 
-static enum read_result read_request(FCGX_Request *q, const struct frame *f, int64_t deadline,
+static enum read_result read_request(FCGX_Request *q, const struct arrival *f, int64_t deadline,
                                      struct call *call, struct err *e)
 {
     int64_t length = 0;
@@ -158,7 +158,7 @@ static enum read_result read_request(FCGX_Request *q, const struct frame *f, int
     return read_body(q->in, (size_t)length, deadline, call, e);
 }
 
-enum read_result reader_read(struct reader *r, int fd, const struct frame *f, int64_t deadline,
+enum read_result reader_read(struct reader *r, int fd, const struct arrival *f, int64_t deadline,
                              struct call *call, struct err *e)
 {
     FCGX_Request *q = &r->request;

@@ -1,14 +1,14 @@
 /*
  * reader.h: reads one request from a connection with libfcgi. This is the only file that knows fcgiapp.h. libfcgi wants
  * to own a connection: to accept it, to answer on it, to wait in read(2) for the next request. Here it is given a
- * descriptor on which frame_scan() saw a request, reads that request, and the descriptor is taken away again; it never
+ * descriptor on which arrival_scan() saw a request, reads that request, and the descriptor is taken away again; it never
  * writes (docs/fcgi.md).
  */
 #ifndef LATHE_FCGI_READER_H
 #define LATHE_FCGI_READER_H
 
 #include "api/call.h"
-#include "fcgi/frame.h"
+#include "fcgi/arrival.h"
 
 struct reader; /* one a thread */
 
@@ -27,7 +27,7 @@ enum read_result {
  * `fd` is blocking, with a receive time-out. Waits for the rest of a body until `deadline` and the time-out of one read.
  * The answer, if one is due, is for request f->id.
  */
-enum read_result reader_read(struct reader *r, int fd, const struct frame *f, int64_t deadline,
+enum read_result reader_read(struct reader *r, int fd, const struct arrival *f, int64_t deadline,
                              struct call *call, struct err *e);
 
 #endif

@@ -8,8 +8,8 @@
 #include "fcgi/wire.h"
 
 /* Content of a full record: the largest that needs no padding. */
-#define CONTENT      65528u
-#define WIRE         (CONTENT + FCGI_HEADER)
+#define CONTENT 65528u
+#define WIRE (CONTENT + FCGI_HEADER)
 #define RECORDS_MOST 16u /* in one system call: a mebibyte */
 
 static size_t payload(const struct record_out *o)

@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metrics.h"
+#include "core/net.h"
 #include "fcgi/reply.h"
 #include "fcgi/front_in.h"
 
@@ -57,7 +58,7 @@ static struct exchange *exchange_new(struct front *f, struct peer *p)
     x->front = f;
     x->peer = p;
     x->serial = atomic_fetch_add(&f->serial, 1) + 1;
-    x->keep = p->frame.keep;
+    x->keep = p->arrival.keep;
     x->call.send = on_send;
     x->call.front = x;
     x->call.started = p->since;
@@ -120,14 +121,14 @@ static void transmit(struct exchange *x)
     bool body = reply_has_body(call);
     if (body && call->res.stream.more) {
         struct err e = ERR_INIT;
-        bool sent = reply_stream(call, buf_view(&x->head), x->peer->fd, x->peer->frame.id, &e);
+        bool sent = reply_stream(call, buf_view(&x->head), x->peer->fd, x->peer->arrival.id, &e);
         if (!sent)
             log_warn_err("http.unfinished", &e, "request_id=" SPAN_FMT, SPAN_ARG(call->req.request_id));
         exchange_finish(x, sent ? RECORD_DONE : RECORD_BROKEN);
         return;
     }
-    x->out =
-        record_out(x->peer->frame.id, buf_view(&x->head), body ? buf_view(&call->res.body) : SPAN(""), true);
+    x->out = record_out(x->peer->arrival.id, buf_view(&x->head), body ? buf_view(&call->res.body) : SPAN(""),
+                        true);
     enum record_result r = record_send(&x->out, x->peer->fd);
     if (r == RECORD_AGAIN)
         peer_send_later(x->front, x);
@@ -173,15 +174,26 @@ static void park(struct front *f, struct peer *p, uint64_t serial)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* In state BUSY nobody else looks at the descriptors. */
+static enum read_result read_request(struct reader *reader, struct peer *p, struct call *call, struct err *e)
+{
+    int *from = p->source >= 0 ? &p->source : &p->fd;
+    enum read_result r = reader_read(reader, *from, &p->arrival, clock_after_ms(UNFINISHED_MS), call, e);
+    if (r == READ_CLOSED) {
+        *from = -1;
+        r = READ_BROKEN;
+    }
+    net_close_at(&p->source);
+    return r;
+}
+
 static void serve(struct front *f, struct reader *reader, struct peer *p)
 {
     struct exchange *x = exchange_new(f, p);
     struct err e = ERR_INIT;
     uint64_t serial = x->serial;
-    enum read_result r = reader_read(reader, p->fd, &p->frame, clock_after_ms(UNFINISHED_MS), &x->call, &e);
-    if (r == READ_BROKEN || r == READ_CLOSED) {
-        if (r == READ_CLOSED)
-            p->fd = -1; /* in state BUSY nobody else looks at it */
+    enum read_result r = read_request(reader, p, &x->call, &e);
+    if (r == READ_BROKEN) {
         exchange_finish(x, RECORD_BROKEN);
         return;
     }

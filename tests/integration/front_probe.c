@@ -46,6 +46,7 @@ static struct {
     unsigned block_turn;
     atomic_int begun, answered, gone, blocked;
     struct front *front;
+    const char *socket;
 } probe = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void answer(struct call *c)
@@ -310,6 +311,7 @@ static void *take_signals(void *arg)
         poll(&p, 1, -1);
         switch (sig_read(fd)) {
         case SIG_STOP:
+            net_unlink(probe.socket); /* nobody finds the way to a listener that is about to go */
             front_stop(probe.front);
             return NULL;
         case SIG_RELOAD:
@@ -342,6 +344,7 @@ int main(int argc, char **argv)
     pthread_condattr_t monotonic;
     if (argc < 2)
         return 64;
+    probe.socket = argv[1];
     log_setup(LOG_DEBUG, LOG_LOGFMT, "probe");
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -355,7 +358,6 @@ int main(int argc, char **argv)
     pthread_create(&signal_thread, NULL, take_signals, &signals);
     pthread_create(&park_thread, NULL, answer_parked, NULL);
     bool drained = front_run(probe.front);
-    net_unlink(argv[1]);
     log_info("probe.end", "begun=%d answered=%d", atomic_load(&probe.begun), atomic_load(&probe.answered));
     if (!drained)
         return 3;

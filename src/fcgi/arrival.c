@@ -1,4 +1,4 @@
-#include "fcgi/frame.h"
+#include "fcgi/arrival.h"
 
 #include <assert.h>
 #include <string.h>
@@ -92,86 +92,86 @@ static const uint8_t *record_content(const struct record *r, const uint8_t *afte
     return after - r->padding - r->content;
 }
 
-static enum frame_verdict scan_begin(const uint8_t **p, const uint8_t *end, struct frame *f)
+static enum arrival_verdict scan_begin(const uint8_t **p, const uint8_t *end, struct arrival *f)
 {
     const uint8_t *start = *p;
     if (end > start && start[0] != FCGI_VERSION)
-        return FRAME_BAD;
+        return ARRIVAL_BAD;
     if (end - start >= 2 && start[1] != FCGI_BEGIN)
-        return FRAME_BAD;
+        return ARRIVAL_BAD;
     struct record r;
     if (!record_next(p, end, &r))
-        return FRAME_MORE;
+        return ARRIVAL_MORE;
     const uint8_t *body = record_content(&r, *p);
     if (r.id == 0 || r.content != 8 || (body[0] << 8 | body[1]) != FCGI_RESPONDER)
-        return FRAME_BAD;
+        return ARRIVAL_BAD;
     f->id = r.id;
     f->keep = body[2] & FCGI_KEEP_CONN;
-    return FRAME_READY;
+    return ARRIVAL_READY;
 }
 
 /* A record of the stream `type`; its header is judged as soon as it is there. *ret_end: it was the empty one. */
-static enum frame_verdict scan_stream(const uint8_t **p, const uint8_t *end, uint8_t type, uint16_t id,
-                                      struct record *r, bool *ret_end)
+static enum arrival_verdict scan_stream(const uint8_t **p, const uint8_t *end, uint8_t type, uint16_t id,
+                                        struct record *r, bool *ret_end)
 {
     if (end - *p < FCGI_HEADER)
-        return FRAME_MORE;
+        return ARRIVAL_MORE;
     struct record head = record_at(*p);
     if (head.version != FCGI_VERSION || head.type != type || head.id != id)
-        return FRAME_BAD;
+        return ARRIVAL_BAD;
     if (head.content == 0 && head.padding > 0)
-        return FRAME_BAD; /* allowed by the letter, sent by nobody; libfcgi would leave the padding in the socket */
+        return ARRIVAL_BAD; /* allowed by the letter, sent by nobody; libfcgi would leave the padding in the socket */
     if (!record_next(p, end, r))
-        return FRAME_MORE;
+        return ARRIVAL_MORE;
     *ret_end = r->content == 0;
-    return FRAME_READY;
+    return ARRIVAL_READY;
 }
 
-static enum frame_verdict scan_params(const uint8_t **p, const uint8_t *end, struct frame *f)
+static enum arrival_verdict scan_params(const uint8_t **p, const uint8_t *end, struct arrival *f)
 {
     struct pairs pairs = {0};
     bool ended = false;
     while (!ended) {
         struct record r;
-        enum frame_verdict v = scan_stream(p, end, FCGI_PARAMS, f->id, &r, &ended);
-        if (v != FRAME_READY)
+        enum arrival_verdict v = scan_stream(p, end, FCGI_PARAMS, f->id, &r, &ended);
+        if (v != ARRIVAL_READY)
             return v;
         if (!pairs_feed(&pairs, record_content(&r, *p), r.content))
-            return FRAME_BAD;
+            return ARRIVAL_BAD;
     }
     f->nul = pairs.nul;
-    return pairs_complete(&pairs) ? FRAME_READY : FRAME_BAD;
+    return pairs_complete(&pairs) ? ARRIVAL_READY : ARRIVAL_BAD;
 }
 
-static enum frame_verdict scan_stdin(const uint8_t **p, const uint8_t *end, struct frame *f)
+static enum arrival_verdict scan_stdin(const uint8_t **p, const uint8_t *end, struct arrival *f)
 {
     bool ended = false;
     while (!ended) {
         struct record r;
-        enum frame_verdict v = scan_stream(p, end, FCGI_STDIN, f->id, &r, &ended);
-        if (v != FRAME_READY)
+        enum arrival_verdict v = scan_stream(p, end, FCGI_STDIN, f->id, &r, &ended);
+        if (v != ARRIVAL_READY)
             return v;
     }
     f->whole = true;
-    return FRAME_READY;
+    return ARRIVAL_READY;
 }
 
-enum frame_verdict frame_scan(const uint8_t *bytes, size_t n, struct frame *ret)
+enum arrival_verdict arrival_scan(const uint8_t *bytes, size_t n, struct arrival *ret)
 {
-    struct frame f = {0};
+    struct arrival f = {0};
     const uint8_t *p = bytes, *end = bytes + n;
-    enum frame_verdict v = scan_begin(&p, end, &f);
-    if (v == FRAME_READY)
+    enum arrival_verdict v = scan_begin(&p, end, &f);
+    if (v == ARRIVAL_READY)
         v = scan_params(&p, end, &f);
-    if (v == FRAME_MORE)
-        return n >= LIMIT_FCGI_HEAD ? FRAME_BAD : FRAME_MORE;
-    if (v == FRAME_READY)
+    if (v == ARRIVAL_MORE)
+        return n >= LIMIT_FCGI_HEAD ? ARRIVAL_BAD : ARRIVAL_MORE;
+    if (v == ARRIVAL_READY)
         v = scan_stdin(&p, end, &f);
-    if (v == FRAME_MORE && n >= FRAME_ENOUGH)
-        v = FRAME_READY;
+    if (v == ARRIVAL_MORE && n >= ARRIVAL_ENOUGH)
+        v = ARRIVAL_READY;
     if (f.whole && p != end)
-        return FRAME_BAD; /* a second request before the first is answered: libfcgi would swallow its beginning */
-    if (v == FRAME_READY)
+        return ARRIVAL_BAD; /* a second request before the first is answered: libfcgi would swallow its beginning */
+    if (v == ARRIVAL_READY)
         *ret = f;
     return v;
 }
