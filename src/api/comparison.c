@@ -93,7 +93,7 @@ void comparison_write(const struct comparison *t, struct json_out *o)
         json_put_null(o);
     json_key(o, "done");
     json_put_int(o, (int64_t)t->done);
-    json_key(o, "rows");
+    json_key(o, "strategies");
     json_open(o, '[');
     for (size_t i = 0; i < t->count; i++)
         row_write(&t->rows[i], o);

@@ -25,7 +25,7 @@ struct comparison {
 
 struct comparison comparison_of(struct arena *a, const struct task *children, size_t n);
 
-/* {"winner": "hybrid", "rows": [{"strategy": …}, …]} */
+/* {"winner": "hybrid", "strategies": [{"strategy": …}, …]} */
 void comparison_write(const struct comparison *t, struct json_out *o);
 
 #endif

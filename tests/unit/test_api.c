@@ -179,7 +179,7 @@ static void t08_a_comparison_is_not_told_on_the_waiters_thread(void **state)
     await_answer(s);
     assert_int_equal(fake.asked_for_children, 1);
     assert_false(pthread_equal(fake.children_asked_on, pthread_self()));
-    assert_int_equal(json_len(json_member(json_member(document(s), "comparison"), "rows")), 2);
+    assert_int_equal(json_len(json_member(json_member(document(s), "comparison"), "strategies")), 2);
     call_free(s);
 }
 
