@@ -14,6 +14,13 @@ UNITS, UNIT = 20, 10
 BODY = dict(handler="sleep", params={"ms": 20}, items_count=UNITS * UNIT, batch_size=UNIT, inner="sequential")
 
 
+def killing(**settings):
+    """A stack on which workers are killed: PostgreSQL tells of the connections that this tears."""
+    w = Web(**settings)
+    w.allow("connection to client lost")
+    return w
+
+
 def some_units_done(w, id):
     wait_until("some units are done", lambda: UNIT <= w.task(id)["items"]["done"] < UNITS * UNIT)
 
@@ -28,7 +35,7 @@ def complete(w, id):
 
 def t01_restarted():
     "a worker killed in the middle of 20 units; started again, it finishes every item once"
-    with Web(worker_lease="1s", worker_slots=2) as w:
+    with killing(worker_lease="1s", worker_slots=2) as w:
         id = w.submit("background", **BODY)
         some_units_done(w, id)
         w.worker.kill()
@@ -38,7 +45,7 @@ def t01_restarted():
 
 def t02_elsewhere():
     "a worker killed in the middle of 20 units; another one that was there finishes them"
-    with Web(worker_lease="1s", worker_slots=2) as w:
+    with killing(worker_lease="1s", worker_slots=2) as w:
         other = w.lathe("worker")
         id = w.submit("background", **BODY)
         some_units_done(w, id)
@@ -49,7 +56,7 @@ def t02_elsewhere():
 
 def t03_again_and_again():
     "a worker killed five times during one task loses nothing"
-    with Web(worker_lease="1s", worker_slots=2, worker_attempts=20) as w:
+    with killing(worker_lease="1s", worker_slots=2, worker_attempts=20) as w:
         id = w.submit("background", **BODY)
         for _ in range(5):
             w.worker.kill()
@@ -99,16 +106,18 @@ def t06_terminated():
 
 
 def t07_crashing_handler():
-    "a handler that crashes under an in-process shape costs its task, not the service"
-    with Web(worker_lease="1s", worker_attempts=2) as w:
-        w.worker.stop()
+    "a handler that crashes the worker costs the item that crashed, not its task's others and not the service"
+    with killing(worker=False, worker_lease="1s") as w:
         serve = w.lathe("serve", env={"LATHE_API_LISTEN": f"unix:{w.dir}/other.sock"})
         w.allow("serve.died")
-        bad = w.submit("threading", handler="test.crash", items_count=4, workers=2)
+        bad = w.submit("threading", handler="test.crash", items_count=4, workers=2, params={"at": 2})
+        good = w.submit("background", handler="echo", items_count=100, batch_size=1)
         task = w.finished(bad)
-        assert task["items"]["failed"] == 4 and task["state"] == "failed", task
-        good = w.submit("threading", handler="echo", items_count=4, workers=2)
+        assert task["items"] == {"total": 4, "done": 4, "failed": 1}, task
+        assert task["attempt"] == 2 and task["shape"]["processes"] == 1, task  # in a child the second time
+        assert [r.get("error", {}).get("type") for r in w.results(bad)] == [None, None, "item-crashed", None]
         assert w.finished(good)["state"] == "succeeded"
+        assert [r["index"] for r in w.results(good)] == list(range(100))
         assert serve.running()
 
 

@@ -94,6 +94,7 @@ class Stack:
     def lathe_env(self):
         """Where Lathe finds this stack."""
         env = {"LATHE_STACK": self.dir, "LATHE_API_LISTEN": f"unix:{self.dir}/api.sock",
+               "LATHE_API_SOCKET_MODE": "438",  # 0666: nginx runs as another user
                "LATHE_SERVE_RUN_DIR": self.folder("run"), "LATHE_LOG_FORMAT": "logfmt", "LATHE_CONF": os.devnull,
                "LATHE_API_SOCKET_MODE": str(0o666),  # nginx runs as another user
                "LATHE_CACHE_URL": f"unix:{self.redis.socket}" if self.redis else "", "LATHE_TEST_HANDLERS": "1"}
