@@ -35,12 +35,12 @@ def at_most(what, measured, limit, most, unit="s"):
 class Nginx(servers.Nginx):
     """On a TCP port of 127.0.0.1, for clients that know no unix sockets."""
 
-    def __init__(self, stack, upstream):
+    def __init__(self, stack, upstream, name="nginx"):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
         super().__init__(stack, os.path.join(ROOT, "conf", "nginx"), None,
-                         {"LISTEN": f"127.0.0.1:{self.port}", "SOCKET": upstream, "RUN": stack.dir})
+                         {"LISTEN": f"127.0.0.1:{self.port}", "SOCKET": upstream, "RUN": stack.dir}, name)
 
     def ready(self):
         with socket.socket() as s:

@@ -128,9 +128,9 @@ class Nginx(Proc):
 
     end_signal = signal.SIGQUIT
 
-    def __init__(self, s, conf, address, values):
+    def __init__(self, s, conf, address, values, name="nginx"):
         self.address = address
-        self.dir = s.folder("nginx")
+        self.dir = s.folder(name)
         values = {"DIR": self.dir, "STACK": s.dir, **values}
         if os.path.isfile(conf):
             main, files = os.path.basename(conf), [conf]
@@ -143,7 +143,7 @@ class Nginx(Proc):
             with open(os.path.join(self.dir, name), "w") as f:
                 f.write(text)
         main = re.sub(r"\.in$", "", main) if main else "nginx.conf"
-        super().__init__(s, "nginx", [find("nginx"), "-p", self.dir, "-c", os.path.join(self.dir, main), "-g",
+        super().__init__(s, name, [find("nginx"), "-p", self.dir, "-c", os.path.join(self.dir, main), "-g",
                                       "daemon off;", "-e", "stderr"], user=s.user, cwd=self.dir)
 
     def ready(self):
