@@ -34,6 +34,7 @@ struct waits {
     struct heap heap;
     bool stop, prompt;
     bool failing; /* the latest look failed */
+    bool gave_up; /* and it was to be one of the last: the others are not tried */
     int64_t sway; /* of this round of polls, thousandths: the same for all, so that they stay together */
     int64_t queries;
     struct look look; /* the thread's */
@@ -171,6 +172,8 @@ static void look_ask(struct waits *w, struct look *l)
     arena_init(&l->arena);
     l->ended = l->found = NULL;
     l->ended_count = l->found_count = 0;
+    if (w->gave_up) /* l->err says why */
+        return;
     l->err = (struct err)ERR_INIT;
     bool ok = true;
     if (l->ids_count > 0)
@@ -187,6 +190,7 @@ static void look_ask(struct waits *w, struct look *l)
     if (!ok && !w->failing)
         log_warn_err("queue.waits", &l->err, "waiting=%zu", w->heap.count);
     w->failing = !ok;
+    w->gave_up = !ok && w->stop;
     pthread_mutex_unlock(&w->lock);
 }
 
