@@ -1,12 +1,12 @@
 /* What the engine itself costs on this machine: the least of a few runs of items that do nothing. */
 #include "exec/exec.h"
 
-#define ROUNDS   3
-#define ITEMS    10000
-#define THREADS  16
+#define ROUNDS 3
+#define ITEMS 10000
+#define THREADS 16
 #define CHILDREN 4
-#define NAPS     10
-#define NAP      NS_PER_MS
+#define NAPS 10
+#define NAP NS_PER_MS
 
 static enum step do_nothing(struct item *it)
 {

@@ -8,9 +8,9 @@
 
 #include "core/mem.h"
 
-#define IDLE_MOST 64              /* children kept warm */
-#define IDLE_NS   (60 * NS_PER_S) /* how long; they would leave by themselves after CHILD_IDLE_MS */
-#define DEATH_MS  5000            /* a killed process is given so long to be gone */
+#define IDLE_MOST 64            /* children kept warm */
+#define IDLE_NS (60 * NS_PER_S) /* how long; they would leave by themselves after CHILD_IDLE_MS */
+#define DEATH_MS 5000           /* a killed process is given so long to be gone */
 
 static struct {
     pthread_mutex_t lock;

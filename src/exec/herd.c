@@ -14,13 +14,13 @@
 #include "exec/fds.h"
 #include "exec/local.h"
 
-#define SCRATCH    (256u * KIB)      /* read at once from a child */
-#define TICK       (20 * NS_PER_MS)  /* how often flags and limits are looked at */
+#define SCRATCH (256u * KIB)         /* read at once from a child */
+#define TICK (20 * NS_PER_MS)        /* how often flags and limits are looked at */
 #define STEP_GRACE (50 * NS_PER_MS)  /* a step that is over its time may be about to end by itself */
 #define STOP_GRACE (250 * NS_PER_MS) /* so may one after a stop */
-#define KEEP_KIB   (32 * 1024)       /* a child that took more is not kept */
-#define EVENTS     64
-#define FRUITLESS  3 /* more deaths before the first item than this, and children: no more are made */
+#define KEEP_KIB (32 * 1024)         /* a child that took more is not kept */
+#define EVENTS 64
+#define FRUITLESS 3 /* more deaths before the first item than this, and children: no more are made */
 
 /* ---- items */
 

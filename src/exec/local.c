@@ -6,7 +6,7 @@
 
 /* How long a cancel may go unseen while everything waits: with many threads longer, so that all of them together wake
  * up for nothing at most a thousand times a second. */
-#define PATIENCE        (20 * NS_PER_MS)
+#define PATIENCE (20 * NS_PER_MS)
 #define PATIENCE_THREAD NS_PER_MS
 
 static void finished(void *arg, int64_t position, const struct outcome *o)

@@ -1,14 +1,10 @@
 #include "exec/reactor.h"
 
 #include <assert.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <string.h>
-#include <sys/timerfd.h>
 
-#include "core/net.h"
 #include "exec/meter.h"
-#include "exec/slots.h"
+#include "exec/waiting.h"
 
 #define FDS_EVERY NS_PER_MS /* how long busy steps may keep a readable descriptor waiting */
 
@@ -19,16 +15,10 @@ struct reactor {
     struct tally tally;
     struct meter meter;
     struct slots slots;
-    struct timers timers;
-    struct ev_loop *loop; /* NULL until an item waits for a descriptor */
-    int alarm;            /* timerfd that ends the loop's sleep: libev's own rounds up to milliseconds */
-    ev_io alarm_io, bell_io;
-    int64_t watched;                 /* descriptors waited for */
-    struct slot *ready, **ready_end; /* descriptor is ready, in the order of arrival */
+    struct waiting waiting;
     int64_t in_flight;
     int64_t from, to; /* places taken and not yet begun */
     int64_t now;      /* as of the last look at the clock */
-    int64_t looked;   /* when descriptors were last looked at */
     bool stopping;
 };
 
@@ -136,105 +126,14 @@ static void failed(struct reactor *r, struct slot *s)
     finish(r, s, OUTCOME_FAILED, &s->item.err);
 }
 
-/* ---- waiting */
-
-static void unwatch(struct reactor *r, struct slot *s)
-{
-    if (r->loop && ev_is_active(&s->io)) {
-        ev_io_stop(r->loop, &s->io);
-        r->watched--;
-    }
-}
-
-static void make_ready(struct reactor *r, struct slot *s)
-{
-    s->next = NULL;
-    *r->ready_end = s;
-    r->ready_end = &s->next;
-}
-
-static void on_descriptor(struct ev_loop *loop, ev_io *io, int events)
-{
-    struct slot *s = io->data;
-    struct reactor *r = s->reactor;
-    (void)events;
-    ev_io_stop(loop, io);
-    r->watched--;
-    timers_remove(&r->timers, &s->timer);
-    make_ready(r, s);
-}
-
-static void on_alarm(struct ev_loop *loop, ev_io *io, int events)
-{
-    (void)loop, (void)io, (void)events; /* to be awake is all; setting it again makes it silent */
-}
-
-static void on_bell(struct ev_loop *loop, ev_io *io, int events)
-{
-    (void)loop, (void)events;
-    *(bool *)io->data = true;
-}
-
-static bool open_loop(struct reactor *r)
-{
-    r->alarm = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    r->loop = r->alarm < 0 ? NULL : ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
-    if (!r->loop) {
-        net_close(r->alarm);
-        return false;
-    }
-    ev_io_init(&r->alarm_io, on_alarm, r->alarm, EV_READ);
-    ev_io_start(r->loop, &r->alarm_io);
-    if (r->work->bell >= 0) {
-        ev_io_init(&r->bell_io, on_bell, r->work->bell, EV_READ);
-        r->bell_io.data = &r->stopping;
-        ev_io_start(r->loop, &r->bell_io);
-    }
-    return true;
-}
-
-static void close_loop(struct reactor *r)
-{
-    if (!r->loop)
-        return;
-    ev_loop_destroy(r->loop);
-    net_close(r->alarm);
-}
-
-static bool watch(struct reactor *r, struct slot *s)
-{
-    if (!r->loop && !open_loop(r))
-        return false;
-    int events =
-        (s->item.wait.events & POLLIN ? EV_READ : 0) | (s->item.wait.events & POLLOUT ? EV_WRITE : 0);
-    ev_io_init(&s->io, on_descriptor, s->item.wait.fd, events);
-    s->io.data = s;
-    ev_io_start(r->loop, &s->io);
-    r->watched++;
-    return true;
-}
-
 static void park(struct reactor *r, struct slot *s)
 {
-    const struct item_wait *w = &s->item.wait;
     double p = s->item.progress;
+    struct err e;
     set_partial(r, s, p > 0 ? (int64_t)((p < 1 ? p : 1) * 1000) : 0);
-    if (w->fd < 0 ? w->until == CLOCK_NEVER : !(w->events & (POLLIN | POLLOUT))) {
-        fail(r, s, ERR_INTERNAL, "the handler waits for nothing: neither for a time nor for a descriptor");
-        return;
-    }
     s->asked = r->now;
-    if (w->fd >= 0 && fcntl(w->fd, F_GETFD) < 0) { /* libev would abort */
-        fail(r, s, ERR_INTERNAL, "the handler waits for a descriptor that is not open");
-        return;
-    }
-    if (w->fd >= 0 && !watch(r, s)) {
-        fail(r, s, ERR_SYSTEM, "no event loop could be made to wait for a descriptor");
-        return;
-    }
-    int64_t due = w->until < s->item.deadline ? w->until : s->item.deadline;
-    if (due != CLOCK_NEVER)
-        timers_add(&r->timers, &s->timer, due);
+    if (!waiting_add(&r->waiting, s, s->item.deadline, &e))
+        finish(r, s, OUTCOME_FAILED, &e);
 }
 
 /* ---- stepping */
@@ -242,7 +141,7 @@ static void park(struct reactor *r, struct slot *s)
 static bool must_stop(struct reactor *r)
 {
     if (!r->stopping)
-        r->stopping = cancel_raised(r->work->cancel) || r->now >= r->work->deadline;
+        r->stopping = cancel_raised(r->work->cancel) || r->waiting.rung || r->now >= r->work->deadline;
     return r->stopping;
 }
 
@@ -304,32 +203,7 @@ static void wake(struct reactor *r, struct slot *s, int64_t came)
 
 static bool descriptors_due(const struct reactor *r)
 {
-    return r->watched > 0 && r->now - r->looked > FDS_EVERY;
-}
-
-/* Those that were due when it began: steps that ask for more of the same cannot keep it here. */
-static void run_due(struct reactor *r)
-{
-    int64_t horizon = r->now;
-    struct timer *t;
-    while (!must_stop(r) && !descriptors_due(r) && (t = timers_pop(&r->timers, horizon))) {
-        struct slot *s = (void *)((char *)t - offsetof(struct slot, timer));
-        unwatch(r, s);
-        wake(r, s, t->due);
-    }
-}
-
-static void run_ready(struct reactor *r)
-{
-    struct slot *s = r->ready;
-    r->ready = NULL;
-    r->ready_end = &r->ready;
-    while (s) {
-        struct slot *next = s->next;
-        if (!must_stop(r)) /* else it is abandoned with the rest */
-            wake(r, s, r->looked);
-        s = next;
-    }
+    return r->waiting.watched > 0 && r->now - r->waiting.looked > FDS_EVERY;
 }
 
 static bool take(struct reactor *r)
@@ -337,46 +211,46 @@ static bool take(struct reactor *r)
     return r->from < r->to || work_take(r->work, &r->from, &r->to);
 }
 
+static bool start_one(struct reactor *r)
+{
+    if (must_stop(r) || r->in_flight >= r->work->width || !take(r))
+        return false;
+    begin(r, r->from++);
+    return true;
+}
+
 /* Starts items until all slots are used; but no more than one while others wait for their turn. Returns false when it
  * could start none for want of work or of room. */
 static bool start_some(struct reactor *r)
 {
     bool any = false;
-    while (!must_stop(r) && r->in_flight < r->work->width && take(r)) {
-        begin(r, r->from++);
+    while (start_one(r)) {
         any = true;
-        if (timers_next(&r->timers) <= r->now || descriptors_due(r))
+        if (waiting_next(&r->waiting) <= r->now || descriptors_due(r))
             break;
     }
     return any;
 }
 
-static void look_at_descriptors(struct reactor *r)
+/* Those that were due when it began: steps that ask for more of the same cannot keep it here. Whatever ends is followed
+ * by the next at once: thousands that are due together are spread by their own work, and stay so. */
+static void run_due(struct reactor *r)
 {
-    ev_run(r->loop, EVRUN_NOWAIT);
-    r->now = r->looked = clock_now();
+    int64_t horizon = r->now;
+    struct slot *s;
+    while (!must_stop(r) && !descriptors_due(r) && (s = waiting_due(&r->waiting, horizon))) {
+        wake(r, s, s->timer.due);
+        start_one(r);
+    }
 }
 
-static struct timespec timespec_of(int64_t ns)
+static void run_ready(struct reactor *r)
 {
-    return (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
-}
-
-/* Nobody waits for a descriptor: one system call. */
-static void sleep_by_clock(struct reactor *r, int64_t until)
-{
-    struct timespec left = timespec_of(until > r->now ? until - r->now : 0);
-    struct pollfd bell = {.fd = r->work->bell, .events = POLLIN};
-    r->stopping |= ppoll(&bell, 1, &left, NULL) > 0;
-    r->now = clock_now();
-}
-
-static void sleep_in_loop(struct reactor *r, int64_t until)
-{
-    struct itimerspec t = {.it_value = timespec_of(until > 0 ? until : 1)}; /* 0 would disarm it */
-    timerfd_settime(r->alarm, TFD_TIMER_ABSTIME, &t, NULL);
-    ev_run(r->loop, EVRUN_ONCE);
-    r->now = r->looked = clock_now();
+    struct slot *s;
+    while (!must_stop(r) && (s = waiting_ready(&r->waiting))) {
+        wake(r, s, r->waiting.looked);
+        start_one(r);
+    }
 }
 
 /* Sleeps until something is due, a descriptor is ready, the bell rings, or it is time to look at the cancel flag. */
@@ -384,23 +258,19 @@ static void pause_for_work(struct reactor *r)
 {
     if (r->sink->pause)
         r->sink->pause(r->sink->arg);
-    r->now = clock_now();
-    int64_t until = timers_next(&r->timers);
+    int64_t until = after(clock_now(), r->work->patience);
     if (until > r->work->deadline)
         until = r->work->deadline;
-    if (until - r->now > r->work->patience)
-        until = r->now + r->work->patience;
-    if (r->watched > 0)
-        sleep_in_loop(r, until);
-    else
-        sleep_by_clock(r, until);
+    if (until > waiting_next(&r->waiting))
+        until = waiting_next(&r->waiting);
+    waiting_sleep(&r->waiting, until);
+    r->now = clock_now();
 }
 
 static void abandon(struct slot *s)
 {
     struct reactor *r = s->reactor;
-    timers_remove(&r->timers, &s->timer);
-    unwatch(r, s);
+    waiting_remove(&r->waiting, s);
     if (!cancel_raised(r->work->cancel) && r->now >= r->work->deadline)
         expire(r, s);
     else
@@ -426,10 +296,11 @@ static void refuse_rest(struct reactor *r)
 void reactor_run(const struct work *w, const struct sink *sink, struct lane *lane, struct tally *ret)
 {
     assert(w->width >= 1 && w->grain >= 1);
-    struct reactor r = {.work = w, .sink = sink, .lane = lane, .tally = TALLY_INIT, .ready_end = &r.ready};
+    struct reactor r = {.work = w, .sink = sink, .lane = lane, .tally = TALLY_INIT};
     slots_init(&r.slots, w->handler->state_size);
+    waiting_init(&r.waiting, w->bell);
     int64_t cpu = clock_thread_cpu();
-    r.now = r.looked = clock_now();
+    r.now = clock_now();
     while (!must_stop(&r)) {
         run_due(&r);
         run_ready(&r);
@@ -437,16 +308,15 @@ void reactor_run(const struct work *w, const struct sink *sink, struct lane *lan
         if (r.in_flight == 0 && !take(&r))
             break;
         if (descriptors_due(&r))
-            look_at_descriptors(&r);
-        else if (!started && !r.ready)
+            waiting_look(&r.waiting);
+        else if (!started)
             pause_for_work(&r);
     }
     slots_each(&r.slots, abandon);
     assert(r.in_flight == 0);
     if (r.stopping && sink->all)
         refuse_rest(&r);
-    close_loop(&r);
-    timers_release(&r.timers);
+    waiting_release(&r.waiting);
     slots_release(&r.slots);
     r.tally.cpu = clock_thread_cpu() - cpu;
     *ret = r.tally;

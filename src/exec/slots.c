@@ -6,7 +6,7 @@
 #include "core/limits.h"
 #include "core/mem.h"
 
-#define BLOCK      64   /* slots */
+#define BLOCK 64        /* slots */
 #define KEEP_BYTES 4096 /* of a result buffer that the next item may use again */
 
 void slots_init(struct slots *s, size_t state_size)

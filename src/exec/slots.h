@@ -12,6 +12,7 @@
 #include "model/handler.h"
 
 struct reactor;
+struct waiting;
 
 struct slot {
     struct item item;
@@ -19,6 +20,7 @@ struct slot {
     ev_io io;
     struct slot *next; /* in the list of free or of ready ones */
     struct reactor *reactor;
+    struct waiting *waiting; /* where its descriptor is watched */
     int64_t position;
     int64_t cpu, wait; /* ns so far */
     int64_t asked;     /* since when it waits */
