@@ -31,8 +31,8 @@ void answer_problem(struct call *c, const struct err *e)
 {
     int status = err_status(e->code);
     log_at(status >= 500 ? LOG_WARN : LOG_INFO, "http.refused", e,
-           "status=%d method=%s path=" SPAN_FMT " pointer=%s request=" SPAN_FMT, status,
-           method_name(c->req.method), SPAN_ARG(c->req.path), e->pointer, SPAN_ARG(c->req.request_id));
+           "status=%d method=%s path=" SPAN_FMT " request=" SPAN_FMT, status, method_name(c->req.method),
+           SPAN_ARG(c->req.path), SPAN_ARG(c->req.request_id));
     count(c, status);
     call_problem(c, e);
 }

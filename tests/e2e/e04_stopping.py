@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""An api that stops, and servers that are away: what callers are told."""
+import json
+import os
+import signal
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
+from proc import wait_until  # noqa: E402
+from tap import main  # noqa: E402
+from web import Web  # noqa: E402
+
+ECHO = {"handler": "echo", "items_count": 1}
+
+
+def submit_without_reading(w, n, body):
+    calls = [w.connect() for _ in range(n)]
+    for c in calls:
+        c.request("POST", "/api/v1/tasks/sequential", json.dumps(body), {"Content-Type": "application/json"})
+    return calls
+
+
+def t01_stop():
+    "SIGTERM: everybody who waits for a task gets 202 at once, the api ends, and the tasks are there when it is back"
+    with Web(worker=False) as w:
+        calls = submit_without_reading(w, 30, ECHO)
+        wait_until("all are accepted", lambda: len(w.call("GET", "/api/v1/tasks")[2]["tasks"]) == 30)
+        w.api.stop()
+        ids = set()
+        for c in calls:
+            answer = c.getresponse()
+            task = json.loads(answer.read())
+            assert answer.status == 202 and answer.headers["Location"].endswith(task["id"]), (answer.status, task)
+            ids.add(task["id"])
+            c.close()
+        assert len(ids) == 30
+        status, headers, problem = w.call("GET", "/healthz")
+        assert status in (502, 503, 504) and headers["Content-Type"] == "application/problem+json", (status, problem)
+        w.allow("api.sock")  # nginx says that nobody is there
+        w.api.start()
+        worker = w.lathe("worker")
+        for id in ids:
+            assert w.finished(id)["state"] == "succeeded"
+        assert worker.running()
+
+
+def t02_postgresql_away():
+    "PostgreSQL away: 503 with Retry-After, alive but not ready; when it is back all is well without a restart"
+    with Web(store_timeout="1s") as w:
+        w.allow("terminating connection|store|shutting down|level=error")
+        w.pg.stop()
+        for method, path, body in (("GET", "/readyz", None), ("POST", "/api/v1/tasks/sequential", ECHO), ("GET", "/api/v1/tasks", None),
+                                   ("GET", "/recommendations", None), ("GET", "/api/v1/workers", None)):
+            status, headers, problem = w.call(method, path, body)
+            assert status == 503 and headers["Retry-After"], (path, status, problem)
+            assert problem["type"] == "/problems/store-unavailable", problem
+        assert w.call("GET", "/healthz")[0] == 200
+        status, _, text = w.call("GET", "/metrics")
+        assert status == 200 and "lathe_store_up 0" in text
+        w.pg.start()
+        wait_until("it is ready again", lambda: w.call("GET", "/readyz")[0] == 200)
+        status, _, task = w.call("POST", "/api/v1/tasks/sequential", ECHO)
+        assert status == 200 and task["state"] == "succeeded", (status, task)
+
+
+def t03_redis_away():
+    "Redis away: everything works, and readyz says so"
+    with Web() as w:
+        w.redis.stop()
+        status, _, ready = w.call("GET", "/readyz")
+        assert status == 200 and ready["redis"] == "unreachable" and ready["redis_error"], ready
+        status, _, task = w.call("POST", "/api/v1/tasks/sequential", ECHO)
+        assert status == 200 and task["state"] == "succeeded", (status, task)
+        w.redis.start()
+        wait_until("it is seen again", lambda: w.call("GET", "/readyz")[2]["redis"] == "ok")
+
+
+def t04_no_redis_at_all():
+    "no Redis configured: everything works"
+    with Web(redis=False) as w:
+        assert w.call("GET", "/readyz")[2]["redis"] == "not used"
+        status, _, task = w.call("POST", "/api/v1/tasks/sequential", ECHO)
+        assert status == 200 and task["state"] == "succeeded", (status, task)
+        id = w.submit("sequential", handler="sleep", params={"ms": 600000}, items_count=1)
+        w.call("DELETE", f"/api/v1/tasks/{id}")
+        assert w.finished(id)["state"] == "cancelled"
+
+
+def t05_reload():
+    "SIGHUP: a shorter wait holds for the next request"
+    with Web(worker=False) as w:
+        conf = os.path.join(w.dir, "lathe.conf")
+        with open(conf, "w") as f:
+            f.write("[api]\nwait = 20s\n")
+        w.api.stop()
+        env = w.lathe_env()
+        env["LATHE_CONF"] = conf
+        w.api = w.lathe("api", env=env)
+        with open(conf, "w") as f:
+            f.write("[api]\nwait = 50ms\n")
+        w.api.popen.send_signal(signal.SIGHUP)
+        # until it is applied a submission waits for 20 s, longer than this test does for its answer
+        def quick():
+            c = w.connect(timeout=2)
+            try:
+                c.request("POST", "/api/v1/tasks/sequential", json.dumps(ECHO), {"Content-Type": "application/json"})
+                return c.getresponse().status == 202
+            except TimeoutError:
+                return False
+            finally:
+                c.close()
+        wait_until("it is applied", quick)
+
+
+if __name__ == "__main__":
+    main(globals())
