@@ -16,8 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BREAKER_FAILURES   3
-#define BREAKER_FIRST_NS   (INT64_C(1000) * 1000000)
+#define BREAKER_FAILURES 3
+#define BREAKER_FIRST_NS (INT64_C(1000) * 1000000)
 #define BREAKER_LONGEST_NS (INT64_C(30000) * 1000000)
 
 struct breaker {

@@ -13,7 +13,7 @@
 #include "core/span.h"
 
 #define CONN_CONNECT_MS 100
-#define CONN_WORDS      8 /* most words of one command */
+#define CONN_WORDS 8 /* most words of one command */
 
 /* Connects, authenticates and selects the database. */
 bool conn_open(const struct conf *conf, int64_t deadline, redisContext **ret, struct err *e) LATHE_CHECK;

@@ -14,10 +14,10 @@
 #include "core/mem.h"
 #include "core/net.h"
 
-#define PAUSE_FIRST   (50 * NS_PER_MS)
+#define PAUSE_FIRST (50 * NS_PER_MS)
 #define PAUSE_LONGEST (2000 * NS_PER_MS)
-#define PING_EVERY    (2 * NS_PER_S) /* finds a connection that is dead without saying so */
-#define PONG_GRACE    NS_PER_S       /* on top of cache.timeout */
+#define PING_EVERY (2 * NS_PER_S) /* finds a connection that is dead without saying so */
+#define PONG_GRACE NS_PER_S       /* on top of cache.timeout */
 
 struct cache_listener {
     struct cache *cache;

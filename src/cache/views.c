@@ -6,7 +6,7 @@
 #include "core/limits.h"
 
 #define VIEW_LIFE_MS "10000"
-#define PIPELINE     500 /* views in one pipeline: keeps what Redis and we must buffer small */
+#define PIPELINE 500 /* views in one pipeline: keeps what Redis and we must buffer small */
 
 /* More than any task has: so that a sum over many units cannot overflow. */
 #define VIEW_MOST ((int64_t)LIMIT_ITEMS * 1000)

@@ -9,8 +9,8 @@
 #include "queue/waits.h"
 
 /* What the messages' channels are called; docs/cache.md says what is in a message. */
-#define CHANNEL_WORK   "work"
-#define CHANNEL_DONE   "done"
+#define CHANNEL_WORK "work"
+#define CHANNEL_DONE "done"
 #define CHANNEL_CANCEL "cancel"
 
 struct queue {

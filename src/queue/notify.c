@@ -7,10 +7,10 @@
 #include "core/mem.h"
 #include "queue/inside.h"
 
-#define MOST_QUEUES   32u   /* names in one round; more is told as "any" */
-#define MOST_IDS      4096u /* likewise */
-#define MOST_VIEWS    4096u
-#define MOST_DROPS    8192u
+#define MOST_QUEUES 32u /* names in one round; more is told as "any" */
+#define MOST_IDS 4096u  /* likewise */
+#define MOST_VIEWS 4096u
+#define MOST_DROPS 8192u
 #define IDS_A_MESSAGE 256u
 
 struct ids {

@@ -14,10 +14,10 @@
 
 #include "queue/queue.h"
 
-#define WAITS_FIRST_MS    20
+#define WAITS_FIRST_MS 20
 #define WAITS_SHORTEST_MS 20
-#define WAITS_LONGEST_MS  250
-#define WAITS_BATCH       1000u /* ids in one query */
+#define WAITS_LONGEST_MS 250
+#define WAITS_BATCH 1000u /* ids in one query */
 
 struct waits;
 

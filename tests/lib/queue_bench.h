@@ -14,10 +14,10 @@
 #include "queue/inside.h"
 #include "redis_server.h"
 
-#define PATIENCE_MS   20000 /* less than half of POLL_NEVER_MS: what comes in time was not found by a poll */
+#define PATIENCE_MS 20000 /* less than half of POLL_NEVER_MS: what comes in time was not found by a poll */
 #define POLL_NEVER_MS 60000
-#define LONG_MS       120000
-#define MANY          1000
+#define LONG_MS 120000
+#define MANY 1000
 
 #define ONE_ITEM "{\"handler\":\"echo\",\"items\":[1]}"
 

@@ -15,7 +15,7 @@
 #include "core/clock.h"
 #include "core/net.h"
 
-#define PROGRAM     "redis-server"
+#define PROGRAM "redis-server"
 #define PATIENCE_MS 20000
 
 bool redis_server_missing(void)
