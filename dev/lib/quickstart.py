@@ -55,17 +55,20 @@ class Home(Stack):
         # A private folder by user and clone: nobody else can have put something there.
         name = hashlib.sha256(ROOT.encode()).hexdigest()[:8]
         path = f"/var/tmp/lathe-{os.getuid()}-{name}"
+        owners = (os.getuid(), self.user.pw_uid if self.user else os.getuid())
         try:
             os.mkdir(path, 0o755)
         except FileExistsError:
-            if os.path.islink(path) or os.stat(path).st_uid != os.getuid():
+            if os.path.islink(path) or os.stat(path).st_uid not in owners:
                 raise SystemExit(f"{path} belongs to somebody else; remove it, or clone to a shorter path") from None
         return path
 
     def __enter__(self):
         from proc import server_user
-        self.user = server_user()
+        self.user = self.lathe_user = server_user()
         self.dir = self.place()
+        if self.user:
+            os.chown(self.dir, self.user.pw_uid, self.user.pw_gid)
         if self.strays():
             raise SystemExit(f"Lathe runs already from {self.dir}: stop that one first (Ctrl-C where it was started).")
         for name in os.listdir(self.dir):
@@ -74,12 +77,18 @@ class Home(Stack):
                 continue
             shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
         try:
+            self.bring_program()
             self.pg = servers.Postgres(self).start()
             self.redis = servers.Redis(self).start()
         except BaseException:
             self.halt()
             raise
         return self
+
+    def bring_program(self):
+        """Where the servers' user may not look, it cannot run what was built there."""
+        if not reachable(os.path.dirname(servers.lathe_program()), self.user):
+            os.environ["LATHE"] = shutil.copy(servers.lathe_program(), os.path.join(self.dir, "lathe-program"))
 
     def __exit__(self, kind, error, trace):
         for problem in self.halt():
@@ -88,7 +97,7 @@ class Home(Stack):
 
     def lathe_env(self):
         env = super().lathe_env()
-        del env["LATHE_TEST_HANDLERS"]
+        del env["LATHE_TEST_HANDLERS"], env["LATHE_API_SOCKET_MODE"]  # for tests only
         return env
 
 
@@ -105,7 +114,8 @@ class TcpNginx(servers.Nginx):
 def program(s, *args):
     """Runs a command of Lathe in front of the user."""
     env = {**os.environ, **s.lathe_env()}
-    return subprocess.run([servers.lathe_program(), *args], env=env).returncode
+    who = {"user": s.user.pw_uid, "group": s.user.pw_gid, "extra_groups": []} if s.user else {}
+    return subprocess.run([servers.lathe_program(), *args], env=env, cwd=s.dir, **who).returncode
 
 
 def start(s):

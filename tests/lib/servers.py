@@ -164,7 +164,7 @@ class Lathe(Proc):
     def __init__(self, s, args, name, env):
         same = sum(isinstance(p, Lathe) for p in s.procs)
         super().__init__(s, name or f"lathe-{args[0]}-{same + 1}", [lathe_program(), *args],
-                         {**s.lathe_env(), **(env or {})})
+                         {**s.lathe_env(), **(env or {})}, user=s.lathe_user)
         self.socket = os.path.join(s.dir, "api.sock") if args[0] in ("api", "serve") else None
 
     def ready(self):

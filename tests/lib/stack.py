@@ -38,6 +38,7 @@ class Problem(AssertionError):
 
 class Stack:
     patience = 10.0  # seconds, at the end, for connections to close and processes to go
+    lathe_user = None  # whom Lathe's own processes run as; None is ourselves
 
     def __init__(self, pg=False, redis=False, fsync=False):
         self.want_pg, self.want_redis, self.fsync = pg, redis, fsync
