@@ -31,16 +31,19 @@ static void print_help(FILE *to)
           "\n"
           "Usage: lathe COMMAND [OPTION…]\n"
           "\n"
-          "Commands:\n", to);
+          "Commands:\n",
+          to);
     for (int i = 0; commands[i] != NULL; i++)
         fprintf(to, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\n"
-          "Every command takes --conf=FILE and any setting as --section.name=VALUE, for example\n"
-          "--store.url='dbname=lathe'. `lathe COMMAND --help` tells more, `lathe settings` names the settings,\n"
-          "`man lathe` tells all.\n"
-          "\n"
-          "Exit codes: 0 done; 1 the task failed or was cancelled; 64 wrong command line; 65 wrong input; 66 no such\n"
-          "task; 70 a fault in Lathe; 71 the system refused; 75 try again later; 78 wrong configuration or schema.\n", to);
+    fputs(
+        "\n"
+        "Every command takes --conf=FILE and any setting as --section.name=VALUE, for example\n"
+        "--store.url='dbname=lathe'. `lathe COMMAND --help` tells more, `lathe settings` names the settings,\n"
+        "`man lathe` tells all.\n"
+        "\n"
+        "Exit codes: 0 done; 1 the task failed or was cancelled; 64 wrong command line; 65 wrong input; 66 no such\n"
+        "task; 70 a fault in Lathe; 71 the system refused; 75 try again later; 78 wrong configuration or schema.\n",
+        to);
 }
 
 static void print_command_help(const struct command *c)
@@ -77,7 +80,8 @@ static bool asks_for_help(int argc, char **argv)
 bool cmd_no_arguments(int argc, char **argv, struct err *e)
 {
     if (argc > 1)
-        return err_set(e, ERR_USAGE, "%s takes no argument \"%s\"; lathe %s --help tells what it takes", argv[0], argv[1], argv[0]);
+        return err_set(e, ERR_USAGE, "%s takes no argument \"%s\"; lathe %s --help tells what it takes",
+                       argv[0], argv[1], argv[0]);
     return true;
 }
 
@@ -91,9 +95,11 @@ static bool set_up_log(const struct conf *c, const struct command *command, stru
     for (int i = 0; i < (int)COUNT_OF(formats); i++)
         format = strcmp(c->log_format, formats[i]) == 0 ? i : format;
     if (level < 0)
-        return err_at(e, ERR_CONFIG, "log.level", "log.level must be debug, info, warn or error, not \"%s\"", c->log_level);
+        return err_at(e, ERR_CONFIG, "log.level", "log.level must be debug, info, warn or error, not \"%s\"",
+                      c->log_level);
     if (format < 0)
-        return err_at(e, ERR_CONFIG, "log.format", "log.format must be auto, logfmt or json, not \"%s\"", c->log_format);
+        return err_at(e, ERR_CONFIG, "log.format", "log.format must be auto, logfmt or json, not \"%s\"",
+                      c->log_format);
     if (!command->service && level < LOG_WARN)
         level = LOG_WARN;
     log_setup((enum log_level)level, (enum log_format)format, command->name);
@@ -114,6 +120,13 @@ static void ignore_broken_pipes(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
+/* Many texts name the field themselves. */
+static void report(const struct command *command, const struct err *e)
+{
+    bool named = e->pointer[0] == '\0' || strstr(e->text, e->pointer) != NULL;
+    fprintf(stderr, "lathe %s: %s%s%s\n", command->name, named ? "" : e->pointer, named ? "" : ": ", e->text);
+}
+
 static int run_command(const struct command *command, int argc, char **argv)
 {
     struct cmd c = {0};
@@ -127,7 +140,7 @@ static int run_command(const struct command *command, int argc, char **argv)
     handlers_allow_hidden(allow != NULL && strcmp(allow, "1") == 0);
     bool ok = run(command, &c, argc, argv, &e);
     if (!ok)
-        fprintf(stderr, "lathe %s: %s%s%s\n", command->name, e.pointer, e.pointer[0] != '\0' ? ": " : "", e.text);
+        report(command, &e);
     fflush(stdout);
     int code = ok ? c.exit : err_exit(e.code);
     if (c.leave)

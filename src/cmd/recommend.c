@@ -47,6 +47,37 @@ static void print_candidate(const struct recommendation *r, int i)
            k->shape.width);
 }
 
+/* Between single quotes, for a shell. */
+static void put_quoted(struct span text)
+{
+    putchar('\'');
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] == '\'')
+            fputs("'\\''", stdout);
+        else
+            putchar(text.ptr[i]);
+    putchar('\'');
+}
+
+/* What to type to run the recommended one. */
+static void print_command(const struct recommendation *r)
+{
+    const struct submission *s = r->asked;
+    const struct candidate *best = &r->list[0];
+    printf("\n    lathe submit --wait --strategy=%s --handler=%s --params=",
+           best->strategy ? best->strategy->name : strategy_auto.name, s->handler->name);
+    put_quoted(s->params);
+    printf(" -n %" PRId64 " -b %" PRId64 " -w %" PRId64, s->items, s->batch_size, s->workers);
+    if (!best->strategy) {
+        struct buf shape CLEANUP(buf_release) = BUF_INIT(KIB);
+        struct json_out o = json_out(&shape);
+        shape_write(&best->shape, &o);
+        fputs(" --shape=", stdout);
+        put_quoted(buf_view(&shape));
+    }
+    putchar('\n');
+}
+
 static void print(const struct recommendation *r)
 {
     printf("%s, %" PRId64 " items on %" PRId64 " cores; evidence: %s\n\n", r->asked->handler->name,
@@ -56,6 +87,7 @@ static void print(const struct recommendation *r)
     for (int i = 0; i < r->count; i++)
         print_candidate(r, i);
     printf("\nrecommended: %s. %s\n", candidate_name(&r->list[0]), r->reason);
+    print_command(r);
 }
 
 static bool answer(struct cmd *c, struct arena *a, const struct submission *work, const struct asking *s,

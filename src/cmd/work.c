@@ -139,5 +139,6 @@ void work_help(struct buf *out)
     buf_puts(
         out,
         "  -p, --param=NAME=VALUE           one of the handler's params, as often as needed\n"
-        "JSON is given as text, and items as a file (- for standard input): a JSON list, or a value a line.\n");
+        "JSON is given as text, strategies as words with commas, and items as a file (- for standard input): a\n"
+        "JSON list, or a value a line.\n");
 }

@@ -45,6 +45,7 @@ def t02_probe(w):
     request = best["request"]
     status, _, task = w.call(request["method"], request["path"], request["body"])
     assert status == 200 and task["state"] == "succeeded" and task["items"]["total"] == 400, (status, task)
+    assert task["shape"] == best["shape"], (task["shape"], best)
     status, _, r = w.call("GET", path)
     assert r["evidence"].startswith("2 runs, "), r["evidence"]
 

@@ -22,8 +22,8 @@ missing_words() {
 }
 
 missing_fields() {
-    names=$(sed -n 's/^ *{*\.name = "\([a-z_]*\)".*/\1/p' src/model/submission.c)
-    [ -n "$names" ] || echo "src/model/submission.c: no fields"
+    names=$(sed -n 's/^ *{*\.name = "\([a-z_]*\)".*/\1/p' src/model/submission*.c)
+    [ -n "$names" ] || echo "src/model/submission*.c: no fields"
     for name in $names; do
         grep -q "^|.*\`$name\`.*|" docs/api.md || echo "docs/api.md: nothing of the field $name"
     done
