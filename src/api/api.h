@@ -26,7 +26,7 @@ bool api_new(const struct conf *conf, struct queue *queue, struct api **ret, str
 /* Any thread. `api` is a struct api *. Owns the call until it sends. */
 void api_handle(void *api, struct call *call);
 
-/* Any thread, once: whoever waits for a task is answered now with the task as it is, and nobody waits from now on. */
+/* Any thread; again does nothing: whoever waits for a task is answered now with the task as it is, and nobody waits from now on. */
 void api_drain(struct api *a);
 
 /* After api_drain and after the last api_handle: ends the thread. What the queue still has to say is answered without it. */

@@ -94,7 +94,11 @@ static bool serve(struct service *s, struct err *e)
     if (!store_ready(queue_store(s->queue), &unready))
         log_warn_err("api.unready", &unready,
                      "meaning=requests for tasks are answered 503 until it is there");
-    front_run(s->front);
+    /* Not all answered: threads may still be in the middle of a call, and nothing under them can be closed. What was
+     * acknowledged is in PostgreSQL. */
+    s->cmd->leave = !front_run(s->front);
+    if (s->cmd->leave)
+        log_warn("api.left", "meaning=calls that were begun were not answered in time");
     net_ring(s->over);
     pthread_join(thread, NULL);
     return true;
@@ -112,6 +116,8 @@ static bool run_api(struct service *s, int listener, struct err *e)
         return false;
     bool ok =
         api_new(c, s->queue, &s->api, e) && front_new(&o, api_handle, s->api, &s->front, e) && serve(s, e);
+    if (s->cmd->leave)
+        return ok;
     if (s->api) {
         api_drain(s->api);
         api_stop(s->api);

@@ -113,5 +113,26 @@ def t05_reload():
         wait_until("it is applied", quick)
 
 
+def t06_leave_now():
+    "a second SIGTERM does not wait: the api ends though PostgreSQL does not answer, and nothing crashes"
+    with Web(worker=False, store_timeout="600s", api_drain="600s") as w:
+        assert w.call("GET", "/readyz")[0] == 200
+        before = len(os.listdir(f"/proc/{w.api.popen.pid}/fd"))
+        w.pg.freeze()
+        calls = submit_without_reading(w, 3, ECHO)
+        slow = w.connect()
+        slow.request("GET", "/api/v1/tasks")
+        wait_until("they are read", lambda: len(os.listdir(f"/proc/{w.api.popen.pid}/fd")) > before + len(calls))
+        w.api.popen.send_signal(signal.SIGTERM)
+        w.api.wait_log("event=api.stop now=no")
+        w.api.popen.send_signal(signal.SIGTERM)
+        wait_until("it has ended", lambda: w.api.popen.poll() is not None)
+        assert w.api.popen.returncode == 0, w.api.popen.returncode
+        w.pg.thaw()
+        for c in calls + [slow]:
+            c.close()
+        w.allow("api.sock|prematurely closed|connection to client lost|lathe-api-1 ended by itself")
+
+
 if __name__ == "__main__":
     main(globals())
