@@ -3,9 +3,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/limits.h"
 #include "core/mem.h"
 
 #define IDLE_MOST 64            /* children kept warm */
@@ -40,6 +43,24 @@ struct child_end children_bury(struct child *c)
     close(c->pidfd);
     mem_free(c);
     return end;
+}
+
+void child_end_explain(const struct child_end *end, int64_t limit, struct err *e)
+{
+    if (!end->known)
+        err_set(e, ERR_ITEM_CRASHED, "the process that ran the item died");
+    else if (WIFSIGNALED(end->status))
+        err_set(e, ERR_ITEM_CRASHED, "the process that ran the item was killed by signal %d (SIG%s)%s",
+                WTERMSIG(end->status), sigabbrev_np(WTERMSIG(end->status)),
+                WTERMSIG(end->status) == SIGKILL ? ", perhaps by the kernel for want of memory" : "");
+    else if (WEXITSTATUS(end->status) == CHILD_NO_MEMORY && limit)
+        err_set(e, ERR_ITEM_CRASHED, "the process that ran the item ran out of its memory limit of %lld MiB",
+                (long long)(limit / MIB));
+    else if (WEXITSTATUS(end->status) == CHILD_NO_MEMORY)
+        err_set(e, ERR_ITEM_CRASHED, "the process that ran the item ran out of memory");
+    else
+        err_set(e, ERR_ITEM_CRASHED, "the process that ran the item ended by itself with exit %d",
+                WEXITSTATUS(end->status));
 }
 
 /* All are told before the first is waited for. */

@@ -27,6 +27,9 @@ void children_keep(struct child *list);
 /* Kills it if need be, waits until it is gone, says how it ended, and frees it. */
 struct child_end children_bury(struct child *c);
 
+/* ERR_ITEM_CRASHED, for the item that it had in hands. `limit`: of its memory, 0 if it had none. */
+void child_end_explain(const struct child_end *end, int64_t limit, struct err *e);
+
 void child_kill(const struct child *c);
 
 /* Lets all go that wait; nobody may be in a run. */

@@ -65,7 +65,6 @@ bool exec_start(struct err *e)
 
 void exec_stop(void)
 {
-    assert(atomic_load(&running) == 0);
     children_release();
     zygote_stop();
 }

@@ -73,8 +73,9 @@ bool exec_run(const struct plan *p, struct exec_report *report, struct err *e) L
 
 /*
  * Starts the zygote: a small process that forks the children, itself forked here before any thread, connection or library
- * exists. Without it shapes with processes are refused with ERR_SYSTEM. Once per process; exec_stop ends it and every
- * child and waits until they are gone.
+ * exists, by a thread that lives as long as the process (its death takes the zygote along). Without it shapes with
+ * processes are refused with ERR_SYSTEM. exec_stop ends it and every child and waits until they are gone; a run that still
+ * has children then loses them.
  */
 bool exec_start(struct err *e) LATHE_CHECK;
 void exec_stop(void);

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/limits.h"
@@ -189,25 +188,6 @@ static bool listen_once(struct herd *h, struct kid *k, bool *ret_over)
 
 /* ---- death */
 
-static void explain(const struct herd *h, const struct child_end *end, struct err *e)
-{
-    int64_t limit = h->plan->child_memory;
-    if (!end->known)
-        err_set(e, ERR_ITEM_CRASHED, "the process that ran the item died");
-    else if (WIFSIGNALED(end->status))
-        err_set(e, ERR_ITEM_CRASHED, "the process that ran the item was killed by signal %d (SIG%s)%s",
-                WTERMSIG(end->status), sigabbrev_np(WTERMSIG(end->status)),
-                WTERMSIG(end->status) == SIGKILL ? ", perhaps by the kernel for want of memory" : "");
-    else if (WEXITSTATUS(end->status) == CHILD_NO_MEMORY && limit)
-        err_set(e, ERR_ITEM_CRASHED, "the process that ran the item ran out of its memory limit of %lld MiB",
-                (long long)(limit / MIB));
-    else if (WEXITSTATUS(end->status) == CHILD_NO_MEMORY)
-        err_set(e, ERR_ITEM_CRASHED, "the process that ran the item ran out of memory");
-    else
-        err_set(e, ERR_ITEM_CRASHED, "the process that ran the item ended by itself with exit %d",
-                WEXITSTATUS(end->status));
-}
-
 static void fail_expired(struct herd *h, int64_t position)
 {
     struct err e;
@@ -231,7 +211,7 @@ static void judge(struct herd *h, struct kid *k, const struct child_end *end)
             continue;
         if (h->items[position] & ITEM_SUSPECT) {
             struct err e;
-            explain(h, end, &e);
+            child_end_explain(end, h->plan->child_memory, &e);
             herd_refuse(h, position, OUTCOME_FAILED, &e);
         } else {
             h->items[position] |= ITEM_SUSPECT;

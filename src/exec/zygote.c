@@ -212,18 +212,23 @@ bool zygote_start(struct err *e)
 
 void zygote_stop(void)
 {
-    if (zygote.control < 0)
-        return;
-    close(zygote.control); /* which it takes as the end */
+    pthread_mutex_lock(&zygote.lock);
+    int control = zygote.control, status;
     zygote.control = -1;
-    int status;
+    pthread_mutex_unlock(&zygote.lock);
+    if (control < 0)
+        return;
+    close(control); /* which it takes as the end */
     while (waitpid(zygote.pid, &status, 0) < 0 && errno == EINTR)
         continue;
 }
 
 bool zygote_running(void)
 {
-    return zygote.control >= 0;
+    pthread_mutex_lock(&zygote.lock);
+    bool running = zygote.control >= 0;
+    pthread_mutex_unlock(&zygote.lock);
+    return running;
 }
 
 /* What comes later on this socket could be the answer to an older question: it is not used again. */
