@@ -34,10 +34,10 @@ struct request {
     struct span prefer;
     struct span if_none_match;
     struct span idempotency_key;
-    struct span api_key;      /* X-API-Key, or the token of Authorization: Bearer */
-    struct span request_id;   /* nginx's $request_id */
+    struct span api_key;    /* X-API-Key, or the token of Authorization: Bearer */
+    struct span request_id; /* nginx's $request_id */
     struct span traceparent;
-    struct span remote;       /* address of the client */
+    struct span remote; /* address of the client */
 };
 
 /*
@@ -62,9 +62,9 @@ struct call {
     struct arena arena;
     struct request req;
     struct response res;
-    int64_t started;          /* clock_now() when it was read */
-    const char *route;        /* template of the route, for metrics and logs; set by api */
-    atomic_bool gone;         /* the client hung up: an answer is still due but nobody will read it */
+    int64_t started;   /* clock_now() when it was read */
+    const char *route; /* template of the route, for metrics and logs; set by api */
+    atomic_bool gone;  /* the client hung up: an answer is still due but nobody will read it */
 
     /* Set by the front. */
     void (*send)(struct call *);

@@ -17,18 +17,18 @@
 
 struct cmd {
     struct conf conf;
-    int exit;             /* exit code when run returned true; 0 unless the command sets another */
-    bool leave;           /* end by _exit: threads may still run */
+    int exit;   /* exit code when run returned true; 0 unless the command sets another */
+    bool leave; /* end by _exit: threads may still run */
 };
 
 struct command {
     const char *name, *summary;
-    const char *usage;    /* one line */
-    const char *help;     /* what it does, an example; below the usage in `lathe NAME --help` */
+    const char *usage;            /* one line */
+    const char *help;             /* what it does, an example; below the usage in `lathe NAME --help` */
     const struct fields *options; /* cmd/options.h; shown by --help; NULL: none */
     const char *shorts;           /* their letters */
     void (*more_options)(struct buf *out); /* and those that come from elsewhere; NULL: none */
-    bool service;         /* a process that stays: logs by the settings; others log warnings only */
+    bool service; /* a process that stays: logs by the settings; others log warnings only */
     /* argv[0] is the command's name; the settings' options are taken out. False: e says why. */
     bool (*run)(struct cmd *c, int argc, char **argv, struct err *e);
 };

@@ -59,7 +59,8 @@ static void t03_document(void **state)
     const struct json *doc;
     assert_true(json_read(&a, buf_view(&b), &doc, NULL));
     assert_true(span_is(json_as_text(json_member(doc, "winner")), "sequential"));
-    const struct json *rows = json_member(doc, "strategies"), *first = json_at(rows, 0), *second = json_at(rows, 1);
+    const struct json *rows = json_member(doc, "strategies"), *first = json_at(rows, 0),
+                      *second = json_at(rows, 1);
     assert_int_equal(json_len(rows), 2);
     assert_true(json_as_num(json_member(first, "duration_ms")) == 8000);
     assert_true(json_as_num(json_member(first, "speedup")) == 1);
