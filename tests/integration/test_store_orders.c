@@ -1,0 +1,340 @@
+/*
+ * Two and three sessions that finish, release, reap, cancel and claim at once, in every order of their steps. A step is
+ * a call in an open transaction, or its commit. Whatever the order: nobody deadlocks, no unit is lost or held twice, and
+ * what is left can be worked off, after which every task is final.
+ */
+#include "../lib/test.h"
+
+#include <poll.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "store/inside.h"
+#include "store_bench.h"
+
+#define SESSIONS 3
+#define PATIENCE_MS 20000
+
+/* Ids that can be written down: task t, lease l. */
+#define ID(n) "00000000-0000-7000-8000-00000000000" #n
+#define P ID(1) /* the parent */
+#define T ID(2) /* the task that it is about */
+#define U ID(3) /* another: a sibling where there is a parent */
+#define V ID(4)
+#define L1 ID(a)
+#define L2 ID(b)
+
+#define FINISH(lease, seq, state)                                                                                      \
+    "SELECT * FROM lathe_finish(0, '{" lease "}', '{" T "}', '{" seq "}', '{" state "}', '{1}', '{0}', '{0}', '{1}', '{1}', "  \
+    "'{1}', '{1}', '{1}', '{1}', '{1}', '{0}', '{0}', '{0}', '{item-failed}', '{x}', '{1}', '{0}', '{0}', '{\"\"}')"
+
+/* A call of one session. */
+static const struct op {
+    const char *name, *sql;
+} ops[] = {
+    {"finish", FINISH(L1, "0", "succeeded")},
+    {"fail", FINISH(L1, "0", "failed")},
+    {"finish-other", FINISH(L2, "1", "succeeded")},
+    {"release", "SELECT lathe_release('" L1 "', NULL, NULL)"},
+    {"reap", "SELECT * FROM lathe_reap(3, 10)"},
+    {"reap-last", "SELECT * FROM lathe_reap(1, 10)"},
+    {"cancel", "SELECT lathe_cancel('" T "')"},
+    {"cancel-parent", "SELECT lathe_cancel('" P "')"},
+    {"claim", NULL}, /* the statement of claim.c */
+};
+
+/* What is there before. Leases are expired, so that a reaper has something to do; everybody else does not look. */
+static const struct fixture {
+    const char *name, *sql;
+} fixtures[] = {
+    {"single", "SELECT test_task('" T "', NULL, 0, 'queued', 1, false); SELECT test_task('" U "', NULL, 0, 'queued', 1, false);"
+               "SELECT lathe_begin('" U "'); SELECT test_lease('" L1 "', '" T "', 0)"},
+    {"units", "SELECT test_task('" T "', NULL, 0, 'queued', 3, false); SELECT test_lease('" L1 "', '" T "', 0);"
+              "SELECT test_lease('" L2 "', '" T "', 1); SELECT test_work('" T "', 2)"},
+    {"fail-fast", "SELECT test_task('" T "', NULL, 0, 'queued', 3, true); SELECT test_lease('" L1 "', '" T "', 0);"
+                  "SELECT test_lease('" L2 "', '" T "', 1); SELECT test_work('" T "', 2)"},
+    {"child", "SELECT test_parent('" P "', 3); SELECT test_task('" T "', '" P "', 0, 'queued', 1, false);"
+              "SELECT test_task('" U "', '" P "', 1, 'scheduled', 2, false);"
+              "SELECT test_task('" V "', '" P "', 2, 'scheduled', 1, false); SELECT test_lease('" L1 "', '" T "', 0)"},
+    {"last-child", "SELECT test_parent('" P "', 1); SELECT test_task('" T "', '" P "', 0, 'queued', 2, false);"
+                   "SELECT test_lease('" L1 "', '" T "', 0); SELECT test_lease('" L2 "', '" T "', 1)"},
+};
+
+static const char helpers[] =
+    "CREATE OR REPLACE FUNCTION test_task(id uuid, parent uuid, ord int, state task_state, units int, fast boolean) "
+    "RETURNS void LANGUAGE sql AS $$ INSERT INTO tasks (id, parent, digest, item_timeout_ms, timeout_ms, state, ord, "
+    "items_total, units_total, unit_size, batch_size, workers, priority, container, fail_fast, handler, strategy, "
+    "inner_strategy, queue, params, tags, meta) VALUES (id, parent, 0, 0, 0, state, ord, units, units, 1, 1, 1, 5, false, "
+    "fast, 'h', 's', '', 'default', '', '', '') $$;"
+    "CREATE OR REPLACE FUNCTION test_parent(id uuid, children int) RETURNS void LANGUAGE sql AS $$ INSERT INTO tasks (id, "
+    "digest, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, unit_size, batch_size, workers, priority, "
+    "container, fail_fast, handler, strategy, inner_strategy, queue, params, tags, meta) VALUES (id, 0, 0, 0, 'running', 0, "
+    "9, children, 1, 1, 1, 5, true, false, 'h', 'compare', '', 'default', '', '', '') $$;"
+    "CREATE OR REPLACE FUNCTION test_work(task uuid, seq int) RETURNS void LANGUAGE sql AS $$ INSERT INTO work VALUES "
+    "(task, now(), seq, seq, 1, 5, 1, 'default') $$;"
+    "CREATE OR REPLACE FUNCTION test_lease(id uuid, task uuid, seq int) RETURNS void LANGUAGE sql AS $$ INSERT INTO leases "
+    "VALUES (id, id, now(), now() - interval '1 hour', 1, ARRAY[task], ARRAY[seq], ARRAY[1], ARRAY[seq], ARRAY[1]) $$;";
+
+/* One row a rule that is broken. */
+static const char rules[] =
+    "WITH held AS (SELECT l.id, u.task, u.seq FROM leases l, unnest(l.tasks, l.seqs) u(task, seq) WHERE NOT EXISTS "
+    "(SELECT FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0)), "
+    "places AS (SELECT task, seq FROM work UNION ALL SELECT task, seq FROM held UNION ALL "
+    "SELECT task, seq FROM results WHERE part = 0) "
+    "SELECT 'a unit is in two places' FROM places GROUP BY task, seq HAVING count(*) > 1 "
+    "UNION ALL SELECT 'units do not add up' FROM tasks t WHERE NOT container AND state <> 'scheduled' AND units_total <> "
+    "units_done + (SELECT count(*) FROM work w WHERE w.task = t.id) + (SELECT count(*) FROM held h WHERE h.task = t.id) "
+    "UNION ALL SELECT 'a task is over and is not' FROM tasks t WHERE lathe_final(state) <> (units_done = units_total) "
+    "UNION ALL SELECT 'a lease miscounts' FROM leases l WHERE remaining <> (SELECT count(*) FROM held h WHERE h.id = l.id) "
+    "UNION ALL SELECT 'a cancelled task goes on' FROM tasks t JOIN work w ON w.task = t.id WHERE t.cancelling "
+    "UNION ALL SELECT 'a scheduled task has work' FROM tasks t JOIN work w ON w.task = t.id WHERE t.state = 'scheduled' "
+    "UNION ALL SELECT 'a parent has no child in turn' FROM tasks p WHERE container AND NOT lathe_final(state) AND 1 <> "
+    "(SELECT count(*) FROM tasks c WHERE c.parent = p.id AND c.state IN ('queued', 'running')) "
+    "UNION ALL SELECT 'a parent is over before its children' FROM tasks p JOIN tasks c ON c.parent = p.id "
+    "WHERE lathe_final(p.state) AND NOT lathe_final(c.state)";
+
+struct session {
+    PGconn *conn;
+    int pid;
+    const struct op *op;
+    int next;      /* step: 0 call, 1 commit, 2 over */
+    bool busy;     /* sent, not answered */
+};
+
+static struct session sessions[SESSIONS];
+static char trace[512];
+
+static void note(const char *what)
+{
+    size_t len = strlen(trace);
+    snprintf(trace + len, sizeof trace - len, " %s", what);
+}
+
+/* ---- steps ---- */
+
+static void send_claim(PGconn *c)
+{
+    static unsigned claims;
+    char lease[64];
+    snprintf(lease, sizeof lease, "00000000-0000-7000-8000-0001%08x", ++claims);
+    const char *values[] = {lease, L1, "600000", "{default}", "f", "10"};
+    assert_true(PQsendQueryParams(c, claim_stmt.sql, 6, NULL, values, NULL, NULL, 0));
+}
+
+static void send_step(struct session *s)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%s%s", s->op->name, s->next == 0 ? "" : "/commit");
+    note(text);
+    if (s->next == 1) {
+        assert_true(PQsendQuery(s->conn, "COMMIT"));
+    } else {
+        char sql[1024];
+        snprintf(sql, sizeof sql, "BEGIN; %s", s->op->sql ? s->op->sql : "");
+        if (s->op->sql) {
+            assert_true(PQsendQuery(s->conn, sql));
+        } else {
+            PQclear(PQexec(s->conn, sql));
+            send_claim(s->conn);
+        }
+    }
+    s->busy = true;
+}
+
+static void take_result(struct session *s)
+{
+    PGresult *r;
+    while ((r = PQgetResult(s->conn))) {
+        if (PQresultStatus(r) != PGRES_TUPLES_OK && PQresultStatus(r) != PGRES_COMMAND_OK)
+            fail_msg("%s: %s", trace, PQresultErrorMessage(r));
+        PQclear(r);
+    }
+    s->busy = false;
+    s->next++;
+}
+
+static bool is_blocked(struct store_bench *b, const struct session *s)
+{
+    char sql[96];
+    snprintf(sql, sizeof sql, "SELECT cardinality(pg_blocking_pids(%d))", s->pid);
+    return bench_number(b, sql) > 0;
+}
+
+/* Until the session has its answer, or waits for another one. */
+static void settle(struct store_bench *b, struct session *s)
+{
+    int64_t deadline = clock_after_ms(PATIENCE_MS);
+    while (s->busy) {
+        struct pollfd p = {.fd = PQsocket(s->conn), .events = POLLIN};
+        poll(&p, 1, 2);
+        assert_true(PQconsumeInput(s->conn));
+        if (!PQisBusy(s->conn))
+            take_result(s);
+        else if (is_blocked(b, s))
+            return;
+        assert_true(clock_now() < deadline);
+    }
+}
+
+static void settle_all(struct store_bench *b)
+{
+    for (int i = 0; i < SESSIONS; i++)
+        settle(b, &sessions[i]);
+}
+
+/* ---- an order ---- */
+
+/* order: whose turn it is. A session that waits for another one is passed over, and comes at the end. */
+static void play(struct store_bench *b, const int *order, int steps)
+{
+    for (int i = 0; i < steps; i++) {
+        struct session *s = &sessions[order[i]];
+        settle_all(b);
+        if (!s->busy && s->next < 2)
+            send_step(s);
+        settle(b, s);
+    }
+    int64_t deadline = clock_after_ms(PATIENCE_MS);
+    for (bool left = true; left;) {
+        left = false;
+        settle_all(b);
+        for (int i = 0; i < SESSIONS; i++) {
+            struct session *s = &sessions[i];
+            if (!s->op || s->next == 2)
+                continue;
+            left = true;
+            if (!s->busy)
+                send_step(s);
+            settle(b, s);
+        }
+        assert_true(clock_now() < deadline);
+    }
+}
+
+static void check_rules(struct store_bench *b)
+{
+    PGresult *r = PQexec(b->admin, rules);
+    if (PQresultStatus(r) != PGRES_TUPLES_OK)
+        fail_msg("%s", PQresultErrorMessage(r));
+    if (PQntuples(r) > 0)
+        fail_msg("%s:%s", PQgetvalue(r, 0, 0), trace);
+    PQclear(r);
+}
+
+/* Works off what is left: every lease comes back, every unit is claimed and finished. */
+static void work_off(struct store_bench *b)
+{
+    for (int round = 0; round < 10; round++) {
+        if (bench_number(b, "SELECT count(*) FROM tasks WHERE NOT lathe_final(state)") == 0)
+            return;
+        bench_sql(b, "SELECT lathe_release(id, NULL, NULL) FROM leases");
+        struct claim c = bench_claim(b, 100);
+        if (c.count == 0)
+            break;
+        struct finish ends[100];
+        for (size_t i = 0; i < c.count; i++)
+            ends[i] = bench_end(b, &c.units[i], TASK_succeeded, 0);
+        bench_finish(b, ends, c.count);
+        claim_release(&c);
+    }
+    if (bench_number(b, "SELECT count(*) FROM tasks WHERE NOT lathe_final(state)") > 0)
+        fail_msg("a task is stuck:%s", trace);
+    check_rules(b);
+}
+
+static void try_order(struct store_bench *b, const struct fixture *f, const struct op *const *chosen, int n, const int *order)
+{
+    snprintf(trace, sizeof trace, " %s:", f->name);
+    char sql[2048];
+    snprintf(sql, sizeof sql, "TRUNCATE tasks, work, leases, results; %s", f->sql);
+    bench_sql(b, sql);
+    for (int i = 0; i < SESSIONS; i++) {
+        sessions[i].op = i < n ? chosen[i] : NULL;
+        sessions[i].next = 0;
+        sessions[i].busy = false;
+    }
+    play(b, order, n * 2);
+    check_rules(b);
+    work_off(b);
+}
+
+/* Every way to merge the two steps of each of n sessions. */
+static void all_orders(struct store_bench *b, const struct fixture *f, const struct op *const *chosen, int n, int *order,
+                       int at, int *used)
+{
+    if (at == n * 2) {
+        try_order(b, f, chosen, n, order);
+        return;
+    }
+    for (int s = 0; s < n; s++) {
+        if (used[s] == 2)
+            continue;
+        if (s > 0 && chosen[s] == chosen[s - 1] && used[s] == used[s - 1])
+            continue; /* the same the other way round */
+        used[s]++;
+        order[at] = s;
+        all_orders(b, f, chosen, n, order, at + 1, used);
+        used[s]--;
+    }
+}
+
+static void play_all(struct store_bench *b, const struct fixture *f, const struct op *const *chosen, int n)
+{
+    int order[2 * SESSIONS], used[SESSIONS] = {0};
+    all_orders(b, f, chosen, n, order, 0, used);
+}
+
+static const struct op *op(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(ops); i++)
+        if (strcmp(ops[i].name, name) == 0)
+            return &ops[i];
+    fail_msg("no op %s", name);
+    return NULL;
+}
+
+/* ---- tests ---- */
+
+static int setup(void **state)
+{
+    store_bench_setup(state);
+    struct store_bench *b = *state;
+    bench_sql(b, helpers);
+    for (int i = 0; i < SESSIONS; i++) {
+        sessions[i].conn = PQconnectdb(test_pg());
+        assert_int_equal(PQstatus(sessions[i].conn), CONNECTION_OK);
+        sessions[i].pid = PQbackendPID(sessions[i].conn);
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    for (int i = 0; i < SESSIONS; i++)
+        PQfinish(sessions[i].conn);
+    return store_bench_teardown(state);
+}
+
+static void t01_every_pair(void **state)
+{
+    for (size_t f = 0; f < COUNT_OF(fixtures); f++)
+        for (size_t i = 0; i < COUNT_OF(ops); i++)
+            for (size_t k = i; k < COUNT_OF(ops); k++)
+                play_all(*state, &fixtures[f], (const struct op *const[]){&ops[i], &ops[k]}, 2);
+}
+
+static void t02_some_triples(void **state)
+{
+    static const char *const triples[][3] = {
+        {"finish", "reap", "cancel"}, {"finish", "finish-other", "cancel-parent"}, {"release", "reap", "cancel"}};
+    for (size_t i = 0; i < COUNT_OF(triples); i++)
+        for (size_t f = 1; f < COUNT_OF(fixtures); f += 3)
+            play_all(*state, &fixtures[f], (const struct op *const[]){op(triples[i][0]), op(triples[i][1]), op(triples[i][2])}, 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(t01_every_pair, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(t02_some_triples, setup, teardown)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
