@@ -72,9 +72,21 @@ static void put(struct put *p)
 {
     struct err e = ERR_INIT;
     p->task = (struct new_task){
-        .id = uuid_v7(), .handler = SPAN("echo"), .strategy = SPAN("background"), .inner = SPAN("auto"),
-        .queue = SPAN("default"), .params = SPAN("{\"text\":\"hello\",\"repeat\":3}"), .tags = SPAN(""), .meta = SPAN(""),
-        .digest = 7, .priority = 5, .items_total = 1, .batch_size = 1, .workers = 1, .unit_size = 1, .units = 1,
+        .id = uuid_v7(),
+        .handler = SPAN("echo"),
+        .strategy = SPAN("background"),
+        .inner = SPAN("auto"),
+        .queue = SPAN("default"),
+        .params = SPAN("{\"text\":\"hello\",\"repeat\":3}"),
+        .tags = SPAN(""),
+        .meta = SPAN(""),
+        .digest = 7,
+        .priority = 5,
+        .items_total = 1,
+        .batch_size = 1,
+        .workers = 1,
+        .unit_size = 1,
+        .units = 1,
     };
     p->list = (struct new_tasks){.list = &p->task, .count = 1, .done = on_put, .arg = p};
     p->began = clock_now();
@@ -127,10 +139,15 @@ static size_t drain(struct store_worker *w)
         struct err e = ERR_INIT;
         for (size_t i = 0; i < now.count; i++)
             ends[i] = (struct finish){
-                .unit = &now.units[i], .state = TASK_succeeded,
-                .results = SPAN("{\"index\":0,\"state\":\"succeeded\",\"result\":\"hello hello hello\"}\n"), .items_done = 1,
-                .shape = {0, 1, 1, 1}, .measured = {.wall_us = 50, .cpu_us = 20}, .item_cpu_ns = 20000,
-                .started_us = clock_wall_us(), .finished_us = clock_wall_us(),
+                .unit = &now.units[i],
+                .state = TASK_succeeded,
+                .results = SPAN("{\"index\":0,\"state\":\"succeeded\",\"result\":\"hello hello hello\"}\n"),
+                .items_done = 1,
+                .shape = {0, 1, 1, 1},
+                .measured = {.wall_us = 50, .cpu_us = 20},
+                .item_cpu_ns = 20000,
+                .started_us = clock_wall_us(),
+                .finished_us = clock_wall_us(),
             };
         if (!store_turn(w, ends, now.count, CLAIM, &next, &e))
             die("turn", &e);
@@ -151,7 +168,8 @@ static void nothing(void *arg, const char *text)
 
 int main(int argc, char **argv)
 {
-    size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000, most = argc > 2 ? strtoul(argv[2], NULL, 10) : 64;
+    size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000,
+           most = argc > 2 ? strtoul(argv[2], NULL, 10) : 64;
     struct conf c;
     struct err e = ERR_INIT;
     int none = 1;
@@ -183,7 +201,8 @@ int main(int argc, char **argv)
     int64_t began = clock_now();
     size_t done = drain(w);
     s = (double)(clock_now() - began) / 1e9;
-    printf("turn %.0f units/s\nturn_wal %.0f bytes/unit\n", (double)done / s, (wal() - before) / (double)done);
+    printf("turn %.0f units/s\nturn_wal %.0f bytes/unit\n", (double)done / s,
+           (wal() - before) / (double)done);
     if (done != n + LATENCIES + 100)
         die("drain", &(struct err){.text = "units were lost"});
 

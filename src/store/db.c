@@ -139,8 +139,10 @@ bool db_open(struct db *db, int64_t deadline, struct err *e)
     params_text(&p, span_of(timeout));
     struct step hello = {.stmt = db->arrays ? &settings_arrays : &settings, .params = &p, .sync = true};
     bool ok = db_connect(db, deadline, &why);
-    if (!ok)
+    if (!ok && db->conn && PQstatus(db->conn) == CONNECTION_BAD)
         reason_of(db->conn, detail, sizeof detail);
+    else if (!ok)
+        snprintf(detail, sizeof detail, "%s", why.text); /* it did not come so far as to say no */
     else if (!(ok = db_run(db, &hello, 1, deadline, &why)) || hello.err.code != ERR_NONE)
         snprintf(detail, sizeof detail, "%s", ok ? hello.err.text : why.text);
     ok = ok && hello.err.code == ERR_NONE;
@@ -181,22 +183,6 @@ static bool is_prepared(const struct db *db, const struct stmt *s)
 static bool lost(struct err *e)
 {
     return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
-}
-
-/* Sends the PREPAREs that the steps need, as a transaction of their own. They stand at the end of db->prepared. */
-static bool send_prepares(struct db *db, const struct step *steps, size_t n, struct err *e)
-{
-    size_t before = db->prepared_n;
-    for (size_t i = 0; i < n; i++) {
-        const struct stmt *s = steps[i].stmt;
-        if (is_prepared(db, s))
-            continue;
-        assert(db->prepared_n < DB_STATEMENTS);
-        if (!PQsendPrepare(db->conn, s->name, s->sql, 0, NULL))
-            return lost(e);
-        db->prepared[db->prepared_n++] = s;
-    }
-    return before == db->prepared_n || PQpipelineSync(db->conn) || lost(e);
 }
 
 static bool send_step(struct db *db, const struct step *s, struct err *e)
@@ -263,19 +249,38 @@ static bool take_sync(struct db *db, int64_t deadline, struct err *ret_err, stru
     }
 }
 
-static bool take_prepares(struct db *db, size_t before, int64_t deadline, struct err *ret_err, struct err *e)
+/* Prepares what the steps need and is not prepared yet: a round trip of its own, so that a refusal leaves the connection
+ * as it was. *ret_refused is the first refusal. */
+static bool prepare(struct db *db, const struct step *steps, size_t n, int64_t deadline,
+                    struct err *ret_refused, struct err *e)
 {
-    if (before == db->prepared_n)
+    const struct stmt *asked[DB_STATEMENTS];
+    size_t asked_n = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct stmt *s = steps[i].stmt;
+        if (is_prepared(db, s))
+            continue;
+        assert(db->prepared_n < DB_STATEMENTS);
+        if (!PQsendPrepare(db->conn, s->name, s->sql, 0, NULL))
+            return lost(e);
+        db->prepared[db->prepared_n++] = asked[asked_n++] = s;
+    }
+    if (asked_n == 0)
         return true;
-    for (size_t i = before; i < db->prepared_n; i++) {
+    if (!PQpipelineSync(db->conn))
+        return lost(e);
+    db->prepared_n -= asked_n;
+    for (size_t i = 0; i < asked_n; i++) {
         PGresult *r CLEANUP(db_result_clear) = NULL;
         struct err refused = ERR_INIT;
         if (!take_answer(db, deadline, &r, &refused, e))
             return false;
-        if (ret_err->code == ERR_NONE)
-            *ret_err = refused;
+        if (r)
+            db->prepared[db->prepared_n++] = asked[i];
+        else if (ret_refused->code == ERR_NONE)
+            *ret_refused = refused;
     }
-    return take_sync(db, deadline, ret_err, e);
+    return take_sync(db, deadline, ret_refused, e);
 }
 
 /* The first error of a transaction is the error of all its steps. */
@@ -309,22 +314,18 @@ static bool take_steps(struct db *db, struct step *steps, size_t n, int64_t dead
 
 static bool run(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
 {
-    struct err unprepared = ERR_INIT;
-    size_t before = db->prepared_n;
-    if (!send_prepares(db, steps, n, e))
+    struct err refused = ERR_INIT;
+    if (!prepare(db, steps, n, deadline, &refused, e))
         return false;
+    if (refused.code != ERR_NONE) {
+        for (size_t i = 0; i < n; i++)
+            steps[i].err = refused;
+        return true;
+    }
     for (size_t i = 0; i < n; i++)
         if (!send_step(db, &steps[i], e))
             return false;
-    if (!take_prepares(db, before, deadline, &unprepared, e) || !take_steps(db, steps, n, deadline, e))
-        return false;
-    if (unprepared.code != ERR_NONE) {
-        for (size_t i = 0; i < n; i++)
-            if (steps[i].err.code != ERR_NONE)
-                steps[i].err = unprepared;
-        db_close(db); /* which of them were prepared is not worth knowing */
-    }
-    return true;
+    return take_steps(db, steps, n, deadline, e);
 }
 
 bool db_run(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)

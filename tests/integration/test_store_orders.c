@@ -24,8 +24,9 @@
 #define L1 ID(a)
 #define L2 ID(b)
 
-#define FINISH(lease, seq, state)                                                                                      \
-    "SELECT * FROM lathe_finish(0, '{" lease "}', '{" T "}', '{" seq "}', '{" state "}', '{1}', '{0}', '{0}', '{1}', '{1}', "  \
+#define FINISH(lease, seq, state)                                                   \
+    "SELECT * FROM lathe_finish(0, '{" lease "}', '{" T "}', '{" seq "}', '{" state \
+    "}', '{1}', '{0}', '{0}', '{1}', '{1}', "                                       \
     "'{1}', '{1}', '{1}', '{1}', '{1}', '{0}', '{0}', '{0}', '{item-failed}', '{x}', '{1}', '{0}', '{0}', '{\"\"}')"
 
 /* A call of one session. */
@@ -47,17 +48,22 @@ static const struct op {
 static const struct fixture {
     const char *name, *sql;
 } fixtures[] = {
-    {"single", "SELECT test_task('" T "', NULL, 0, 'queued', 1, false); SELECT test_task('" U "', NULL, 0, 'queued', 1, false);"
+    {"single", "SELECT test_task('" T "', NULL, 0, 'queued', 1, false); SELECT test_task('" U
+               "', NULL, 0, 'queued', 1, false);"
                "SELECT lathe_begin('" U "'); SELECT test_lease('" L1 "', '" T "', 0)"},
-    {"units", "SELECT test_task('" T "', NULL, 0, 'queued', 3, false); SELECT test_lease('" L1 "', '" T "', 0);"
-              "SELECT test_lease('" L2 "', '" T "', 1); SELECT test_work('" T "', 2)"},
-    {"fail-fast", "SELECT test_task('" T "', NULL, 0, 'queued', 3, true); SELECT test_lease('" L1 "', '" T "', 0);"
-                  "SELECT test_lease('" L2 "', '" T "', 1); SELECT test_work('" T "', 2)"},
-    {"child", "SELECT test_parent('" P "', 3); SELECT test_task('" T "', '" P "', 0, 'queued', 1, false);"
-              "SELECT test_task('" U "', '" P "', 1, 'scheduled', 2, false);"
-              "SELECT test_task('" V "', '" P "', 2, 'scheduled', 1, false); SELECT test_lease('" L1 "', '" T "', 0)"},
-    {"last-child", "SELECT test_parent('" P "', 1); SELECT test_task('" T "', '" P "', 0, 'queued', 2, false);"
-                   "SELECT test_lease('" L1 "', '" T "', 0); SELECT test_lease('" L2 "', '" T "', 1)"},
+    {"units",
+     "SELECT test_task('" T "', NULL, 0, 'queued', 3, false); SELECT test_lease('" L1 "', '" T "', 0);"
+     "SELECT test_lease('" L2 "', '" T "', 1); SELECT test_work('" T "', 2)"},
+    {"fail-fast",
+     "SELECT test_task('" T "', NULL, 0, 'queued', 3, true); SELECT test_lease('" L1 "', '" T "', 0);"
+     "SELECT test_lease('" L2 "', '" T "', 1); SELECT test_work('" T "', 2)"},
+    {"child",
+     "SELECT test_parent('" P "', 3); SELECT test_task('" T "', '" P "', 0, 'queued', 1, false);"
+     "SELECT test_task('" U "', '" P "', 1, 'scheduled', 2, false);"
+     "SELECT test_task('" V "', '" P "', 2, 'scheduled', 1, false); SELECT test_lease('" L1 "', '" T "', 0)"},
+    {"last-child",
+     "SELECT test_parent('" P "', 1); SELECT test_task('" T "', '" P "', 0, 'queued', 2, false);"
+     "SELECT test_lease('" L1 "', '" T "', 0); SELECT test_lease('" L2 "', '" T "', 1)"},
 };
 
 static const char helpers[] =
@@ -97,8 +103,8 @@ struct session {
     PGconn *conn;
     int pid;
     const struct op *op;
-    int next;      /* step: 0 call, 1 commit, 2 over */
-    bool busy;     /* sent, not answered */
+    int next;  /* step: 0 call, 1 commit, 2 over */
+    bool busy; /* sent, not answered */
 };
 
 static struct session sessions[SESSIONS];
@@ -242,7 +248,8 @@ static void work_off(struct store_bench *b)
     check_rules(b);
 }
 
-static void try_order(struct store_bench *b, const struct fixture *f, const struct op *const *chosen, int n, const int *order)
+static void try_order(struct store_bench *b, const struct fixture *f, const struct op *const *chosen, int n,
+                      const int *order)
 {
     snprintf(trace, sizeof trace, " %s:", f->name);
     char sql[2048];
@@ -259,8 +266,8 @@ static void try_order(struct store_bench *b, const struct fixture *f, const stru
 }
 
 /* Every way to merge the two steps of each of n sessions. */
-static void all_orders(struct store_bench *b, const struct fixture *f, const struct op *const *chosen, int n, int *order,
-                       int at, int *used)
+static void all_orders(struct store_bench *b, const struct fixture *f, const struct op *const *chosen, int n,
+                       int *order, int at, int *used)
 {
     if (at == n * 2) {
         try_order(b, f, chosen, n, order);
@@ -325,11 +332,13 @@ static void t01_every_pair(void **state)
 
 static void t02_some_triples(void **state)
 {
-    static const char *const triples[][3] = {
-        {"finish", "reap", "cancel"}, {"finish", "finish-other", "cancel-parent"}, {"release", "reap", "cancel"}};
+    static const char *const triples[][3] = {{"finish", "reap", "cancel"},
+                                             {"finish", "finish-other", "cancel-parent"},
+                                             {"release", "reap", "cancel"}};
     for (size_t i = 0; i < COUNT_OF(triples); i++)
         for (size_t f = 1; f < COUNT_OF(fixtures); f += 3)
-            play_all(*state, &fixtures[f], (const struct op *const[]){op(triples[i][0]), op(triples[i][1]), op(triples[i][2])}, 3);
+            play_all(*state, &fixtures[f],
+                     (const struct op *const[]){op(triples[i][0]), op(triples[i][1]), op(triples[i][2])}, 3);
 }
 
 int main(void)
