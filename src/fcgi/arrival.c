@@ -103,6 +103,8 @@ static enum arrival_verdict scan_begin(const uint8_t **p, const uint8_t *end, st
     if (!record_next(p, end, &r))
         return ARRIVAL_MORE;
     const uint8_t *body = record_content(&r, *p);
+    if (r.padding != 0) /* libfcgi would take it for the next record */
+        return ARRIVAL_BAD;
     if (r.id == 0 || r.content != 8 || (body[0] << 8 | body[1]) != FCGI_RESPONDER)
         return ARRIVAL_BAD;
     f->id = r.id;

@@ -39,7 +39,8 @@ bool front_run(struct front *f);
  */
 void front_stop(struct front *f);
 
-/* After front_run. Calls that api still holds must have been sent before (true from front_run says so): asserted. */
+/* After front_run. Calls that api still holds must have been sent before (true from front_run says so): asserted. A
+ * program whose drain ran out of time leaves by _exit instead. */
 void front_free(struct front *f);
 
 #endif

@@ -105,6 +105,8 @@ struct front {
     pthread_cond_t queue_filled;
     struct peer **queue; /* ring of o.queue */
     size_t queue_head, queue_count;
+    int idle_threads;
+    bool waking; /* one of them was signalled and has not run yet */
     bool quit;
     pthread_t *threads;
     int thread_count;

@@ -20,6 +20,18 @@ static _Thread_local struct {
 
 /* ---- the queue between the dispatcher and the threads */
 
+/*
+ * One thread is woken at a time, and wakes the next if there is more to do than it took. Waking a thread a request would
+ * have them all up for a moment's work, which those that are running would have done between them: with eight threads
+ * that was three times the context switches (docs/fcgi.md). Caller holds the lock.
+ */
+static bool should_wake(struct front *f)
+{
+    bool wake = f->queue_count > 0 && f->idle_threads > 0 && !f->waking;
+    f->waking = f->waking || wake;
+    return wake;
+}
+
 bool serve_push(struct front *f, struct peer *p)
 {
     pthread_mutex_lock(&f->queue_lock);
@@ -27,10 +39,19 @@ bool serve_push(struct front *f, struct peer *p)
     bool fits = f->queue_count < room;
     if (fits)
         f->queue[(f->queue_head + f->queue_count++) % room] = p;
+    bool wake = should_wake(f);
     pthread_mutex_unlock(&f->queue_lock);
-    if (fits)
+    if (wake)
         pthread_cond_signal(&f->queue_filled);
     return fits;
+}
+
+static void wait_for_work(struct front *f)
+{
+    f->idle_threads++;
+    pthread_cond_wait(&f->queue_filled, &f->queue_lock);
+    f->idle_threads--;
+    f->waking = false;
 }
 
 static struct peer *queue_pop(struct front *f)
@@ -38,13 +59,16 @@ static struct peer *queue_pop(struct front *f)
     struct peer *p = NULL;
     pthread_mutex_lock(&f->queue_lock);
     while (f->queue_count == 0 && !f->quit)
-        pthread_cond_wait(&f->queue_filled, &f->queue_lock);
+        wait_for_work(f);
     if (!f->quit) {
         p = f->queue[f->queue_head];
         f->queue_head = (f->queue_head + 1) % (size_t)f->o.queue;
         f->queue_count--;
     }
+    bool wake = should_wake(f);
     pthread_mutex_unlock(&f->queue_lock);
+    if (wake)
+        pthread_cond_signal(&f->queue_filled);
     return p;
 }
 

@@ -359,14 +359,14 @@ int main(int argc, char **argv)
     pthread_create(&park_thread, NULL, answer_parked, NULL);
     bool drained = front_run(probe.front);
     log_info("probe.end", "begun=%d answered=%d", atomic_load(&probe.begun), atomic_load(&probe.answered));
+    pthread_join(signal_thread, NULL);
     if (!drained)
-        return 3;
+        _exit(3); /* calls are held by threads that nobody joins */
     pthread_mutex_lock(&probe.lock);
     probe.quit = true;
     pthread_cond_broadcast(&probe.changed);
     pthread_mutex_unlock(&probe.lock);
     pthread_join(park_thread, NULL);
-    pthread_join(signal_thread, NULL);
     front_free(probe.front);
     close(o.listen_fd);
     close(signals);

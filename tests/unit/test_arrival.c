@@ -176,6 +176,9 @@ static void t07_what_we_do_not_speak(void **state)
     buf_clear(&m.bytes);
     put_begin(&m.bytes, 0, FCGI_RESPONDER, 0);
     assert_int_equal(scan_all(&m), ARRIVAL_BAD); /* request 0 is the connection itself */
+    buf_clear(&m.bytes);
+    put_record_padded(&m.bytes, FCGI_BEGIN, 1, SPAN("\0\1\0\0\0\0\0\0"), 8);
+    assert_int_equal(scan_all(&m), ARRIVAL_BAD); /* libfcgi forgets this padding */
 }
 
 int main(void)
