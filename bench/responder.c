@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -37,6 +38,7 @@ static int listen_unix(const char *path)
         return -1;
     memcpy(a.sun_path, path, strlen(path));
     unlink(path);
+    umask(0); /* nginx may be another user */
     if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 4096) < 0)
         return -1;
     return fd;
