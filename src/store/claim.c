@@ -96,8 +96,10 @@ static void read_unit(struct arena *a, struct row *r, struct unit *u)
 
 void claim_read(const PGresult *r, struct uuid lease, struct claim *ret)
 {
-    ret->lease = lease;
     ret->count = (size_t)PQntuples(r);
+    if (ret->count == 0)
+        return; /* an arena that nobody would release */
+    ret->lease = lease;
     ret->units = arena_array(&ret->arena, ret->count, sizeof *ret->units);
     for (size_t i = 0; i < ret->count; i++) {
         struct row row = row_at(r, (int)i);

@@ -144,7 +144,8 @@ struct unit {
 };
 
 struct claim {
-    struct arena arena; /* of the units; the caller releases it when the last one is finished */
+    struct arena
+        arena; /* of the units; the caller releases it when the last one is finished; empty when count is 0 */
     struct uuid lease;
     struct unit *units;
     size_t count;
