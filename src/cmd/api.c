@@ -27,10 +27,12 @@ static void reload(struct conf *c)
 {
     struct buf ignored CLEANUP(buf_release) = BUF_INIT(4096);
     struct err e = ERR_INIT;
-    if (!conf_reload(c, &ignored, &e))
+    if (!conf_reload(c, &ignored, &e)) {
         log_err("conf.reload", &e, "meaning=the settings stay as they were");
-    else
-        log_info("conf.reload", "needs_restart=" SPAN_FMT, SPAN_ARG(buf_view(&ignored)));
+        return;
+    }
+    log_apply(c, NULL);
+    log_info("conf.reload", "needs_restart=" SPAN_FMT, SPAN_ARG(buf_view(&ignored)));
 }
 
 /* The first signal to stop lets what was begun be answered, the second does not wait for it. */

@@ -85,31 +85,19 @@ bool cmd_no_arguments(int argc, char **argv, struct err *e)
     return true;
 }
 
-static bool set_up_log(const struct conf *c, const struct command *command, struct err *e)
+/* The output of a command is its answer: only a process that stays tells what it does. */
+static void set_up_log(const struct conf *c, const struct command *command)
 {
-    static const char *const levels[] = {"debug", "info", "warn", "error"};
-    static const char *const formats[] = {"auto", "logfmt", "json"};
-    int level = -1, format = -1;
-    for (int i = 0; i < (int)COUNT_OF(levels); i++)
-        level = strcmp(c->log_level, levels[i]) == 0 ? i : level;
-    for (int i = 0; i < (int)COUNT_OF(formats); i++)
-        format = strcmp(c->log_format, formats[i]) == 0 ? i : format;
-    if (level < 0)
-        return err_at(e, ERR_CONFIG, "log.level", "log.level must be debug, info, warn or error, not \"%s\"",
-                      c->log_level);
-    if (format < 0)
-        return err_at(e, ERR_CONFIG, "log.format", "log.format must be auto, logfmt or json, not \"%s\"",
-                      c->log_format);
-    if (!command->service && level < LOG_WARN)
-        level = LOG_WARN;
-    log_setup((enum log_level)level, (enum log_format)format, command->name);
-    return true;
+    log_apply(c, command->name);
+    if (!command->service && log_threshold < LOG_WARN)
+        log_threshold = LOG_WARN;
 }
 
 static bool run(const struct command *command, struct cmd *c, int argc, char **argv, struct err *e)
 {
-    if (!conf_load(&c->conf, NULL, &argc, argv, e) || !set_up_log(&c->conf, command, e))
+    if (!conf_load(&c->conf, NULL, &argc, argv, e))
         return false;
+    set_up_log(&c->conf, command);
     return command->run(c, argc, argv, e);
 }
 

@@ -3,34 +3,33 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "core/log.h"
+
 #define CONF_DEFAULT_text(def) .word = (def)
-#define CONF_DEFAULT_int(def)  .number = (def)
+#define CONF_DEFAULT_int(def) .number = (def)
 #define CONF_DEFAULT_bool(def) .number = (def)
 #define CONF_DEFAULT_size(def) .number = (def)
-#define CONF_DEFAULT_ms(def)   .number = (def)
-#define CONF_RELOAD_yes        true
-#define CONF_RELOAD_no         false
-
-static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
-static const char *const format_words[] = {"auto", "logfmt", "json", NULL};
+#define CONF_DEFAULT_ms(def) .number = (def)
+#define CONF_RELOAD_yes true
+#define CONF_RELOAD_no false
 
 /* What the table's columns cannot say, found by the setting's name. */
 #define SECRET(name) (sizeof(#name) == sizeof("password") && __builtin_strcmp(#name, "password") == 0)
 
 const struct conf_row conf_rows[] = {
-#define SETTING(section_, name_, type_, def_, min_, max_, reload_, text_)                \
-    {.section = #section_,                                                               \
-     .name = #name_,                                                                     \
-     .type = CONF_##type_,                                                               \
-     .offset = offsetof(struct conf, section_##_##name_),                                \
-     CONF_DEFAULT_##type_(def_),                                                         \
-     .min = (min_),                                                                      \
-     .max = (max_),                                                                      \
-     .reload = CONF_RELOAD_##reload_,                                                    \
-     .secret = SECRET(name_),                                                            \
-     .text = (text_),                                                                    \
-     .words = __builtin_strcmp(#section_ "." #name_, "log.level") == 0    ? level_words  \
-              : __builtin_strcmp(#section_ "." #name_, "log.format") == 0 ? format_words \
+#define SETTING(section_, name_, type_, def_, min_, max_, reload_, text_)                    \
+    {.section = #section_,                                                                   \
+     .name = #name_,                                                                         \
+     .type = CONF_##type_,                                                                   \
+     .offset = offsetof(struct conf, section_##_##name_),                                    \
+     CONF_DEFAULT_##type_(def_),                                                             \
+     .min = (min_),                                                                          \
+     .max = (max_),                                                                          \
+     .reload = CONF_RELOAD_##reload_,                                                        \
+     .secret = SECRET(name_),                                                                \
+     .text = (text_),                                                                        \
+     .words = __builtin_strcmp(#section_ "." #name_, "log.level") == 0    ? log_level_words  \
+              : __builtin_strcmp(#section_ "." #name_, "log.format") == 0 ? log_format_words \
                                                                           : NULL},
 #include "core/settings.def"
 #undef SETTING

@@ -9,13 +9,17 @@
 
 #include "core/buf.h"
 #include "core/clock.h"
+#include "core/conf.h"
 #include "core/json.h"
 #include "core/limits.h"
 #include "core/utf8.h"
 
 #define CONTEXT_MOST 8
-#define VALUE_MOST   1024u
-#define FORMAT_MOST  512u
+#define VALUE_MOST 1024u
+#define FORMAT_MOST 512u
+
+const char *const log_level_words[] = {"debug", "info", "warn", "error", NULL};
+const char *const log_format_words[] = {"auto", "logfmt", "json", NULL};
 
 _Atomic(enum log_level) log_threshold = LOG_INFO;
 static _Atomic(bool) as_json;
@@ -31,9 +35,26 @@ static _Thread_local unsigned context_count;
 
 void log_setup(enum log_level level, enum log_format format, const char *name)
 {
-    snprintf(role, sizeof role, "%s", name ? name : "");
+    if (name)
+        snprintf(role, sizeof role, "%s", name);
     as_json = format == LOG_JSON || (format == LOG_AUTO && !isatty(STDERR_FILENO));
     log_threshold = level;
+}
+
+static int place_of(const char *word, const char *const *words)
+{
+    int i = 0;
+    while (strcmp(words[i], word) != 0) {
+        i++;
+        assert(words[i] && "conf takes no other");
+    }
+    return i;
+}
+
+void log_apply(const struct conf *c, const char *name)
+{
+    log_setup((enum log_level)place_of(conf_now(&c->log_level), log_level_words),
+              (enum log_format)place_of(conf_now(&c->log_format), log_format_words), name);
 }
 
 void log_push(const char *key, struct span value)
@@ -165,12 +186,11 @@ static void put_values(struct line *l, const char *format, va_list values)
 
 static void put_head(struct line *l, enum log_level level, const char *event)
 {
-    static const char *const names[] = {"debug", "info", "warn", "error"};
     char stamp[CLOCK_TEXT], pid[16];
     clock_format(clock_wall_us(), stamp);
     snprintf(pid, sizeof pid, "%d", (int)getpid());
     put_text(l, "ts", stamp);
-    put_text(l, "level", names[level]);
+    put_text(l, "level", log_level_words[level]);
     if (role[0])
         put_text(l, "role", role);
     put_pair(l, SPAN("pid"), span_of(pid), true);

@@ -20,14 +20,23 @@ enum log_format { LOG_AUTO, LOG_LOGFMT, LOG_JSON };
 
 extern _Atomic(enum log_level) log_threshold; /* process-wide, set by log_setup */
 
-void log_setup(enum log_level level, enum log_format format, const char *role); /* role: "api", "worker", … */
+/* role: "api", "worker", …; NULL: as it was, which other threads may be reading. */
+void log_setup(enum log_level level, enum log_format format, const char *role);
+
+/* The settings log.level and log.format, at the start and after each conf_reload (then role is NULL). */
+struct conf;
+void log_apply(const struct conf *c, const char *role);
+
+/* Their words, in the order of the enums, NULL at the end; conf refuses others. */
+extern const char *const log_level_words[], *const log_format_words[];
 
 /* `format` is "key=%d key=%s …": values with blanks or quotes are quoted by the logger. */
-void log_line(enum log_level level, const char *event, const struct err *e, const char *format, ...) LATHE_PRINTF(4, 5);
+void log_line(enum log_level level, const char *event, const struct err *e, const char *format, ...)
+    LATHE_PRINTF(4, 5);
 
-#define log_at(level, event, err, ...)                   \
-    do {                                                 \
-        if ((level) >= log_threshold)                    \
+#define log_at(level, event, err, ...)                      \
+    do {                                                    \
+        if ((level) >= log_threshold)                       \
             log_line((level), (event), (err), __VA_ARGS__); \
     } while (0)
 #define log_debug(event, ...) log_at(LOG_DEBUG, (event), NULL, __VA_ARGS__)

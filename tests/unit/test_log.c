@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "core/conf.h"
 #include "core/json.h"
 #include "core/limits.h"
 #include "core/log.h"
@@ -196,6 +197,33 @@ static void t09_errno_is_kept(void **state)
     assert_string_equal(none, "");
 }
 
+static void log_error_only(void)
+{
+    log_warn("quiet", "n=%d", 1);
+    log_error("loud", "n=%d", 2);
+}
+
+static void t10_the_settings(void **state)
+{
+    (void)state;
+    struct conf conf = {.log_level = "error", .log_format = "json"};
+    char *first CLEANUP(mem_free_at) = line_of(LOG_LOGFMT, log_values); /* as "test" */
+    log_apply(&conf, NULL);                                             /* a reload */
+    struct capture c = capture_start(STDERR_FILENO);
+    log_error_only();
+    char *line CLEANUP(mem_free_at) = capture_stop(c, STDERR_FILENO);
+    assert_null(strstr(line, "quiet"));
+    assert_holds(line, "\"level\":\"error\",\"role\":\"test\"");
+    conf = (struct conf){.log_level = "debug", .log_format = "logfmt"};
+    log_apply(&conf, "other");
+    assert_int_equal(log_threshold, LOG_DEBUG);
+    c = capture_start(STDERR_FILENO);
+    log_error_only();
+    char *both CLEANUP(mem_free_at) = capture_stop(c, STDERR_FILENO);
+    assert_holds(both, "level=warn role=other");
+    assert_holds(both, "event=loud n=2\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +236,7 @@ int main(void)
         cmocka_unit_test(t07_a_line_has_an_end),
         cmocka_unit_test(t08_lines_do_not_mix),
         cmocka_unit_test(t09_errno_is_kept),
+        cmocka_unit_test(t10_the_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
