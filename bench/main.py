@@ -7,7 +7,7 @@ import time
 
 import service
 
-PARTS = ["shapes", "cpu", "predict", "http", "idle"]
+PARTS = ["shapes", "cpu", "predict", "http", "store", "idle"]
 
 
 def machine():

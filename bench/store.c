@@ -2,7 +2,7 @@
  * store.c: what the store does in a second, and beside it what this disk and PostgreSQL themselves do. It needs an empty
  * database whose server syncs, and empties Lathe's tables in it.
  *
- *     LATHE_STORE_URL=… bench/store [TASKS [IN_FLIGHT]]        bench/store_ratio does it on a server of its own
+ *     LATHE_STORE_URL=… bench/store [TASKS [IN_FLIGHT]]        bench/run store does it on a server of its own
  *
  * Prints a line a figure: name, value, unit.
  */
