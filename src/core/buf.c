@@ -1,7 +1,6 @@
 #include "core/buf.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,7 +74,15 @@ void buf_char(struct buf *b, char c)
 
 void buf_int(struct buf *b, int64_t v)
 {
-    buf_printf(b, "%" PRId64, v);
+    char text[20]; /* by hand: printf was a tenth of the time of an answer */
+    char *at = text + sizeof text;
+    uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    do
+        *--at = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (v < 0)
+        *--at = '-';
+    buf_put(b, at, (size_t)(text + sizeof text - at));
 }
 
 void buf_printf(struct buf *b, const char *format, ...)

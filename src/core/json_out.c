@@ -133,6 +133,10 @@ void json_put_num(struct json_out *o, double v)
         json_put_null(o);
         return;
     }
+    if (fabs(v) < 1e15 && v == (double)(int64_t)v) {
+        json_put_int(o, (int64_t)v);
+        return;
+    }
     char text[40];
     double back;
     for (int digits = 15; digits <= 17; digits++) { /* 17 always read back; fewer look like what was meant */

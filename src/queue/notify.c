@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "core/clock.h"
 #include "core/limits.h"
 #include "core/mem.h"
 #include "queue/inside.h"
@@ -12,6 +13,7 @@
 #define MOST_VIEWS 4096u
 #define MOST_DROPS 8192u
 #define IDS_A_MESSAGE 256u
+#define PACE NS_PER_MS /* rounds begin at least this far apart: under load one round tells what would have been many */
 
 struct ids {
     struct uuid *list; /* MOST_IDS */
@@ -198,15 +200,26 @@ static void tell(struct notify *n, const struct round *r)
     told(cache_drop_views(n->cache, r->drops, r->drops_count, NULL));
 }
 
+/* Until there is something to tell and a round may begin; with the lock held. The first after a pause goes at once. */
+static void await_news(struct notify *n, int64_t next)
+{
+    struct timespec until = {.tv_sec = next / NS_PER_S, .tv_nsec = next % NS_PER_S};
+    while (n->gathering->empty && !n->stop)
+        pthread_cond_wait(&n->news, &n->lock);
+    while (clock_now() < next && !n->stop)
+        pthread_cond_timedwait(&n->news, &n->lock, &until);
+}
+
 static void *notify_thread(void *arg)
 {
     struct notify *n = arg;
+    int64_t next = 0;
     pthread_mutex_lock(&n->lock);
     for (;;) {
-        while (n->gathering->empty && !n->stop)
-            pthread_cond_wait(&n->news, &n->lock);
+        await_news(n, next);
         if (n->gathering->empty)
             break;
+        next = clock_now() + PACE;
         struct round *r = n->gathering;
         n->gathering = n->telling;
         n->telling = r;
@@ -228,7 +241,11 @@ bool notify_new(struct cache *c, struct notify **ret, struct err *e)
     struct notify *n = mem_alloc(sizeof *n);
     n->cache = c;
     pthread_mutex_init(&n->lock, NULL);
-    pthread_cond_init(&n->news, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&n->news, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     round_init(&n->rounds[0]);
     round_init(&n->rounds[1]);
     n->gathering = &n->rounds[0];
