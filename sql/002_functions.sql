@@ -303,15 +303,16 @@ BEGIN
 END
 $$;
 
--- Housekeeping by one at a time. Leases that nobody renewed are taken back; at most `room` in one go.
+-- Housekeeping by one at a time. Leases that nobody renewed are taken back; at most `room` in one go. dead: rows of work
+-- that were claimed and are in the way until somebody vacuums.
 CREATE FUNCTION lathe_reap(most integer, room integer, OUT leader boolean, OUT leases_n bigint, OUT requeued bigint,
-                           OUT failed bigint, OUT ended uuid[]) LANGUAGE plpgsql AS
+                           OUT failed bigint, OUT ended uuid[], OUT dead bigint) LANGUAGE plpgsql AS
 $$
 DECLARE
     expired uuid[];
     units   lathe_unit[];
 BEGIN
-    leases_n := 0; requeued := 0; failed := 0; ended := '{}';
+    leases_n := 0; requeued := 0; failed := 0; ended := '{}'; dead := pg_stat_get_dead_tuples('work'::regclass);
     leader := pg_try_advisory_xact_lock(7523458001);
     IF NOT leader THEN
         RETURN;

@@ -387,6 +387,35 @@ bool db_script(struct db *db, const char *sql, int64_t deadline, struct err *e)
     return refused.code == ERR_NONE;
 }
 
+bool db_script_start(struct db *db, const char *sql, int64_t deadline, struct err *e)
+{
+    short ready;
+    if (!db_open(db, deadline, e))
+        return false;
+    bool ok = PQexitPipelineMode(db->conn) && PQsendQuery(db->conn, sql);
+    int unsent = 0;
+    while (ok && (unsent = PQflush(db->conn)) > 0)
+        ok = wait_for(db->conn, POLLOUT, deadline, &ready, e);
+    if (ok && unsent == 0)
+        return true;
+    db_close(db);
+    return lost(e);
+}
+
+bool db_script_over(struct db *db)
+{
+    PGresult *r;
+    while (db->conn && PQconsumeInput(db->conn)) {
+        if (PQisBusy(db->conn))
+            return false;
+        if (!(r = PQgetResult(db->conn)))
+            break;
+        PQclear(r);
+    }
+    db_close(db);
+    return true;
+}
+
 void db_steps_clear(struct step *steps, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

@@ -58,6 +58,11 @@ bool db_one(struct db *db, const struct stmt *stmt, const struct params *params,
 /* Text of several statements, as in a migration. Not while steps are under way. */
 bool db_script(struct db *db, const char *sql, int64_t deadline, struct err *e) LATHE_CHECK;
 
+/* The same without waiting for its end: false at the start if it could not be sent. Nothing else may be run on the
+ * connection; db_script_over says when the script is over, however it ended, and closes it. */
+bool db_script_start(struct db *db, const char *sql, int64_t deadline, struct err *e) LATHE_CHECK;
+bool db_script_over(struct db *db);
+
 void db_steps_clear(struct step *steps, size_t n);
 void db_result_clear(PGresult **r); /* for CLEANUP() */
 

@@ -25,7 +25,8 @@ struct store {
 
 struct store_worker {
     struct store *store;
-    struct db db;
+    struct db db, sweeper;
+    bool sweeping;
     struct uuid id;
     struct uuid unsure; /* a lease of which nobody knows whether it was made; nil: none */
     struct span queues; /* owned copy, as in the settings */
@@ -98,5 +99,8 @@ void claim_read(const PGresult *r, struct uuid lease, struct claim *ret);
 /* lease.c */
 extern const struct stmt release_stmt;
 void release_params(struct params *p, struct uuid lease); /* all of it */
+
+/* sweep.c: vacuums `work` in the background when `dead` rows are many. Called now and then; never waits for it. */
+void sweep(struct store_worker *w, int64_t dead);
 
 #endif

@@ -29,7 +29,8 @@ const struct stmt release_stmt = {
     "FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) u(lease, task, seq) GROUP BY u.lease ORDER BY u.lease) g"};
 
 static const struct stmt reap_stmt = {
-    "reap", "SELECT leader, leases_n, requeued, failed, ended FROM lathe_reap($1::bigint::integer, 100)"};
+    "reap",
+    "SELECT leader, leases_n, requeued, failed, ended, dead FROM lathe_reap($1::bigint::integer, 100)"};
 
 /* ---- the beat ---- */
 
@@ -175,6 +176,7 @@ bool store_reap(struct store_worker *w, struct arena *a, struct reaped *ret, str
     r.ended = arena_array(a, r.ended_n, sizeof *r.ended);
     for (size_t i = 0; i < r.ended_n; i++)
         r.ended[i] = row_uuids_at(ended, i);
+    sweep(w, r.leader ? row_int(&row) : 0);
     db_steps_clear(&step, 1);
     *ret = r;
     return true;

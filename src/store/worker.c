@@ -26,6 +26,7 @@ bool store_worker_new(struct store *s, struct worker_info *info, struct store_wo
     memcpy(queues, info->queues.ptr ? info->queues.ptr : "", info->queues.len);
     w->queues = (struct span){queues, info->queues.len};
     store_db_init(s, &w->db, true);
+    store_db_init(s, &w->sweeper, false);
     *ret = w;
     return true;
 }
@@ -47,6 +48,7 @@ void store_worker_free(struct store_worker *w)
     if (w->db.conn)
         say_goodbye(w);
     db_close(&w->db);
+    db_close(&w->sweeper);
     char *queues;
     memcpy(&queues, &w->queues.ptr, sizeof queues);
     mem_free(queues);

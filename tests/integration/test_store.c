@@ -472,6 +472,22 @@ static void t61_profile(void **state)
     assert_int_equal(p.runs, 0);
 }
 
+/* Who keeps house vacuums what was claimed, and does not wait for it. */
+static void t62_sweep(void **state)
+{
+    struct store_bench *b = *state;
+    static const char vacuums[] = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'work'";
+    int64_t before = bench_number(b, vacuums), deadline = clock_after_ms(60000);
+    bench_sql(
+        b,
+        "INSERT INTO work SELECT gen_random_uuid(), now(), 0, 0, 1, 5, 1, 'default' FROM generate_series(1, 25000)");
+    bench_sql(b, "DELETE FROM work");
+    while (bench_number(b, vacuums) == before) {
+        bench_reap(b);
+        assert_true(clock_now() < deadline);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +508,7 @@ int main(void)
         STORE_TEST(t19_release),
         STORE_TEST(t60_beat),
         STORE_TEST(t61_profile),
+        STORE_TEST(t62_sweep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
