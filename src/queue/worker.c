@@ -76,6 +76,34 @@ size_t queue_cancels(struct queue_worker *w, struct uuid *out, size_t room)
 
 /* ---- life ---- */
 
+/* ---- what a turn has to tell ---- */
+
+static void tell_ended(struct queue *q, const struct finish *f)
+{
+    for (size_t i = 0; i < COUNT_OF(f->ended); i++) {
+        if (uuid_is_nil(f->ended[i]))
+            continue;
+        notify_done(q->notify, &f->ended[i], 1);
+        notify_drop(q->notify, f->ended[i], CACHE_ALL_UNITS);
+    }
+}
+
+/* Within store_turn, as soon as the finish is stored: whoever waits for it need not wait for our next claim too. */
+static void tell_finish(void *arg, const struct finish *f)
+{
+    struct queue_worker *w = arg;
+    if (!f->applied)
+        return;
+    tell_ended(w->queue, f);
+    if (!f->final) /* the store counts its items now */
+        notify_drop(w->queue->notify, f->unit->task, f->unit->seq);
+    if (!f->released)
+        return;
+    notify_work(w->queue->notify, f->unit->queue);
+    if (serves(w, f->unit->queue))
+        net_ring(w->bell); /* with Redis gone there is still us */
+}
+
 bool queue_worker_new(struct queue *q, struct worker_info *info, int bell, struct queue_worker **ret,
                       struct err *e)
 {
@@ -92,6 +120,7 @@ bool queue_worker_new(struct queue *q, struct worker_info *info, int bell, struc
         queue_worker_free(w);
         return false;
     }
+    store_worker_tell(w->store, tell_finish, w);
     *ret = w;
     return true;
 }
@@ -110,38 +139,10 @@ void queue_worker_free(struct queue_worker *w)
 
 /* ---- turns ---- */
 
-static void tell_ended(struct queue *q, const struct finish *f)
-{
-    for (size_t i = 0; i < COUNT_OF(f->ended); i++) {
-        if (uuid_is_nil(f->ended[i]))
-            continue;
-        notify_done(q->notify, &f->ended[i], 1);
-        notify_drop(q->notify, f->ended[i], CACHE_ALL_UNITS);
-    }
-}
-
-static void tell_finish(struct queue_worker *w, const struct finish *f)
-{
-    if (!f->applied)
-        return;
-    tell_ended(w->queue, f);
-    if (!f->final) /* the store counts its items now */
-        notify_drop(w->queue->notify, f->unit->task, f->unit->seq);
-    if (!f->released)
-        return;
-    notify_work(w->queue->notify, f->unit->queue);
-    if (serves(w, f->unit->queue))
-        net_ring(w->bell); /* with Redis gone there is still us */
-}
-
 bool queue_turn(struct queue_worker *w, struct finish *finishes, size_t n, int want, struct claim *ret,
                 struct err *e)
 {
-    if (!store_turn(w->store, finishes, n, want, ret, e))
-        return false;
-    for (size_t i = 0; i < n; i++)
-        tell_finish(w, &finishes[i]);
-    return true;
+    return store_turn(w->store, finishes, n, want, ret, e);
 }
 
 bool queue_beat(struct queue_worker *w, struct arena *a, const struct worker_info *info,

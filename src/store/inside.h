@@ -30,6 +30,8 @@ struct store_worker {
     struct uuid id;
     struct uuid unsure; /* a lease of which nobody knows whether it was made; nil: none */
     struct span queues; /* owned copy, as in the settings */
+    void (*told)(void *arg, const struct finish *f);
+    void *told_arg;
 };
 
 /* A connection of its own for a writer or a worker. Not opened yet. */

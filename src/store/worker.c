@@ -31,6 +31,12 @@ bool store_worker_new(struct store *s, struct worker_info *info, struct store_wo
     return true;
 }
 
+void store_worker_tell(struct store_worker *w, void (*finished)(void *arg, const struct finish *f), void *arg)
+{
+    w->told = finished;
+    w->told_arg = arg;
+}
+
 static void say_goodbye(struct store_worker *w)
 {
     PGresult *r CLEANUP(db_result_clear) = NULL;
@@ -59,6 +65,9 @@ void store_worker_free(struct store_worker *w)
 
 /* Everything that one round trip carries: transactions, each ended by its sync. */
 struct turn {
+    struct store_worker *worker;
+    struct finish *const *finishes;
+    size_t finishes_n;
     struct step steps[8];
     size_t n;
     struct params finish, claim;
@@ -82,12 +91,23 @@ static void turn_release(struct turn *t)
     learning_release(&t->learning);
 }
 
+static void on_finished(void *arg)
+{
+    struct turn *t = arg;
+    const struct store_worker *w = t->worker;
+    finish_answers(t->finish_step->result, t->finishes, t->finishes_n);
+    for (size_t i = 0; i < t->finishes_n && w->told; i++)
+        w->told(w->told_arg, t->finishes[i]);
+}
+
 static void prepare(struct turn *t, struct store_worker *w, struct finish *const *list, size_t n, int want)
 {
-    *t = (struct turn){.finish = PARAMS_INIT, .claim = PARAMS_INIT, .learning = {PARAMS_INIT, PARAMS_INIT}};
+    *t = (struct turn){.worker = w, .finishes = list, .finishes_n = n, .finish = PARAMS_INIT, .claim = PARAMS_INIT,
+                       .learning = {PARAMS_INIT, PARAMS_INIT}};
     if (n > 0) {
         finish_params(&t->finish, list, n);
-        t->finish_step = add(t, (struct step){.stmt = &finish_stmt, .params = &t->finish, .sync = true});
+        t->finish_step = add(t, (struct step){.stmt = &finish_stmt, .params = &t->finish, .sync = true,
+                                                .committed = on_finished, .arg = t});
         t->n += learn_steps(&t->learning, list, n, &t->steps[t->n]);
     }
     if (want > 0) {
@@ -130,8 +150,6 @@ static bool round_trip(struct store_worker *w, struct finish *const *list, size_
     lost = lost || !lose(w, &t, t.claim_step, "store.claimed", &why);
 
     bool done = committed(main);
-    if (committed(t.finish_step))
-        finish_answers(t.finish_step->result, list, n);
     if (done && committed(t.claim_step))
         claim_read(t.claim_step->result, t.lease, ret);
     else if (t.claim_step && (lost || committed(t.claim_step)))
