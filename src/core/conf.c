@@ -53,7 +53,7 @@ static bool read_options(struct conf *c, struct err *e)
         struct span section = span_cut(&name, '.');
         const struct conf_row *row = conf_find(section, name);
         if (!row)
-            return err_set(e, ERR_CONFIG, "there is no option --" SPAN_FMT "; --help-settings lists them",
+            return err_set(e, ERR_CONFIG, "there is no option --" SPAN_FMT "; lathe settings lists them",
                            SPAN_ARG(shown));
         if (!has_value)
             return err_set(e, ERR_CONFIG,

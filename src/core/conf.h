@@ -18,6 +18,7 @@
 #define CONF_TYPE_bool bool
 #define CONF_TYPE_size int64_t
 #define CONF_TYPE_ms int64_t
+#define CONF_TYPE_mode int64_t
 
 struct conf {
 #define SETTING(section, name, type, def, min, max, reload, text) CONF_TYPE_##type section##_##name;
@@ -44,9 +45,10 @@ bool conf_load(struct conf *c, const char *path, int *argc, char **argv, struct 
 bool conf_reload(struct conf *c, struct buf *ret_ignored, struct err *e) LATHE_CHECK;
 
 void conf_release(struct conf *c);
-void conf_help(struct buf *out);    /* a line per setting: option, default, text */
-void conf_sample(struct buf *out);  /* conf/lathe.conf as shipped: every setting commented out at its default */
-void conf_manual(struct buf *out);  /* docs/settings.md: every setting, in Markdown */
+void conf_help(struct buf *out); /* a line per setting: option, default, text */
+void conf_sample(
+    struct buf *out); /* conf/lathe.conf as shipped: every setting commented out at its default */
+void conf_manual(struct buf *out);                     /* docs/settings.md: every setting, in Markdown */
 void conf_show(const struct conf *c, struct buf *out); /* the values in force; secrets as *** */
 
 #endif

@@ -17,6 +17,8 @@ void conf_put_number(struct buf *out, enum conf_type type, int64_t number)
 {
     if (type == CONF_bool)
         buf_puts(out, number ? "true" : "false");
+    else if (type == CONF_mode)
+        buf_printf(out, "%04" PRIo64, (uint64_t)number);
     else if (type == CONF_ms &&
              (put_with_unit(out, number, 86400000, "d") || put_with_unit(out, number, 3600000, "h") ||
               put_with_unit(out, number, 60000, "m") || put_with_unit(out, number, 1000, "s") ||
@@ -38,9 +40,10 @@ void conf_put_range(struct buf *out, const struct conf_row *row)
     } else if (row->type == CONF_bool) {
         buf_puts(out, "true or false");
     } else {
-        buf_puts(out, row->type == CONF_text  ? "a text of "
-                      : row->type == CONF_int ? "a whole number from "
-                                              : "from ");
+        buf_puts(out, row->type == CONF_text   ? "a text of "
+                      : row->type == CONF_int  ? "a whole number from "
+                      : row->type == CONF_mode ? "octal, from "
+                                               : "from ");
         conf_put_number(out, row->type, row->min);
         buf_puts(out, " to ");
         conf_put_number(out, row->type, row->max);

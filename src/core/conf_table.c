@@ -10,6 +10,7 @@
 #define CONF_DEFAULT_bool(def) .number = (def)
 #define CONF_DEFAULT_size(def) .number = (def)
 #define CONF_DEFAULT_ms(def) .number = (def)
+#define CONF_DEFAULT_mode(def) .number = (def)
 #define CONF_RELOAD_yes true
 #define CONF_RELOAD_no false
 
@@ -107,6 +108,21 @@ static bool parse_number(struct span s, const struct unit *units, int64_t *ret)
     return span_to_int(s, &number) && !__builtin_mul_overflow(number, factor, ret);
 }
 
+/* Octal as everywhere, and with its zero: a number without it is more likely to be a mistake than meant. */
+static bool parse_mode(struct span s, int64_t *ret)
+{
+    int64_t mode = 0;
+    if (s.len < 2 || s.len > 5 || s.ptr[0] != '0')
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] < '0' || s.ptr[i] > '7')
+            return false;
+        mode = mode * 8 + (s.ptr[i] - '0');
+    }
+    *ret = mode;
+    return true;
+}
+
 /* May the text stand here? Control characters would reach connection strings, socket paths and logs. */
 static bool is_allowed_text(const struct conf_row *row, struct span value)
 {
@@ -143,7 +159,8 @@ static bool set_value(struct conf *c, const struct conf_row *row, struct span va
     const struct unit *units = row->type == CONF_ms     ? ms_units
                                : row->type == CONF_size ? size_units
                                                         : no_units;
-    if (!parse_number(value, units, &number) || number < row->min || number > row->max)
+    if (!(row->type == CONF_mode ? parse_mode(value, &number) : parse_number(value, units, &number)) ||
+        number < row->min || number > row->max)
         return false;
     *(int64_t *)member(c, row) = number;
     return true;

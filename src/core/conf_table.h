@@ -7,7 +7,7 @@
 #include "core/conf.h"
 #include "core/span.h"
 
-enum conf_type { CONF_text, CONF_int, CONF_bool, CONF_size, CONF_ms };
+enum conf_type { CONF_text, CONF_int, CONF_bool, CONF_size, CONF_ms, CONF_mode };
 
 struct conf_row {
     const char *section, *name;
@@ -39,7 +39,7 @@ void conf_take(const struct conf_row *row, struct conf *to, const struct conf *f
 bool conf_read_file(struct conf *c, const char *path, struct err *e) LATHE_CHECK;
 bool conf_read_text(struct conf *c, struct span text, const char *path, struct err *e) LATHE_CHECK;
 
-/* The shortest text that reads back as the number: 10s, 64M. conf_out.c */
+/* The shortest text that reads back as the number: 10s, 64M, 0660. conf_out.c */
 void conf_put_number(struct buf *out, enum conf_type type, int64_t number);
 void conf_put_range(struct buf *out,
                     const struct conf_row *row); /* "1 to 64", "100ms to 10m", "debug, info, …" */

@@ -188,7 +188,13 @@ static void t06_options_and_variables(void **state)
     static const struct {
         const char *option, *error;
     } rows[] = {
-        {"--worker.slot=1", "there is no option --worker.slot; --help-settings lists them"},
+        {"--worker.slot=1", "there is no option --worker.slot; lathe settings lists them"},
+        {"--api.socket_mode=432",
+         "the command line: api.socket_mode must be octal, from 0000 to 0777, not \"432\""},
+        {"--api.socket_mode=0680",
+         "the command line: api.socket_mode must be octal, from 0000 to 0777, not \"0680\""},
+        {"--api.socket_mode=01000",
+         "the command line: api.socket_mode must be octal, from 0000 to 0777, not \"01000\""},
         {"--worker.slots", "the option --worker.slots needs a value: write --worker.slots=VALUE"},
         {"--worker.slots=", "the command line: worker.slots must be a whole number from 1 to 1024, not \"\""},
         {"--conf", "the option --conf needs a value: write --conf=FILE"},
@@ -291,19 +297,11 @@ static void t09_numbers(void **state)
         enum conf_type type;
         int64_t number;
         const char *text;
-    } rows[] = {{CONF_ms, 500, "500ms"},
-                {CONF_ms, 1500, "1500ms"},
-                {CONF_ms, 10000, "10s"},
-                {CONF_ms, 90000, "90s"},
-                {CONF_ms, 3600000, "1h"},
-                {CONF_ms, 604800000, "7d"},
-                {CONF_ms, 0, "0"},
-                {CONF_size, 1024, "1K"},
-                {CONF_size, 1025, "1025"},
-                {CONF_size, 1 << 30, "1G"},
-                {CONF_int, 1000, "1000"},
-                {CONF_bool, 1, "true"},
-                {CONF_size, INT64_C(3) << 40, "3T"}};
+    } rows[] = {{CONF_ms, 500, "500ms"},    {CONF_ms, 1500, "1500ms"}, {CONF_ms, 10000, "10s"},
+                {CONF_ms, 90000, "90s"},    {CONF_ms, 3600000, "1h"},  {CONF_ms, 604800000, "7d"},
+                {CONF_ms, 0, "0"},          {CONF_size, 1024, "1K"},   {CONF_size, 1025, "1025"},
+                {CONF_size, 1 << 30, "1G"}, {CONF_int, 1000, "1000"},  {CONF_mode, 0660, "0660"},
+                {CONF_mode, 7, "0007"},     {CONF_bool, 1, "true"},    {CONF_size, INT64_C(3) << 40, "3T"}};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct buf b CLEANUP(buf_release) = BUF_INIT(100);
         conf_put_number(&b, rows[i].type, rows[i].number);
@@ -315,6 +313,8 @@ static void t09_numbers(void **state)
         const char *text;
         int64_t ms;
     } times[] = {{"500ms", 500}, {"500", 500}, {"10s", 10000}, {"5m", 300000}, {"1h", 3600000}};
+    assert_true(conf_set(&c, conf_find(SPAN("api"), SPAN("socket_mode")), SPAN("0640"), "x", NULL));
+    assert_int_equal(c.api_socket_mode, 0640);
     for (size_t i = 0; i < COUNT_OF(times); i++) {
         assert_true(conf_set(&c, lease, span_of(times[i].text), "x", NULL));
         assert_int_equal(c.worker_lease, times[i].ms);
