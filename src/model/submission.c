@@ -58,14 +58,26 @@ static bool set_fields(struct reader *r)
     return true;
 }
 
-/* A field of the body that stands for a param: refused by its own name where the handler has no such param. */
+/* Is the param itself in the query string? */
+static bool has_long(const struct reader *r, const char *name)
+{
+    for (size_t i = 0; i < r->pairs_n; i++) {
+        struct span full = r->pairs[i][0];
+
+        if (for_handler(full) && (span_take(&full, strlen("params.")), span_is(full, name)))
+            return true;
+    }
+    return false;
+}
+
+/* A field that stands for a param: refused by its own name where the handler has no such param. */
 static bool set_short(struct reader *r, const char *name, bool value)
 {
     const struct handler *h = r->s->handler;
     char pointer[sizeof r->e->pointer];
 
     snprintf(pointer, sizeof pointer, "/%s", name);
-    if (given(r->s->params_json) && json_member(r->s->params_json, name))
+    if ((given(r->s->params_json) && json_member(r->s->params_json, name)) || has_long(r, name))
         return err_at(r->e, ERR_BAD_FIELD, pointer, "\"%s\" is given twice: here and in params", name);
     if (!fields_set(&h->params, span_of(name), value ? SPAN("true") : SPAN("false"), r->s->args, NULL))
         return err_at(r->e, ERR_UNKNOWN_FIELD, pointer, "the handler \"%s\" has no \"%s\"", h->name, name);

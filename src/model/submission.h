@@ -20,20 +20,20 @@ struct submission {
     bool db_delay_given, redis_delay_given, items_count_given, inner_given;
     char queue[LIMIT_NAME + 1];
     int64_t priority;
-    char inner_name[LIMIT_NAME + 1]; /* background: how units run */
+    char inner_name[LIMIT_NAME + 1];     /* background: how units run */
     int64_t item_timeout_ms, timeout_ms; /* 0: none */
     int on_item_error;                   /* 0 continue, 1 fail */
 
     /* made from them */
     const struct strategy *strategy, *inner; /* inner only for background, and for it in /compare */
     const struct handler *handler;
-    void *args;                              /* the handler's params struct, in the arena */
-    struct span params;                      /* canonical JSON of args */
-    uint64_t digest;                         /* of handler and params: the key of its profile */
+    void *args;         /* the handler's params struct, in the arena */
+    struct span params; /* canonical JSON of args */
+    uint64_t digest;    /* of handler and params: the key of its profile */
     bool has_shape;
     struct shape shape;
-    const struct strategy *compared[16];     /* /compare: NULL at the end */
-    int64_t items;                           /* how many */
+    const struct strategy *compared[16]; /* /compare: NULL at the end */
+    int64_t items;                       /* how many */
 };
 
 extern const struct fields submission_fields;
@@ -41,14 +41,17 @@ extern const struct fields submission_fields;
 /*
  * `lookup` finds a handler by name (NULL: there is none). `strategy` NULL means /compare. `body` NULL: an empty body, and
  * `query` pairs, if any, are set on top: fields by their names, `strategies=a,b` (only /compare), and the handler's params
- * as `params.NAME=…`. ERR_BAD_FIELD, ERR_UNKNOWN_FIELD, ERR_NO_HANDLER name the pointer or the parameter. A member that
- * is null is one that is not given. What is made lives in the arena; *ret borrows from it and from `body`.
+ * as `params.NAME=…`. ERR_BAD_FIELD, ERR_UNKNOWN_FIELD, ERR_NO_HANDLER name the pointer or the parameter. The
+ * fields that are objects or lists are not given where they are null; the others refuse it, as their schema says. What is
+ * made lives in the arena; *ret borrows from it and from `body`.
  */
-bool submission_read(struct arena *a, const struct strategy *strategy, const struct json *body, struct span query,
-                     const struct handler *(*lookup)(struct span name), struct submission *ret, struct err *e) LATHE_CHECK;
+bool submission_read(struct arena *a, const struct strategy *strategy, const struct json *body,
+                     struct span query, const struct handler *(*lookup)(struct span name),
+                     struct submission *ret, struct err *e) LATHE_CHECK;
 
 /* Decodes one percent-encoded pair of a query string off the front of *query; false when there is none left, and with
  * ERR_BAD_REQUEST when the encoding is wrong or a NUL is in it. The caller passes *e with the code ERR_NONE. */
-bool query_next(struct arena *a, struct span *query, struct span *ret_name, struct span *ret_value, struct err *e);
+bool query_next(struct arena *a, struct span *query, struct span *ret_name, struct span *ret_value,
+                struct err *e);
 
 #endif
