@@ -74,13 +74,24 @@ def descendants(pid):
     return found
 
 
-def state(pid):
-    """The letter of proc(5); X when it is gone."""
+def stat(pid):
+    """The fields of proc(5) from the state on; None when it is gone."""
     try:
         with open(f"/proc/{pid}/stat") as f:
-            return f.read().rpartition(")")[2].split()[0]
+            return f.read().rpartition(")")[2].split()
     except OSError:
-        return "X"
+        return None
+
+
+def state(pid):
+    """The letter of proc(5); X when it is gone."""
+    return (stat(pid) or "X")[0]
+
+
+def begun(pid):
+    """When it was started, in ticks since the boot: with the pid, a name that no other process ever has."""
+    fields = stat(pid)
+    return int(fields[19]) if fields else None
 
 
 class Proc:
@@ -115,6 +126,7 @@ class Proc:
             self.popen = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.cwd, start_new_session=True,
                 env={**os.environ, **self.env, "LATHE_STACK": self.stack.dir}, preexec_fn=die_with_parent, **who)
+        self.stack.sessions.add(self.popen.pid)
         if wait:
             self.wait_ready()
         return self

@@ -21,7 +21,7 @@ import sys
 import tempfile
 
 import servers
-from proc import DEADLINE, Missing, send, server_user, wait_until  # noqa: F401
+from proc import DEADLINE, Missing, begun, descendants, send, server_user, stat, wait_until  # noqa: F401
 
 BAD = re.compile(
     r"(ERROR|FATAL|PANIC|ALERT):\s"                              # PostgreSQL
@@ -30,6 +30,15 @@ BAD = re.compile(
     r"|REDIS BUG REPORT|Guru Meditation|Assertion .*failed"
     r"|==\d+==\s*ERROR|runtime error:|WARNING: ThreadSanitizer|SUMMARY: \w+Sanitizer")
 HARMLESS = re.compile(r"the database system is (starting up|shutting down|not yet accepting connections)")
+
+
+def read_proc(pid, name):
+    """A file of proc(5); empty when the process is gone or not ours to look at."""
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
 
 
 class Problem(AssertionError):
@@ -44,6 +53,7 @@ class Stack:
         self.want_pg, self.want_redis, self.fsync = pg, redis, fsync
         self.pg = self.redis = None
         self.procs, self.allowed = [], [HARMLESS]
+        self.sessions, self.seen = set(), {}
         self.dir = None
 
     def allow(self, regex):
@@ -95,9 +105,8 @@ class Stack:
     def lathe_env(self):
         """Where Lathe finds this stack."""
         env = {"LATHE_STACK": self.dir, "LATHE_API_LISTEN": f"unix:{self.dir}/api.sock",
-               "LATHE_API_SOCKET_MODE": "438",  # 0666: nginx runs as another user
                "LATHE_SERVE_RUN_DIR": self.folder("run"), "LATHE_LOG_FORMAT": "logfmt", "LATHE_CONF": os.devnull,
-               "LATHE_API_SOCKET_MODE": str(0o666),  # nginx runs as another user
+               "LATHE_API_SOCKET_MODE": "0666",  # nginx runs as another user
                "LATHE_CACHE_URL": f"unix:{self.redis.socket}" if self.redis else "", "LATHE_TEST_HANDLERS": "1"}
         if self.pg:
             env["LATHE_STORE_URL"] = self.pg.conninfo
@@ -144,6 +153,7 @@ class Stack:
     def halt(self):
         """Stops what runs, last started first, and kills what is left. Returns what did not go as it should."""
         found = []
+        self.strays()  # knows, from here on, the descendants of those that stop now
         for p in reversed(self.procs):
             if p.running():
                 found += self.stop_one(p)
@@ -157,23 +167,23 @@ class Stack:
         return found
 
     def strays(self):
-        """Processes of this stack that still are: found by mark, folder or command line, wherever they hang."""
+        """Processes of this stack that still are: those that carry its mark, those of the sessions that it began, and
+        those that were seen below them (servers write over their environment and begin sessions of their own). Others
+        may have their folder or a file here: they are none of ours."""
+        for p in self.procs:
+            if p.running():
+                self.seen.update((pid, begun(pid)) for pid in descendants(p.pid))
         found = []
-        mark = self.dir.encode()
-        ours = {os.getpid(), os.getppid()}
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit() or int(entry) in ours:
+        for pid in (int(entry) for entry in os.listdir("/proc") if entry.isdigit()):
+            fields = stat(pid)
+            if pid in (os.getpid(), os.getppid()) or not fields or fields[0] in "ZX":
                 continue
-            try:
-                with open(f"/proc/{entry}/environ", "rb") as f:
-                    marked = b"LATHE_STACK=" + mark in f.read()
-                with open(f"/proc/{entry}/cmdline", "rb") as f:
-                    line = f.read()
-                if marked or mark in line or os.readlink(f"/proc/{entry}/cwd").startswith(self.dir):
-                    found.append((int(entry), line.replace(b"\0", b" ").decode(errors="replace")))
-            except OSError:
-                pass
+            if int(fields[3]) in self.sessions or self.seen.get(pid) == int(fields[19]) or self.marked(pid):
+                found.append((pid, read_proc(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace")))
         return found
+
+    def marked(self, pid):
+        return b"LATHE_STACK=" + self.dir.encode() in read_proc(pid, "environ").split(b"\0")
 
     def problems_in_logs(self):
         found = []

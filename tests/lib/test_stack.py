@@ -106,6 +106,29 @@ def t07_left_process():
     assert not s.strays()
 
 
+def t07b_not_ours():
+    "whoever else works in the folder, or on a file in it, or in one of a similar name, is left alone"
+    with Stack() as s:
+        others = [subprocess.Popen(["sh", "-c", "read line", s.dir + "/x.log"], cwd=s.dir, stdin=subprocess.PIPE),
+                  subprocess.Popen(["sh", "-c", "read line"], env={**os.environ, "LATHE_STACK": s.dir + "2"},
+                                   stdin=subprocess.PIPE)]
+        assert not s.strays()
+    for p in others:
+        assert p.poll() is None
+        p.stdin.close()
+        assert p.wait() == 1
+
+
+def t07c_orphans():
+    "what a server leaves when it is killed is found, though it wrote over its environment and left its session"
+    s = Stack().__enter__()
+    hide = "import os, time; os.setsid(); print('hidden', flush=True); time.sleep(987)"
+    Proc(s, "parent", ["sh", "-c", f"env -i {sys.executable} -c \"{hide}\" & wait"]).start().wait_log("hidden")
+    s.allow("parent ended with")
+    fails(s, "time.sleep(987)")
+    assert not s.strays()
+
+
 def t08_dies_by_itself():
     "a server that dies unasked fails the test"
     s = Stack(redis=True).__enter__()
