@@ -46,6 +46,7 @@ CREATE TABLE tasks (
     units_failed    integer NOT NULL DEFAULT 0,
     units_cancelled integer NOT NULL DEFAULT 0,
     unit_size       integer NOT NULL,               -- unit k is items [k * unit_size, ...)
+    unit_kib        integer NOT NULL DEFAULT 0,     -- what a claim of one unit brings along, about
     batch_size      integer NOT NULL,
     workers         integer NOT NULL,
     priority        smallint NOT NULL,
@@ -91,6 +92,7 @@ CREATE TABLE work (
     seq      integer NOT NULL,
     first    integer NOT NULL,
     count    integer NOT NULL,
+    kib      integer NOT NULL,
     priority smallint NOT NULL,
     attempt  smallint NOT NULL,
     queue    text NOT NULL,

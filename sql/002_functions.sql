@@ -54,8 +54,8 @@ $$;
 -- Puts all units of a queued task to work.
 CREATE FUNCTION lathe_begin(id uuid) RETURNS void LANGUAGE sql AS
 $$
-INSERT INTO work (task, run_at, seq, first, count, priority, attempt, queue)
-SELECT t.id, now(), s, s * t.unit_size, least(t.unit_size, t.items_total - s * t.unit_size), t.priority, 1, t.queue
+INSERT INTO work (task, run_at, seq, first, count, kib, priority, attempt, queue)
+SELECT t.id, now(), s, s * t.unit_size, least(t.unit_size, t.items_total - s * t.unit_size), t.unit_kib, t.priority, 1, t.queue
 FROM tasks t, generate_series(0, t.units_total - 1) s
 WHERE t.id = $1
 $$;
@@ -244,8 +244,8 @@ BEGIN
     units := ARRAY(SELECT u FROM unnest(units) u JOIN tasks t ON t.id = u.task AND NOT lathe_final(t.state)
                    WHERE NOT EXISTS (SELECT FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0));
 
-    INSERT INTO work (task, run_at, seq, first, count, priority, attempt, queue)
-    SELECT u.task, now(), u.seq, u.first, u.count, t.priority, u.attempt + bump, t.queue
+    INSERT INTO work (task, run_at, seq, first, count, kib, priority, attempt, queue)
+    SELECT u.task, now(), u.seq, u.first, u.count, t.unit_kib, t.priority, u.attempt + bump, t.queue
     FROM unnest(units) u JOIN tasks t ON t.id = u.task
     WHERE u.attempt + bump <= most AND NOT lathe_stops(t);
     GET DIAGNOSTICS requeued = ROW_COUNT;

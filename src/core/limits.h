@@ -40,6 +40,7 @@
 #define LIMIT_WRITE_BATCH 512u           /* rows in one group commit */
 #define LIMIT_WRITE_QUEUE 8192u          /* rows waiting for a group commit before 503 */
 #define LIMIT_CLAIM 1024u                /* units in one claim */
+#define LIMIT_CLAIM_BYTES (64u * MIB)    /* inputs and params that one claim brings along, but for a single unit */
 #define LIMIT_STATEMENT (512u * MIB)     /* bytes of the parameters of one statement */
 #define LIMIT_CALLS 16384u               /* HTTP calls held at once (waiting ones too) */
 #define LIMIT_CONNECTIONS 16384u

@@ -5,7 +5,7 @@
 const struct stmt lazy_stmt = {"lazy", "SELECT set_config('synchronous_commit', 'off', true)"};
 
 /* names: the queues that are served; for "*" those that have work, found by hops through the index. Each queue gives its
- * first units in the order of the index, and of these the best of all queues are taken; what was locked too many is free
+ * first units in the order of the index, and of these the best of all queues are taken, as many as $7 KiB hold; what was locked too many is free
  * again at the end of the transaction. Rows of work are never updated, so that a ctid stays what it was. */
 const struct stmt claim_stmt = {
     "claim",
@@ -16,11 +16,13 @@ const struct stmt claim_stmt = {
     "SELECT (SELECT min(w.queue) FROM work w WHERE w.queue > hop.name) FROM hop WHERE hop.name IS NOT NULL"
     ") SELECT name FROM hop) q WHERE $5::bool AND q.name IS NOT NULL"
     "), taken AS ("
-    "DELETE FROM work WHERE ctid = ANY (ARRAY("
-    "SELECT c.ctid FROM names n, LATERAL (SELECT w.ctid, w.priority, w.run_at, w.task, w.seq FROM work w "
+    "DELETE FROM work WHERE ctid = ANY (ARRAY(SELECT x.ctid FROM ("
+    "SELECT c.ctid, sum(c.kib) OVER (ORDER BY c.priority DESC, c.run_at, c.task, c.seq ROWS UNBOUNDED PRECEDING) - c.kib "
+    "AS before FROM names n, LATERAL ("
+    "SELECT w.ctid, w.kib, w.priority, w.run_at, w.task, w.seq FROM work w "
     "WHERE w.queue = n.name AND w.run_at <= now() ORDER BY w.priority DESC, w.run_at, w.task, w.seq "
     "LIMIT $6::bigint FOR UPDATE SKIP LOCKED) c "
-    "ORDER BY c.priority DESC, c.run_at, c.task, c.seq LIMIT $6)) "
+    "ORDER BY c.priority DESC, c.run_at, c.task, c.seq LIMIT $6) x WHERE x.before < $7::bigint)) "
     "RETURNING task, run_at, seq, first, count, priority, attempt"
     "), lease AS ("
     "INSERT INTO leases (id, worker, since, until, remaining, tasks, seqs, attempts, firsts, counts) "
@@ -51,6 +53,7 @@ void claim_params(struct params *p, struct store_worker *w, struct uuid lease, i
     params_end(p);
     params_bool(p, all);
     params_int(p, want);
+    params_int(p, LIMIT_CLAIM_BYTES / KIB);
 }
 
 /* The lines of `count` items behind the first `skip`: the chunks of the inputs may be cut otherwise than the units. */

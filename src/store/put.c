@@ -7,28 +7,28 @@ const struct stmt put_stmt = {
     "WITH new AS MATERIALIZED ("
     "INSERT INTO tasks (id, parent, inputs_of, digest, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, "
     "unit_size, batch_size, workers, priority, container, fail_fast, handler, strategy, inner_strategy, queue, "
-    "shape_asked, params, tags, meta) "
+    "shape_asked, params, tags, meta, unit_kib) "
     "SELECT r.id, r.parent, r.inputs_of, r.digest, r.item_timeout_ms, r.timeout_ms, r.state::task_state, r.ord, "
     "r.items_total, r.units_total, r.unit_size, r.batch_size, r.workers, r.priority, r.container, r.fail_fast, r.handler, "
     "r.strategy, r.inner_strategy, r.queue, "
     "CASE WHEN r.threads > 0 THEN ARRAY[r.processes, r.threads, r.width, r.grain]::integer[] END, "
-    "r.params, r.tags, r.meta "
+    "r.params, r.tags, r.meta, r.unit_kib "
     "FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[], "
     "$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bool[], $16::bool[], "
     "$17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], "
-    "$25::text[], $26::text[], $27::text[]) "
+    "$25::text[], $26::text[], $27::text[], $28::bigint[]) "
     "AS r(id, parent, inputs_of, digest, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, unit_size, "
     "batch_size, workers, priority, container, fail_fast, handler, strategy, inner_strategy, queue, processes, threads, "
-    "width, grain, params, tags, meta) "
-    "ON CONFLICT (id) DO NOTHING RETURNING id, state, queue, priority, items_total, units_total, unit_size"
+    "width, grain, params, tags, meta, unit_kib) "
+    "ON CONFLICT (id) DO NOTHING RETURNING id, state, queue, priority, items_total, units_total, unit_size, unit_kib"
     "), units AS ("
-    "INSERT INTO work (task, run_at, seq, first, count, priority, attempt, queue) "
-    "SELECT n.id, now(), s, s * n.unit_size, least(n.unit_size, n.items_total - s * n.unit_size), n.priority, 1, n.queue "
+    "INSERT INTO work (task, run_at, seq, first, count, kib, priority, attempt, queue) "
+    "SELECT n.id, now(), s, s * n.unit_size, least(n.unit_size, n.items_total - s * n.unit_size), n.unit_kib, n.priority, 1, n.queue "
     "FROM new n, generate_series(0, n.units_total - 1) s WHERE n.state = 'queued'"
     "), chunks AS ("
     "INSERT INTO inputs (task, seq, first, count, bytes) "
     "SELECT i.task, i.seq, i.first, i.count, i.bytes "
-    "FROM unnest($28::uuid[], $29::bigint[], $30::bigint[], $31::bigint[], $32::bytea[]) AS i(task, seq, first, count, bytes) "
+    "FROM unnest($29::uuid[], $30::bigint[], $31::bigint[], $32::bigint[], $33::bytea[]) AS i(task, seq, first, count, bytes) "
     "WHERE (i.task IN (SELECT n.id FROM new n)) IS TRUE"
     ") SELECT count(*) FROM new"};
 
@@ -40,10 +40,16 @@ static const struct new_task *find(const struct new_tasks *list, struct uuid id)
     return NULL;
 }
 
+/* Whose inputs it reads, when that is in the list. */
+static const struct new_task *owner_of(const struct new_tasks *list, const struct new_task *t)
+{
+    return uuid_eq(t->inputs_of, t->id) ? t : find(list, t->inputs_of);
+}
+
 /* nil when its items are only counted, so that a claim need not look. */
 static struct uuid inputs_of(const struct new_tasks *list, const struct new_task *t)
 {
-    const struct new_task *owner = uuid_eq(t->inputs_of, t->id) ? t : find(list, t->inputs_of);
+    const struct new_task *owner = owner_of(list, t);
     return owner && !owner->inputs ? (struct uuid){{0}} : t->inputs_of;
 }
 
@@ -55,6 +61,22 @@ static int64_t units_total(const struct new_tasks *list, const struct new_task *
     for (size_t i = 0; i < list->count; i++)
         children += uuid_eq(list->list[i].parent, t->id);
     return children;
+}
+
+static size_t inputs_bytes(const struct new_task *t)
+{
+    size_t bytes = 0;
+    for (int64_t c = 0; t->inputs && c < t->units; c++)
+        bytes += t->inputs[c].len;
+    return bytes;
+}
+
+/* About what a claim of one unit brings along, so that a claim can be bounded by it. */
+static int64_t unit_kib(const struct new_tasks *list, const struct new_task *t)
+{
+    const struct new_task *owner = owner_of(list, t);
+    size_t inputs = owner ? inputs_bytes(owner) : 0;
+    return (int64_t)((inputs / (size_t)(t->units > 0 ? t->units : 1) + t->params.len) / KIB);
 }
 
 static struct span state_of(const struct new_task *t)
@@ -124,6 +146,7 @@ void put_params(struct params *p, struct new_tasks *const *lists, size_t n)
     EACH(PG_TEXT, element_span(p, t->params));
     EACH(PG_TEXT, element_span(p, t->tags));
     EACH(PG_TEXT, element_span(p, t->meta));
+    EACH(PG_INT, element_int(p, unit_kib(lists[i], t)));
     put_inputs(p, lists, n);
 }
 
@@ -132,9 +155,7 @@ size_t put_bytes(const struct new_tasks *list)
     size_t bytes = 0;
     for (size_t i = 0; i < list->count; i++) {
         const struct new_task *t = &list->list[i];
-        bytes += t->params.len + t->tags.len + t->meta.len;
-        for (int64_t c = 0; t->inputs && c < t->units; c++)
-            bytes += t->inputs[c].len;
+        bytes += t->params.len + t->tags.len + t->meta.len + inputs_bytes(t);
     }
     return bytes;
 }

@@ -371,6 +371,28 @@ static void t18_inputs(void **state)
     claim_release(&c);
 }
 
+/* However many units are wanted: no more than a worker can hold. */
+static void t18b_a_claim_is_bounded(void **state)
+{
+    struct store_bench *b = *state;
+    struct buf line CLEANUP(buf_release) = BUF_INIT(32 * MIB);
+    for (size_t i = 0; i < 20 * MIB; i++)
+        buf_char(&line, i % 2 ? '1' : '2');
+    buf_char(&line, '\n');
+    struct span input = buf_view(&line);
+    for (int i = 0; i < 5; i++) {
+        struct new_task n = bench_task(1, 1);
+        n.inputs = &input;
+        bench_put_ok(b, &n, 1);
+    }
+    struct claim c = bench_claim(b, 100), rest = bench_claim(b, 100);
+    assert_int_equal(c.count, 4); /* the fourth begins below the limit */
+    assert_int_equal(rest.count, 1);
+    assert_int_equal(rest.units[0].inputs.len, line.len);
+    claim_release(&c);
+    claim_release(&rest);
+}
+
 static void t19_release(void **state)
 {
     struct store_bench *b = *state;
@@ -480,7 +502,7 @@ static void t62_sweep(void **state)
     int64_t before = bench_number(b, vacuums), deadline = clock_after_ms(60000);
     bench_sql(
         b,
-        "INSERT INTO work SELECT gen_random_uuid(), now(), 0, 0, 1, 5, 1, 'default' FROM generate_series(1, 25000)");
+        "INSERT INTO work SELECT gen_random_uuid(), now(), 0, 0, 1, 0, 5, 1, 'default' FROM generate_series(1, 25000)");
     bench_sql(b, "DELETE FROM work");
     while (bench_number(b, vacuums) == before) {
         bench_reap(b);
@@ -505,6 +527,7 @@ int main(void)
         STORE_TEST(t16_fail_fast),
         STORE_TEST(t17_order_and_queues),
         STORE_TEST(t18_inputs),
+        STORE_TEST(t18b_a_claim_is_bounded),
         STORE_TEST(t19_release),
         STORE_TEST(t60_beat),
         STORE_TEST(t61_profile),

@@ -77,7 +77,7 @@ static const char helpers[] =
     "container, fail_fast, handler, strategy, inner_strategy, queue, params, tags, meta) VALUES (id, 0, 0, 0, 'running', 0, "
     "9, children, 1, 1, 1, 5, true, false, 'h', 'compare', '', 'default', '', '', '') $$;"
     "CREATE OR REPLACE FUNCTION test_work(task uuid, seq int) RETURNS void LANGUAGE sql AS $$ INSERT INTO work VALUES "
-    "(task, now(), seq, seq, 1, 5, 1, 'default') $$;"
+    "(task, now(), seq, seq, 1, 0, 5, 1, 'default') $$;"
     "CREATE OR REPLACE FUNCTION test_lease(id uuid, task uuid, seq int) RETURNS void LANGUAGE sql AS $$ INSERT INTO leases "
     "VALUES (id, id, now(), now() - interval '1 hour', 1, ARRAY[task], ARRAY[seq], ARRAY[1], ARRAY[seq], ARRAY[1]) $$;";
 
@@ -123,8 +123,8 @@ static void send_claim(PGconn *c)
     static unsigned claims;
     char lease[64];
     snprintf(lease, sizeof lease, "00000000-0000-7000-8000-0001%08x", ++claims);
-    const char *values[] = {lease, L1, "600000", "{default}", "f", "10"};
-    assert_true(PQsendQueryParams(c, claim_stmt.sql, 6, NULL, values, NULL, NULL, 0));
+    const char *values[] = {lease, L1, "600000", "{default}", "f", "10", "100"};
+    assert_true(PQsendQueryParams(c, claim_stmt.sql, 7, NULL, values, NULL, NULL, 0));
 }
 
 static void send_step(struct session *s)
