@@ -404,15 +404,17 @@ bool db_script_start(struct db *db, const char *sql, int64_t deadline, struct er
     return lost(e);
 }
 
-bool db_script_over(struct db *db)
+bool db_script_over(struct db *db, int64_t deadline)
 {
     PGresult *r;
     while (db->conn && PQconsumeInput(db->conn)) {
-        if (PQisBusy(db->conn))
+        if (!PQisBusy(db->conn)) {
+            if (!(r = PQgetResult(db->conn)))
+                break;
+            PQclear(r);
+        } else if (clock_now() >= deadline || !turn_io(db->conn, deadline, NULL)) {
             return false;
-        if (!(r = PQgetResult(db->conn)))
-            break;
-        PQclear(r);
+        }
     }
     db_close(db);
     return true;

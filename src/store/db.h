@@ -26,7 +26,8 @@ struct step {
     const struct stmt *stmt;
     const struct params *params; /* NULL: none */
     bool sync;                   /* ends the transaction */
-    void (*committed)(void *arg); /* with sync: called when it is known to be committed, before later steps are answered */
+    void (*committed)(
+        void *arg); /* with sync: called when it is known to be committed, before later steps are answered */
     void *arg;
     /* set by db_run */
     PGresult *result; /* db_steps_clear frees it; NULL when err is set or the connection was lost before */
@@ -63,7 +64,7 @@ bool db_script(struct db *db, const char *sql, int64_t deadline, struct err *e) 
 /* The same without waiting for its end: false at the start if it could not be sent. Nothing else may be run on the
  * connection; db_script_over says when the script is over, however it ended, and closes it. */
 bool db_script_start(struct db *db, const char *sql, int64_t deadline, struct err *e) LATHE_CHECK;
-bool db_script_over(struct db *db);
+bool db_script_over(struct db *db, int64_t deadline); /* waits for it until then; clock_now(): only looks */
 
 void db_steps_clear(struct step *steps, size_t n);
 void db_result_clear(PGresult **r); /* for CLEANUP() */

@@ -10,7 +10,7 @@
 
 void sweep(struct store_worker *w, int64_t dead)
 {
-    if (w->sweeping && !db_script_over(&w->sweeper))
+    if (w->sweeping && !db_script_over(&w->sweeper, clock_now()))
         return;
     w->sweeping =
         dead >= SWEEP_DEAD && db_script_start(&w->sweeper, "VACUUM (SKIP_LOCKED, TRUNCATE off) work, leases",

@@ -54,7 +54,8 @@ void store_worker_free(struct store_worker *w)
     if (w->db.conn)
         say_goodbye(w);
     db_close(&w->db);
-    db_close(&w->sweeper);
+    if (w->sweeping && !db_script_over(&w->sweeper, clock_after_ms(GOODBYE_MS)))
+        db_close(&w->sweeper);
     char *queues;
     memcpy(&queues, &w->queues.ptr, sizeof queues);
     mem_free(queues);
@@ -102,12 +103,19 @@ static void on_finished(void *arg)
 
 static void prepare(struct turn *t, struct store_worker *w, struct finish *const *list, size_t n, int want)
 {
-    *t = (struct turn){.worker = w, .finishes = list, .finishes_n = n, .finish = PARAMS_INIT, .claim = PARAMS_INIT,
+    *t = (struct turn){.worker = w,
+                       .finishes = list,
+                       .finishes_n = n,
+                       .finish = PARAMS_INIT,
+                       .claim = PARAMS_INIT,
                        .learning = {PARAMS_INIT, PARAMS_INIT}};
     if (n > 0) {
         finish_params(&t->finish, list, n);
-        t->finish_step = add(t, (struct step){.stmt = &finish_stmt, .params = &t->finish, .sync = true,
-                                                .committed = on_finished, .arg = t});
+        t->finish_step = add(t, (struct step){.stmt = &finish_stmt,
+                                              .params = &t->finish,
+                                              .sync = true,
+                                              .committed = on_finished,
+                                              .arg = t});
         t->n += learn_steps(&t->learning, list, n, &t->steps[t->n]);
     }
     if (want > 0) {
