@@ -9,7 +9,7 @@
 #include "core/mem.h"
 
 #define BLOCK_FIRST 2048u
-#define BLOCK_MOST  (256u * 1024u)
+#define BLOCK_MOST (256u * 1024u)
 
 struct arena_block {
     struct arena_block *next;

@@ -29,10 +29,10 @@ struct arena {
 void arena_init(struct arena *a);
 void arena_release(struct arena *a); /* runs the cleanups, frees all; the arena is empty and usable again */
 
-void *arena_alloc(struct arena *a, size_t size) LATHE_MALLOC;                 /* zeroed, aligned for any type */
-void *arena_array(struct arena *a, size_t count, size_t size) LATHE_MALLOC;   /* overflow aborts */
+void *arena_alloc(struct arena *a, size_t size) LATHE_MALLOC;               /* zeroed, aligned for any type */
+void *arena_array(struct arena *a, size_t count, size_t size) LATHE_MALLOC; /* overflow aborts */
 struct span arena_copy(struct arena *a, struct span s);
-char *arena_text(struct arena *a, struct span s) LATHE_NONNULL_RESULT;        /* a copy with NUL behind it */
+char *arena_text(struct arena *a, struct span s) LATHE_NONNULL_RESULT; /* a copy with NUL behind it */
 char *arena_printf(struct arena *a, const char *format, ...) LATHE_PRINTF(2, 3) LATHE_NONNULL_RESULT;
 void arena_defer(struct arena *a, void (*release)(void *), void *arg);
 

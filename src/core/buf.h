@@ -17,7 +17,7 @@
 #include "core/span.h"
 
 struct buf {
-    char *ptr;  /* owned; not NUL-terminated */
+    char *ptr; /* owned; not NUL-terminated */
     size_t len;
     size_t cap;
     size_t max;
@@ -29,17 +29,18 @@ struct buf {
 /* clang-format on */
 
 void buf_init(struct buf *b, size_t max);
-void buf_release(struct buf *b);   /* frees; empty and usable again with the same max */
-void buf_clear(struct buf *b);     /* len 0, failed false, memory kept */
+void buf_release(struct buf *b); /* frees; empty and usable again with the same max */
+void buf_clear(struct buf *b);   /* len 0, failed false, memory kept */
 void buf_put(struct buf *b, const void *bytes, size_t n);
 void buf_puts(struct buf *b, const char *text);
 void buf_span(struct buf *b, struct span s);
 void buf_char(struct buf *b, char c);
 void buf_int(struct buf *b, int64_t v);
 void buf_printf(struct buf *b, const char *format, ...) LATHE_PRINTF(2, 3);
-char *buf_reserve(struct buf *b, size_t n); /* room for n bytes at the end, NULL if past max; then buf_advance */
+char *buf_reserve(struct buf *b,
+                  size_t n); /* room for n bytes at the end, NULL if past max; then buf_advance */
 void buf_advance(struct buf *b, size_t n);
-void buf_consume(struct buf *b, size_t n);  /* drops n bytes from the front (moves the rest) */
+void buf_consume(struct buf *b, size_t n); /* drops n bytes from the front (moves the rest) */
 
 static inline struct span buf_view(const struct buf *b)
 {

@@ -17,11 +17,12 @@ int64_t clock_wall_us(void);    /* since the epoch, µs */
 int64_t clock_thread_cpu(void); /* CPU time of the calling thread, ns */
 int64_t clock_process_cpu(void);
 
-int64_t clock_jitter(int64_t ms);                /* ms spread over [ms/2, ms*3/2), so that many do not come at once */
-int64_t clock_after_ms(int64_t ms);              /* a deadline; ms < 0 is CLOCK_NEVER */
-int clock_poll_ms(int64_t deadline);             /* what is left as a poll(2) time-out: rounded up, 0 when past, -1 for never */
+int64_t clock_jitter(int64_t ms);   /* ms spread over [ms/2, ms*3/2), so that many do not come at once */
+int64_t clock_after_ms(int64_t ms); /* a deadline; ms < 0 is CLOCK_NEVER */
+int clock_poll_ms(
+    int64_t deadline); /* what is left as a poll(2) time-out: rounded up, 0 when past, -1 for never */
 
-#define CLOCK_TEXT 28 /* "2026-11-21T03:14:05.123456Z" and NUL */
+#define CLOCK_TEXT 28                                      /* "2026-11-21T03:14:05.123456Z" and NUL */
 void clock_format(int64_t wall_us, char text[CLOCK_TEXT]); /* RFC 3339, UTC */
 
 #endif

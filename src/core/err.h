@@ -39,7 +39,8 @@ struct err {
 
 /* Both return false, so that a function can `return err_set(…)`. A NULL e is allowed: the caller does not care. */
 bool err_set(struct err *e, enum err_code code, const char *format, ...) LATHE_PRINTF(3, 4);
-bool err_at(struct err *e, enum err_code code, const char *pointer, const char *format, ...) LATHE_PRINTF(4, 5);
+bool err_at(struct err *e, enum err_code code, const char *pointer, const char *format, ...)
+    LATHE_PRINTF(4, 5);
 
 /* Puts "prefix: " before the text: what the caller was about when the callee failed. Returns false. */
 bool err_prefix(struct err *e, const char *format, ...) LATHE_PRINTF(2, 3);
@@ -49,9 +50,9 @@ bool err_errno(struct err *e, const char *format, ...) LATHE_PRINTF(2, 3);
 
 const char *err_slug(enum err_code code);
 const char *err_title(enum err_code code);
-int err_status(enum err_code code);       /* HTTP */
+int err_status(enum err_code code); /* HTTP */
 bool err_retryable(enum err_code code);
-int err_exit(enum err_code code);         /* of the program */
+int err_exit(enum err_code code);            /* of the program */
 enum err_code err_by_slug(struct span slug); /* ERR_INTERNAL if unknown */
 
 #endif

@@ -57,10 +57,12 @@ void fields_defaults(const struct fields *f, void *target);
 
 /* From a JSON object (NULL or JSON_NULL gives the defaults). `at` is the object's own JSON pointer, "" for the body.
  * ERR_UNKNOWN_FIELD or ERR_BAD_FIELD name the pointer, the allowed range and what was found. */
-bool fields_read(const struct fields *f, const struct json *object, const char *at, void *target, struct err *e) LATHE_CHECK;
+bool fields_read(const struct fields *f, const struct json *object, const char *at, void *target,
+                 struct err *e) LATHE_CHECK;
 
 /* One field from text, as in a query string or on a command line ("true", "12", "word"). FIELD_JSON is refused. */
-bool fields_set(const struct fields *f, struct span name, struct span text, void *target, struct err *e) LATHE_CHECK;
+bool fields_set(const struct fields *f, struct span name, struct span text, void *target,
+                struct err *e) LATHE_CHECK;
 
 /* A JSON Schema 2020-12 object: {"type":"object","additionalProperties":false,"properties":{…}}. */
 void fields_schema(const struct fields *f, struct json_out *o);

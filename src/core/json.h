@@ -34,19 +34,21 @@ bool json_check(struct span text, struct err *e) LATHE_CHECK;
 enum json_type json_type(const struct json *v); /* NULL pointer is JSON_NULL */
 const char *json_type_name(enum json_type t);   /* "an integer", "a string", … for messages */
 
-bool json_as_bool(const struct json *v);        /* each asserts its type; json_as_num takes JSON_INT too */
+bool json_as_bool(const struct json *v); /* each asserts its type; json_as_num takes JSON_INT too */
 int64_t json_as_int(const struct json *v);
 double json_as_num(const struct json *v);
 struct span json_as_text(const struct json *v);
 
-size_t json_len(const struct json *v);          /* of a list or an object */
+size_t json_len(const struct json *v); /* of a list or an object */
 const struct json *json_at(const struct json *list, size_t i);
-const struct json *json_member(const struct json *object, const char *key); /* NULL if absent; JSON_NULL value if null */
+const struct json *json_member(const struct json *object,
+                               const char *key); /* NULL if absent; JSON_NULL value if null */
 
 /* Calls each(key, value, arg) in document order until it returns false; returns whether all were visited. */
-bool json_each(const struct json *object, bool (*each)(struct span key, const struct json *value, void *arg), void *arg);
+bool json_each(const struct json *object, bool (*each)(struct span key, const struct json *value, void *arg),
+               void *arg);
 
-void json_emit(struct buf *out, const struct json *v);  /* compact text on one line; NULL writes null */
+void json_emit(struct buf *out, const struct json *v); /* compact text on one line; NULL writes null */
 
 /*
  * Writing: a sticky builder over a buf. Commas and quoting are its business; nesting is asserted.
@@ -68,10 +70,12 @@ void json_open(struct json_out *o, char bracket);        /* '{' or '[' */
 void json_close(struct json_out *o, char bracket);       /* '}' or ']' */
 void json_key(struct json_out *o, const char *key);      /* keys are our own words, written as they are */
 void json_key_span(struct json_out *o, struct span key); /* foreign keys, escaped */
-void json_put_text(struct json_out *o, struct span s);   /* invalid UTF-8 is replaced, control characters escaped */
-void json_put_str(struct json_out *o, const char *s);    /* NULL writes null */
+void json_put_text(struct json_out *o,
+                   struct span s); /* invalid UTF-8 is replaced, control characters escaped */
+void json_put_str(struct json_out *o, const char *s); /* NULL writes null */
 void json_put_int(struct json_out *o, int64_t v);
-void json_put_num(struct json_out *o, double v);         /* shortest form that reads back the same; non-finite writes null */
+void json_put_num(struct json_out *o,
+                  double v); /* shortest form that reads back the same; non-finite writes null */
 void json_put_bool(struct json_out *o, bool v);
 void json_put_null(struct json_out *o);
 void json_put_raw(struct json_out *o, struct span json); /* JSON that is already text; empty writes null */

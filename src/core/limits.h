@@ -9,42 +9,43 @@
 #define MIB (1024u * 1024u)
 
 /* the request */
-#define LIMIT_BODY (16u * MIB)           /* bytes of a request body */
-#define LIMIT_PATH 1024u                 /* bytes of a path, decoded */
-#define LIMIT_QUERY 4096u                /* bytes of a query string */
+#define LIMIT_BODY (16u * MIB) /* bytes of a request body */
+#define LIMIT_PATH 1024u       /* bytes of a path, decoded */
+#define LIMIT_QUERY 4096u      /* bytes of a query string */
 #define LIMIT_QUERY_PAIRS 64u
-#define LIMIT_HEADER 4096u               /* bytes of one header value that Lathe reads */
-#define LIMIT_FCGI_HEAD (128u * KIB)     /* bytes of a FastCGI request before its body */
-#define LIMIT_FCGI_STASH (256u * MIB)    /* bytes of all requests that come in drips */
+#define LIMIT_HEADER 4096u            /* bytes of one header value that Lathe reads */
+#define LIMIT_FCGI_HEAD (128u * KIB)  /* bytes of a FastCGI request before its body */
+#define LIMIT_FCGI_STASH (256u * MIB) /* bytes of all requests that come in drips */
 #define LIMIT_JSON_DEPTH 32u
-#define LIMIT_RESPONSE (32u * MIB)       /* bytes of an answer that is built whole */
+#define LIMIT_RESPONSE (32u * MIB) /* bytes of an answer that is built whole */
 #define LIMIT_RESPONSE_HEADERS (16u * KIB)
-#define LIMIT_STREAM_CHUNK (256u * KIB)  /* bytes of one piece of a streamed answer */
+#define LIMIT_STREAM_CHUNK (256u * KIB) /* bytes of one piece of a streamed answer */
 
 /* the work */
-#define LIMIT_ITEMS 1000000u             /* items of a task */
-#define LIMIT_UNITS 10000u               /* units of a task: a smaller batch_size is made larger */
-#define LIMIT_WORKERS 256u               /* W: processes or threads that a caller may ask for */
-#define LIMIT_WIDTH 100000u              /* items in flight on one thread */
+#define LIMIT_ITEMS 1000000u /* items of a task */
+#define LIMIT_UNITS 10000u   /* units of a task: a smaller batch_size is made larger */
+#define LIMIT_WORKERS 256u   /* W: processes or threads that a caller may ask for */
+#define LIMIT_WIDTH 100000u  /* items in flight on one thread */
 #define LIMIT_BATCH_SIZE LIMIT_ITEMS
-#define LIMIT_PARAMS (64u * KIB)         /* bytes of params */
+#define LIMIT_PARAMS (64u * KIB) /* bytes of params */
 #define LIMIT_ITEM_INPUT (1u * MIB)
-#define LIMIT_ITEM_RESULT (1u * MIB)     /* bytes of one item's result */
-#define LIMIT_UNIT_RESULT (256u * MIB)   /* bytes of all results of a unit */
+#define LIMIT_ITEM_RESULT (1u * MIB)   /* bytes of one item's result */
+#define LIMIT_UNIT_RESULT (256u * MIB) /* bytes of all results of a unit */
 #define LIMIT_TIMEOUT_MS (7 * 24 * 3600 * 1000LL)
-#define LIMIT_NAME 64u                   /* bytes of a handler's, queue's or worker's name */
+#define LIMIT_NAME 64u /* bytes of a handler's, queue's or worker's name */
 #define LIMIT_TAGS 16u
-#define LIMIT_LIST 1000u                 /* tasks in one page of a list */
+#define LIMIT_LIST 1000u /* tasks in one page of a list */
 
 /* inside */
-#define LIMIT_WRITE_BATCH 512u           /* rows in one group commit */
-#define LIMIT_WRITE_QUEUE 8192u          /* rows waiting for a group commit before 503 */
-#define LIMIT_CLAIM 1024u                /* units in one claim */
-#define LIMIT_CLAIM_BYTES (64u * MIB)    /* inputs and params that one claim brings along, but for a single unit */
-#define LIMIT_STATEMENT (512u * MIB)     /* bytes of the parameters of one statement */
-#define LIMIT_CALLS 16384u               /* HTTP calls held at once (waiting ones too) */
+#define LIMIT_WRITE_BATCH 512u  /* rows in one group commit */
+#define LIMIT_WRITE_QUEUE 8192u /* rows waiting for a group commit before 503 */
+#define LIMIT_CLAIM 1024u       /* units in one claim */
+#define LIMIT_CLAIM_BYTES \
+    (64u * MIB) /* inputs and params that one claim brings along, but for a single unit */
+#define LIMIT_STATEMENT (512u * MIB) /* bytes of the parameters of one statement */
+#define LIMIT_CALLS 16384u           /* HTTP calls held at once (waiting ones too) */
 #define LIMIT_CONNECTIONS 16384u
-#define LIMIT_FRAME (2u * MIB)           /* one message between a worker and its child */
+#define LIMIT_FRAME (2u * MIB) /* one message between a worker and its child */
 #define LIMIT_LOG_LINE (8u * KIB)
 
 #endif

@@ -23,7 +23,7 @@
 #include "core/metrics_table.h"
 #include "core/net.h"
 
-#define ROWS  256u
+#define ROWS 256u
 #define MAGIC UINT64_C(0x314d656874614c0a)
 
 struct header {

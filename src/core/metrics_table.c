@@ -59,7 +59,7 @@ const double metric_buckets[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05
 const size_t metric_bucket_count = COUNT_OF(metric_buckets);
 
 #define TYPE_COUNTER METRIC_COUNTER
-#define TYPE_GAUGE   METRIC_GAUGE
+#define TYPE_GAUGE METRIC_GAUGE
 #define TYPE_SECONDS METRIC_SECONDS
 
 static struct metric_row table[METRIC_COUNT] = {

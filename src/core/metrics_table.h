@@ -28,7 +28,7 @@ extern const size_t metric_bucket_count;
 
 /* Cells hold whole numbers, so that adding is one instruction: counters and gauges in millionths, the sums of histograms
  * in billionths, buckets as they are. */
-#define METRIC_UNIT     1e6
+#define METRIC_UNIT 1e6
 #define METRIC_SUM_UNIT 1e9
 
 const struct metric_row *metric_table(void); /* METRIC_COUNT rows, made at the first call; any thread */

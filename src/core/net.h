@@ -20,8 +20,8 @@ int net_inherited(void);
 /* sd_notify(3) without the library: "READY=1", "STOPPING=1", … Does nothing without NOTIFY_SOCKET. */
 void net_notify(const char *state);
 
-int net_close(int fd);            /* close that keeps errno; -1 is fine */
-void net_close_at(int *fd);       /* for CLEANUP(): closes and sets -1 */
+int net_close(int fd);      /* close that keeps errno; -1 is fine */
+void net_close_at(int *fd); /* for CLEANUP(): closes and sets -1 */
 
 /* An eventfd used as a doorbell: ring from any thread, clear in the loop that waits for it. */
 bool net_bell(int *ret_fd, struct err *e) LATHE_CHECK;

@@ -11,9 +11,9 @@
 
 enum sig_verb { SIG_NOTHING, SIG_STOP, SIG_RELOAD, SIG_CHILD, SIG_REOPEN };
 
-void sig_block(void);                                    /* TERM INT QUIT HUP USR1 CHLD blocked, PIPE ignored */
-bool sig_open(int *ret_fd, struct err *e) LATHE_CHECK;   /* signalfd, CLOEXEC, nonblocking */
-enum sig_verb sig_read(int fd);                          /* SIG_NOTHING when there is none left */
-void sig_reset_in_child(void);                           /* defaults and an empty mask, before exec or in a zygote's child */
+void sig_block(void);                                  /* TERM INT QUIT HUP USR1 CHLD blocked, PIPE ignored */
+bool sig_open(int *ret_fd, struct err *e) LATHE_CHECK; /* signalfd, CLOEXEC, nonblocking */
+enum sig_verb sig_read(int fd);                        /* SIG_NOTHING when there is none left */
+void sig_reset_in_child(void); /* defaults and an empty mask, before exec or in a zygote's child */
 
 #endif

@@ -43,12 +43,12 @@ struct span span_take(struct span *s, size_t n);
 /* Cuts off and returns what stands before the first `mark`, which is dropped; the whole rest if there is none. */
 struct span span_cut(struct span *s, char mark);
 
-struct span span_trim(struct span s);                    /* without blanks and tabs at both ends */
+struct span span_trim(struct span s); /* without blanks and tabs at both ends */
 bool span_starts(struct span s, const char *prefix);
-bool span_eq_nocase(struct span s, const char *text);    /* ASCII only, for header names */
+bool span_eq_nocase(struct span s, const char *text); /* ASCII only, for header names */
 
 /* Whole decimal numbers only: "12", "-3". False on anything else, also on overflow. */
 bool span_to_int(struct span s, int64_t *ret);
-bool span_to_num(struct span s, double *ret);            /* finite decimal, '.' whatever the locale */
+bool span_to_num(struct span s, double *ret); /* finite decimal, '.' whatever the locale */
 
 #endif

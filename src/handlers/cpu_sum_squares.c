@@ -2,7 +2,7 @@
 #include "handlers/input.h"
 #include "handlers/registry.h"
 
-#define MOST    INT64_C(1000000000000)
+#define MOST INT64_C(1000000000000)
 #define STRETCH INT64_C(65536) /* additions between two looks at item_stopping(): some tens of microseconds */
 
 struct sum_args {

@@ -10,11 +10,11 @@
 #include "core/json.h"
 #include "handlers/registry.h"
 
-#define MOST_MS     3600000
-#define MOST_LOOP   INT64_C(1000000000000)
+#define MOST_MS 3600000
+#define MOST_LOOP INT64_C(1000000000000)
 #define MOST_NESTED 1000000
-#define STRETCH     INT64_C(65536) /* turns of a loop between two looks at item_stopping(): 0.1 to 0.3 ms */
-#define M31         UINT64_C(0x7fffffff)
+#define STRETCH INT64_C(65536) /* turns of a loop between two looks at item_stopping(): 0.1 to 0.3 ms */
+#define M31 UINT64_C(0x7fffffff)
 
 struct args {
     bool db_delay, redis_delay;

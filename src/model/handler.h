@@ -52,31 +52,32 @@ struct item_wait {
 
 struct item {
     /* given */
-    int64_t index;          /* of the item in its task, from 0 */
-    struct span input;      /* JSON text of the item; empty when items were only counted */
-    const void *args;       /* the handler's params struct */
-    void *state;            /* state_size bytes, zeroed before the first step */
+    int64_t index;     /* of the item in its task, from 0 */
+    struct span input; /* JSON text of the item; empty when items were only counted */
+    const void *args;  /* the handler's params struct */
+    void *state;       /* state_size bytes, zeroed before the first step */
     const struct cancel *cancel;
-    int64_t deadline;       /* of this item, CLOCK_NEVER if there is none */
+    int64_t deadline; /* of this item, CLOCK_NEVER if there is none */
 
     /* made by the step */
-    struct buf out;         /* the result: exactly one JSON value on one line; empty counts as null */
-    struct err err;         /* why it failed */
-    double progress;        /* 0..1 of this item, if it tells */
+    struct buf out;  /* the result: exactly one JSON value on one line; empty counts as null */
+    struct err err;  /* why it failed */
+    double progress; /* 0..1 of this item, if it tells */
     struct item_wait wait;
 };
 
 struct handler {
-    const char *name;      /* "cpu.sum_squares" */
-    const char *summary;   /* one line */
-    const char *item;      /* what an input is, one line; NULL: it is not looked at */
-    struct fields params;  /* schema, validation, help; the target struct is plain bytes: it is copied to children */
+    const char *name;    /* "cpu.sum_squares" */
+    const char *summary; /* one line */
+    const char *item;    /* what an input is, one line; NULL: it is not looked at */
+    struct fields
+        params; /* schema, validation, help; the target struct is plain bytes: it is copied to children */
     bool (*check)(const void *args, struct err *e); /* what a table cannot say; NULL: nothing */
     size_t state_size;
     enum step (*step)(struct item *it);
-    void (*drop)(struct item *it);                  /* NULL: nothing to release */
-    bool hidden;           /* for tests: not listed; usable only when the setting or the test allows */
-    bool dangerous;        /* meant to crash, hang or leak: the contract suite runs it in children only */
+    void (*drop)(struct item *it); /* NULL: nothing to release */
+    bool hidden;    /* for tests: not listed; usable only when the setting or the test allows */
+    bool dangerous; /* meant to crash, hang or leak: the contract suite runs it in children only */
 };
 
 static inline enum step item_wait_until(struct item *it, int64_t when)

@@ -21,7 +21,7 @@ struct host {
 
 /* Evidence for one handler and params digest. Nanoseconds per item; decayed means, so that the latest runs count most. */
 struct profile {
-    int64_t runs, items;  /* that it rests on; 0: nothing is known */
+    int64_t runs, items; /* that it rests on; 0: nothing is known */
     double cpu, wait;
     double result_bytes;
     double failure_rate;
@@ -34,14 +34,15 @@ struct correction {
 };
 
 struct prediction {
-    double wall;          /* ns */
-    double cpu;           /* ns */
+    double wall; /* ns */
+    double cpu;  /* ns */
     double items_per_s;
-    double memory_kib;    /* on top of an idle worker */
-    const char *bound;    /* what limits it: "cpu", "waits", "one item", "start-up" */
+    double memory_kib; /* on top of an idle worker */
+    const char *bound; /* what limits it: "cpu", "waits", "one item", "start-up" */
 };
 
-struct prediction predict(const struct profile *p, const struct host *h, const struct shape *s, int64_t items);
+struct prediction predict(const struct profile *p, const struct host *h, const struct shape *s,
+                          int64_t items);
 
 struct candidate {
     const struct strategy *strategy; /* NULL: a free shape */
@@ -52,7 +53,7 @@ struct candidate {
 
 /* Every shaped strategy and the best free shapes, fastest first; ties go to less memory, then to the simpler. Returns how
  * many were written. `corrections` is indexed like strategies[]; NULL: none. */
-int recommend(const struct profile *p, const struct host *h, const struct ask *a, const struct correction *corrections,
-              struct candidate *out, int room);
+int recommend(const struct profile *p, const struct host *h, const struct ask *a,
+              const struct correction *corrections, struct candidate *out, int room);
 
 #endif

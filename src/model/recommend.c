@@ -3,7 +3,7 @@
 
 #include "core/limits.h"
 
-#define TIE         1.02 /* a prediction is not sharper than this: within it, less memory wins */
+#define TIE 1.02 /* a prediction is not sharper than this: within it, less memory wins */
 #define FACTOR_MOST 10.0
 
 static struct candidate make(const struct profile *p, const struct host *h, const struct strategy *strategy,

@@ -34,7 +34,7 @@ struct measured {
 struct task {
     struct uuid id, parent; /* parent nil: none */
     enum task_state state;
-    bool cancelling;        /* a cancel was asked for and the task still winds down */
+    bool cancelling; /* a cancel was asked for and the task still winds down */
     struct span handler, strategy, inner, queue;
     struct span params;     /* JSON object, every field with the value in force */
     struct span tags, meta; /* JSON, "" if none */
@@ -43,13 +43,13 @@ struct task {
     int64_t items_total, items_done, items_failed; /* done counts failed ones too */
     int64_t batch_size, workers;
     int64_t units_total, units_done;
-    int64_t item_timeout_ms, timeout_ms; /* 0: none of its own */
-    bool fail_fast;                      /* on_item_error = fail */
-    double progress;                     /* 0..1; finer than items_done when Redis has news */
+    int64_t item_timeout_ms, timeout_ms;         /* 0: none of its own */
+    bool fail_fast;                              /* on_item_error = fail */
+    double progress;                             /* 0..1; finer than items_done when Redis has news */
     int64_t created_us, started_us, finished_us; /* wall clock; 0: not yet */
     struct measured measured;
-    struct span results;    /* NDJSON of the first item results, whole lines, "" if none */
-    struct err err;         /* code ERR_NONE: none */
+    struct span results; /* NDJSON of the first item results, whole lines, "" if none */
+    struct err err;      /* code ERR_NONE: none */
 };
 
 /* The task document of HTTP-API: the same at every endpoint and in the terminal. */

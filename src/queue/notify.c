@@ -13,7 +13,8 @@
 #define MOST_VIEWS 4096u
 #define MOST_DROPS 8192u
 #define IDS_A_MESSAGE 256u
-#define PACE NS_PER_MS /* rounds begin at least this far apart: under load one round tells what would have been many */
+#define PACE \
+    NS_PER_MS /* rounds begin at least this far apart: under load one round tells what would have been many */
 
 struct ids {
     struct uuid *list; /* MOST_IDS */

@@ -47,10 +47,11 @@ static void any_order_is_sorted(void **state)
     assert_true(lines_add(&l, &cancelled));
     assert_true(lines_add(&l, &failed));
     assert_true(add_ok(&l, 11, (struct span){NULL, 0}));
-    assert_text(lines_in_order(&l),
-                "{\"index\":10,\"state\":\"failed\",\"error\":{\"type\":\"item-failed\",\"detail\":\"no \\\"luck\\\"\"}}\n"
-                "{\"index\":11,\"state\":\"succeeded\",\"result\":null}\n"
-                "{\"index\":12,\"state\":\"cancelled\"}\n");
+    assert_text(
+        lines_in_order(&l),
+        "{\"index\":10,\"state\":\"failed\",\"error\":{\"type\":\"item-failed\",\"detail\":\"no \\\"luck\\\"\"}}\n"
+        "{\"index\":11,\"state\":\"succeeded\",\"result\":null}\n"
+        "{\"index\":12,\"state\":\"cancelled\"}\n");
     lines_release(&l);
 }
 

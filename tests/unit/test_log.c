@@ -208,7 +208,8 @@ static void t10_the_settings(void **state)
     (void)state;
     struct conf conf = {.log_level = "error", .log_format = "json"};
     char *first CLEANUP(mem_free_at) = line_of(LOG_LOGFMT, log_values); /* as "test" */
-    log_apply(&conf, NULL);                                             /* a reload */
+    assert_non_null(first);
+    log_apply(&conf, NULL); /* a reload */
     struct capture c = capture_start(STDERR_FILENO);
     log_error_only();
     char *line CLEANUP(mem_free_at) = capture_stop(c, STDERR_FILENO);

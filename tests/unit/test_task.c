@@ -7,7 +7,7 @@
 #include "core/arena.h"
 #include "model/task.h"
 
-#define ID     "019a0000-0000-7000-8000-000000000001"
+#define ID "019a0000-0000-7000-8000-000000000001"
 #define PARENT "019a0000-0000-7000-8000-0000000000ff"
 
 static const struct json *written(struct arena *a, const struct task *t)

@@ -7,7 +7,7 @@
 #include "core/mem.h"
 #include "core/uuid.h"
 
-#define EACH    20000
+#define EACH 20000
 #define THREADS 4
 
 static int compare(const void *a, const void *b)
