@@ -224,6 +224,7 @@ void front_free(struct front *f)
         assert(s != PEER_PARKED && s != PEER_ANSWERING && s != PEER_GONE);
         peer_discard(f, f->peers[i]);
     }
+    assert(atomic_load(&f->parked) == 0);
     mem_free(f->peers);
     mem_free(f->peek);
     mem_free(f->queue);

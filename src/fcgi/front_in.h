@@ -55,7 +55,7 @@ struct peer {
     bool deaf;   /* we shut down our receiving side */
     bool listed; /* in front.look; under its lock */
     int fd;
-    uint64_t serial; /* of the exchange it is or was in */
+    uint64_t serial; /* of the exchange it is or was in; 0 from BUSY until a thread has taken it */
     struct exchange *exchange;
     int64_t deadline; /* the dispatcher closes it then; CLOCK_NEVER */
     int64_t since;    /* clock_now() when its request was complete */
@@ -86,8 +86,8 @@ struct front {
     int epoll, bell;
     atomic_int stopping; /* how often front_stop was called */
     atomic_size_t held;  /* connections that are not FREE */
-    atomic_size_t parked;
-    atomic_bool paused; /* not accepting, for want of descriptors or places */
+    atomic_int parked;   /* connections that are PARKED */
+    atomic_bool paused;  /* not accepting, for want of descriptors or places */
     atomic_uint_fast64_t serial;
 
     /* the dispatcher's alone */
@@ -122,6 +122,7 @@ void peer_discard(struct front *f, struct peer *p); /* front_free */
 enum peer_next { NEXT_IDLE, NEXT_CLOSE, NEXT_LINGER };
 void peer_next(struct front *f, struct peer *p, enum peer_next next);
 void peer_send_later(struct front *f, struct exchange *x);
+void count_parked(struct front *f, int by);
 /* The client may have left meanwhile. Caller holds the lock; the state is PARKED. */
 void peer_check_gone(struct front *f, struct peer *p);
 bool peer_has_hung_up(const struct peer *p);

@@ -23,6 +23,7 @@ static void refuse(struct front *f, struct peer *p, size_t seen)
         "\"status\":503,\"detail\":\"too many requests wait for a thread; try again\"}\n";
     metric_add(M_http_refused, "", 1);
     metric_add(M_http_requests, "5xx", 1);
+    metric_observe(M_http_seconds, "other", (double)(clock_now() - p->since) / (double)NS_PER_S);
     const struct arrival fr = p->arrival;
     bool taken = p->source >= 0 || (fr.whole && recv(p->fd, f->peek, seen, MSG_DONTWAIT) == (ssize_t)seen);
     net_close_at(&p->source);
@@ -43,6 +44,8 @@ static void begin(struct front *f, struct peer *p, size_t seen, bool hung_up)
     p->since = clock_now();
     pthread_mutex_lock(&p->lock);
     p->state = PEER_BUSY;
+    p->serial = 0; /* the thread of the request before this one may not have come to park() yet */
+    p->exchange = NULL;
     p->again = hung_up;
     p->deadline = CLOCK_NEVER;
     pthread_mutex_unlock(&p->lock);

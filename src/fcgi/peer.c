@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -103,15 +104,22 @@ bool peer_has_hung_up(const struct peer *p)
 
 /* ---- PARKED */
 
+void count_parked(struct front *f, int by)
+{
+    atomic_fetch_add(&f->parked, by);
+    metric_add(M_http_waiting, "", by);
+}
+
 void peer_check_gone(struct front *f, struct peer *p)
 {
+    assert(p->state == PEER_PARKED && p->exchange);
     if (!peer_has_hung_up(p))
         return;
     atomic_store(&p->exchange->call.gone, true);
     net_close(p->fd);
     p->fd = -1;
     p->state = PEER_GONE;
-    metric_set(M_http_waiting, "", (double)(atomic_fetch_sub(&f->parked, 1) - 1));
+    count_parked(f, -1);
 }
 
 /* ---- SENDING */

@@ -176,7 +176,7 @@ static void on_send(struct call *call)
         p->state = PEER_ANSWERING;
     pthread_mutex_unlock(&p->lock);
     if (was == PEER_PARKED)
-        metric_set(M_http_waiting, "", (double)(atomic_fetch_sub(&x->front->parked, 1) - 1));
+        count_parked(x->front, -1);
     if (was == PEER_GONE)
         end(x, NEXT_CLOSE);
     else
@@ -191,7 +191,7 @@ static void park(struct front *f, struct peer *p, uint64_t serial)
     pthread_mutex_lock(&p->lock);
     if (p->serial == serial && p->state == PEER_BUSY) {
         p->state = PEER_PARKED;
-        metric_set(M_http_waiting, "", (double)(atomic_fetch_add(&f->parked, 1) + 1));
+        count_parked(f, 1);
         if (p->again)
             peer_check_gone(f, p);
     }

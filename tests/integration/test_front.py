@@ -2,6 +2,7 @@
 """The FastCGI front, with nothing behind it (front_probe.c), spoken to in raw FastCGI: requests good and bad, and who is
 answered while who is not. Waits are for events."""
 import json
+import multiprocessing
 import os
 import random
 import select
@@ -11,7 +12,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
 sys.dont_write_bytecode = True
-from fcgi_client import BEGIN, PARAMS, STDIN, Closed, pairs, record, request, stream  # noqa: E402
+from fcgi_client import BEGIN, PARAMS, STDIN, Client, Closed, pairs, record, request, stream  # noqa: E402
 from front import LIMIT_BODY, Setup, pattern, problem  # noqa: E402
 from tap import main  # noqa: E402
 
@@ -277,6 +278,25 @@ def t15_garbage(s):
                 pass
     assert s.probe.call("/fast").status == 200
     s.probe.wait_status(fds=s.base)
+
+
+def hurry(path, rounds):
+    for _ in range(rounds):
+        with Client(path) as c:
+            c.send(request("/park?0"))
+            assert c.answer().body == b"parked\n"
+            c.send(request("/fast"))
+
+
+def t16_answered_before_it_is_parked(s):
+    "a call answered before its own thread has left it: the next on that connection is nobody's but its own thread's"
+    others = [multiprocessing.Process(target=hurry, args=(s.probe.socket, 1500), daemon=True) for _ in range(12)]
+    for o in others:
+        o.start()
+    for o in others:
+        o.join(120)
+        assert o.exitcode == 0 and s.probe.running(), (o.exitcode, s.probe.tail())
+    s.probe.wait_status(fds=s.base, parked=0)
 
 
 if __name__ == "__main__":
