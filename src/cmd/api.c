@@ -75,13 +75,15 @@ static void open_metrics(const struct conf *c)
         log_warn_err("metrics.open", &e, "meaning=this process is seen in its own /metrics only");
 }
 
-/* From systemd, or our own. */
+/* From systemd, or our own. Whether one that is handed over waits in accept(2) is its maker's choice; the front's must not. */
 static bool listen_here(const struct conf *c, int *ret, struct err *e)
 {
     if (net_inherited() == 0)
         return net_listen(c->api_listen, BACKLOG, (unsigned)c->api_socket_mode, ret, e);
     *ret = fcntl(3, F_DUPFD_CLOEXEC, 4);
-    return *ret >= 0 || err_errno(e, "the listener that was handed over cannot be used");
+    int flags = *ret < 0 ? -1 : fcntl(*ret, F_GETFL);
+    return (flags >= 0 && fcntl(*ret, F_SETFL, flags | O_NONBLOCK) == 0) ||
+           err_errno(e, "the listener that was handed over cannot be used");
 }
 
 /* From a front that is ready to the last answer. */

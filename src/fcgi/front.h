@@ -18,7 +18,7 @@
 struct front;
 
 struct front_options {
-    int listen_fd;    /* nonblocking, from net_listen or systemd; stays the caller's */
+    int listen_fd; /* O_NONBLOCK, as from net_listen; one of systemd's is made so by the caller, whose it stays */
     int threads;      /* T */
     int queue;        /* requests that may wait for a thread; more are answered 503 + Retry-After */
     int64_t drain_ms; /* how long front_run waits, once stopped, for calls that were begun */

@@ -8,6 +8,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
 from proc import wait_until  # noqa: E402
+from servers import Lathe  # noqa: E402
 from tap import main  # noqa: E402
 from web import Web  # noqa: E402
 
@@ -132,6 +133,34 @@ def t06_leave_now():
         for c in calls + [slow]:
             c.close()
         w.allow("api.sock|prematurely closed|connection to client lost|lathe-api-1 ended by itself")
+
+
+HAND_OVER = """
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o777)
+s.listen(64)
+assert s.getblocking()
+os.dup2(s.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def t07_listener_handed_over():
+    "a listener from systemd, which waits in accept(2): it is used, requests are answered, and SIGTERM ends the api"
+    with Web(worker=False) as w:
+        w.api.stop()
+        w.client.close()
+        api = Lathe(w, ("api",), "api-handed-over", None)
+        api.argv = [sys.executable, "-c", HAND_OVER, api.socket, *api.argv]
+        api.start()
+        for _ in range(3):
+            assert w.call("GET", "/healthz")[0] == 200
+        status = api.stop()
+        assert status == 0 and os.path.exists(api.socket), status
 
 
 if __name__ == "__main__":
