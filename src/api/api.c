@@ -4,7 +4,8 @@
 #include "core/mem.h"
 
 const struct route routes[] = {
-#define ROUTE(m, p, f, s) {.method = METHOD_##m, .path = (p), .handle = (f), .summary = (s)},
+#define ROUTE(m, g, p, f, s) \
+    {.method = METHOD_##m, .flags = ROUTE_##g, .path = (p), .handle = (f), .summary = (s)},
 #include "api/routes.def"
 #undef ROUTE
 };
@@ -49,7 +50,7 @@ static void no_method(struct call *c, const struct route_match *m)
     call_header(c, "Allow", "%s", allow);
     if (c->req.method == METHOD_OPTIONS) {
         c->res.status = 204;
-        answer(c);
+        call_send(c);
         return;
     }
     err_set(&e, ERR_METHOD, "%s is not a method of %s; it has %s", method_name(c->req.method), m->path,

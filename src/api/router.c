@@ -45,7 +45,7 @@ static unsigned fit(const char *template, struct span path, struct span *ret_par
 static unsigned methods_of(const struct route *r)
 {
     unsigned bits = 1u << r->method | 1u << METHOD_OPTIONS;
-    return r->method == METHOD_GET ? bits | 1u << METHOD_HEAD : bits;
+    return r->method == METHOD_GET && !(r->flags & ROUTE_EFFECTS) ? bits | 1u << METHOD_HEAD : bits;
 }
 
 struct route_match route_match(const struct route *table, size_t count, enum method method, struct span path)
@@ -62,7 +62,7 @@ struct route_match route_match(const struct route *table, size_t count, enum met
             m = (struct route_match){.path = table[i].path, .parameter = parameter};
         best = score;
         m.allowed |= methods_of(&table[i]);
-        if (table[i].method == wanted)
+        if (table[i].method == wanted && methods_of(&table[i]) & 1u << method)
             m.route = &table[i];
     }
     return m;

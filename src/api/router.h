@@ -8,8 +8,14 @@
 
 struct api;
 
+enum {
+    ROUTE_PLAIN = 0,
+    ROUTE_EFFECTS = 1, /* a GET that begins work: it has no HEAD, which must have no effect */
+};
+
 struct route {
     enum method method;
+    unsigned flags;
     const char *path; /* template: "/api/v1/tasks/{id}" */
     void (*handle)(struct api *a, struct call *c, struct span parameter);
     const char *summary;

@@ -117,8 +117,8 @@ def t08_methods(w):
             ("PUT", f"/api/v1/tasks/{NO_ID}", None), ("PATCH", f"/api/v1/tasks/{NO_ID}", None),
             ("POST", f"/api/v1/tasks/{NO_ID}", "GET, HEAD, DELETE, OPTIONS"), ("GET", SUBMIT, "POST, OPTIONS"),
             ("DELETE", "/api/v1/tasks", "GET, HEAD, OPTIONS"), ("GET", "/api/v1/tasks/compare", "POST, OPTIONS"),
-            ("POST", "/healthz", "GET, HEAD, OPTIONS"), ("DELETE", "/compare", "GET, HEAD, POST, OPTIONS"),
-            ("POST", "/recommendations", "GET, HEAD, OPTIONS")):
+            ("POST", "/healthz", "GET, HEAD, OPTIONS"), ("DELETE", "/compare", "GET, POST, OPTIONS"),
+            ("POST", "/recommendations", "GET, OPTIONS")):
         head, _ = refused(w, method, path, 405, "method")
         assert head["Allow"] and (allow is None or head["Allow"] == allow), (method, path, head["Allow"])
 
@@ -167,6 +167,16 @@ def t12_a_cursor_of_other_filters(w):
     cursor = w.call("GET", "/api/v1/tasks?limit=1")[2]["next_cursor"]
     assert w.call("GET", f"/api/v1/tasks?limit=1&cursor={cursor}")[0] == 200
     refused(w, "GET", f"/api/v1/tasks?limit=1&state=failed&cursor={cursor}", 422, "bad-field", "cursor")
+
+
+def t13_head_has_no_effect(w):
+    "HEAD of a GET that begins work is refused, and no work begins"
+    before = str(w.pg.sql("select count(*) from tasks"))
+    for path, allow in (("/compare?items_count=1", "GET, POST, OPTIONS"), ("/recommendations?probe=true", "GET, OPTIONS"),
+                        ("/api/v1/tasks/recommendations?probe=true", "GET, OPTIONS")):
+        status, headers, text = w.raw("HEAD", path)
+        assert (status, headers["Allow"], text) == (405, allow, b""), (path, status, dict(headers))
+    assert str(w.pg.sql("select count(*) from tasks")) == before
 
 
 def t99_nothing_was_written(w):

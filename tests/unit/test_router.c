@@ -10,10 +10,14 @@ static void nothing(struct api *a, struct call *c, struct span p)
 }
 
 static const struct route table[] = {
-    {METHOD_POST, "/t/compare", nothing, "literal"},     {METHOD_GET, "/t", nothing, "list"},
-    {METHOD_POST, "/t/{strategy}", nothing, "submit"},   {METHOD_GET, "/t/{id}", nothing, "get"},
-    {METHOD_DELETE, "/t/{id}", nothing, "cancel"},       {METHOD_GET, "/t/status/{id}", nothing, "status"},
-    {METHOD_GET, "/t/{id}/results", nothing, "results"},
+    {METHOD_POST, ROUTE_PLAIN, "/t/compare", nothing, "literal"},
+    {METHOD_GET, ROUTE_PLAIN, "/t", nothing, "list"},
+    {METHOD_POST, ROUTE_PLAIN, "/t/{strategy}", nothing, "submit"},
+    {METHOD_GET, ROUTE_PLAIN, "/t/{id}", nothing, "get"},
+    {METHOD_DELETE, ROUTE_PLAIN, "/t/{id}", nothing, "cancel"},
+    {METHOD_GET, ROUTE_PLAIN, "/t/status/{id}", nothing, "status"},
+    {METHOD_GET, ROUTE_PLAIN, "/t/{id}/results", nothing, "results"},
+    {METHOD_GET, ROUTE_EFFECTS, "/begin", nothing, "begin"},
 };
 
 static struct route_match match(enum method m, const char *path)
@@ -55,7 +59,16 @@ static void t03_head_is_get(void **state)
     assert_null(match(METHOD_HEAD, "/t/compare").route);
 }
 
-static void t04_allow(void **state)
+static void t04_no_head_of_what_has_effects(void **state)
+{
+    (void)state;
+    check_route(METHOD_GET, "/begin", "begin", "");
+    assert_null(match(METHOD_HEAD, "/begin").route);
+    assert_string_equal(match(METHOD_HEAD, "/begin").path, "/begin");
+    assert_int_equal(match(METHOD_HEAD, "/begin").allowed, 1u << METHOD_GET | 1u << METHOD_OPTIONS);
+}
+
+static void t05_allow(void **state)
 {
     (void)state;
     char text[ALLOW_TEXT];
@@ -66,7 +79,7 @@ static void t04_allow(void **state)
     assert_null(match(METHOD_PUT, "/t/17").route);
 }
 
-static void t05_strict(void **state)
+static void t06_strict(void **state)
 {
     (void)state;
     const char *const none[] = {"",
@@ -91,7 +104,7 @@ static void t05_strict(void **state)
     }
 }
 
-static void t06_any_byte(void **state)
+static void t07_any_byte(void **state)
 {
     (void)state;
     struct span odd = {"/t/a\0b", 6};
@@ -103,8 +116,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(t01_routes),      cmocka_unit_test(t02_the_more_literal_template_has_it),
-        cmocka_unit_test(t03_head_is_get), cmocka_unit_test(t04_allow),
-        cmocka_unit_test(t05_strict),      cmocka_unit_test(t06_any_byte),
+        cmocka_unit_test(t03_head_is_get), cmocka_unit_test(t04_no_head_of_what_has_effects),
+        cmocka_unit_test(t05_allow),       cmocka_unit_test(t06_strict),
+        cmocka_unit_test(t07_any_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
