@@ -4,27 +4,7 @@
 #include "api/inside.h"
 #include "api/prefer.h"
 #include "api/router.h"
-#include "core/clock.h"
 #include "core/log.h"
-#include "core/metrics.h"
-
-static const char *status_class(int status)
-{
-    static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
-    return status >= 100 && status < 600 ? classes[status / 100 - 1] : "other";
-}
-
-static void count(const struct call *c, int status)
-{
-    metric_add(M_http_requests, status_class(status), 1);
-    metric_observe(M_http_seconds, c->route ? c->route : "", (double)(clock_now() - c->started) / NS_PER_S);
-}
-
-void answer(struct call *c)
-{
-    count(c, c->res.status);
-    call_send(c);
-}
 
 /* nginx writes the access log; here is one line for each answer that is a refusal or a failure, with its reason. */
 void answer_problem(struct call *c, const struct err *e)
@@ -33,7 +13,6 @@ void answer_problem(struct call *c, const struct err *e)
     log_at(status >= 500 ? LOG_WARN : LOG_INFO, "http.refused", e,
            "status=%d method=%s path=" SPAN_FMT " request=" SPAN_FMT, status, method_name(c->req.method),
            SPAN_ARG(c->req.path), SPAN_ARG(c->req.request_id));
-    count(c, status);
     call_problem(c, e);
 }
 
@@ -46,7 +25,7 @@ void answer_tagged(struct call *c)
     call_header(c, "ETag", SPAN_FMT, SPAN_ARG(tag));
     call_header(c, "Cache-Control", "no-cache");
     c->res.status = etag_matches(c->req.if_none_match, tag) ? 304 : 200;
-    answer(c);
+    call_send(c);
 }
 
 void accepted(struct call *c, struct uuid task)

@@ -19,8 +19,7 @@ struct api {
 
     pthread_mutex_t lock; /* over all below; taken before the queue's own locks */
     pthread_cond_t work;
-    struct parked *waiting; /* doubly linked */
-    int64_t waiting_count;
+    struct parked *waiting;                /* doubly linked */
     struct parked *errands, **errands_end; /* singly linked by next */
     bool draining, stopping, thread_runs;
     pthread_t thread;
@@ -28,8 +27,7 @@ struct api {
 
 /* ---- answers (answer.c): each ends with call_send, after which the call must not be touched ---- */
 
-/* Counts and sends. */
-void answer(struct call *c);
+/* Tells the log why, and sends. */
 void answer_problem(struct call *c, const struct err *e);
 /* The entity tag of the body as it stands; 304 without a body when the caller has it already. Sends. */
 void answer_tagged(struct call *c);

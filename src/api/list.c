@@ -141,5 +141,5 @@ void tasks_list(struct api *a, struct call *c, struct span parameter)
     }
     write_page(c, tasks, n, more ? next : NULL);
     c->res.status = 200;
-    answer(c);
+    call_send(c);
 }

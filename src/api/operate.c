@@ -136,14 +136,14 @@ void workers_get(struct api *a, struct call *c, struct span parameter)
     json_close(&o, ']');
     json_close(&o, '}');
     c->res.status = 200;
-    answer(c);
+    call_send(c);
 }
 
 static void answer_fresh(struct call *c)
 {
     call_header(c, "Cache-Control", "no-store");
     c->res.status = 200;
-    answer(c);
+    call_send(c);
 }
 
 void health_get(struct api *a, struct call *c, struct span parameter)

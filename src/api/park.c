@@ -5,7 +5,6 @@
 #include <errno.h>
 
 #include "api/inside.h"
-#include "core/metrics.h"
 
 static void link_first(struct api *a, struct parked *p)
 {
@@ -14,16 +13,14 @@ static void link_first(struct api *a, struct parked *p)
     if (p->next)
         p->next->link = &p->next;
     a->waiting = p;
-    metric_set(M_http_waiting, "", (double)++a->waiting_count);
 }
 
-static void unlink_parked(struct api *a, struct parked *p)
+static void unlink_parked(struct parked *p)
 {
     *p->link = p->next;
     if (p->next)
         p->next->link = p->link;
     p->next = NULL;
-    metric_set(M_http_waiting, "", (double)--a->waiting_count);
 }
 
 /* The wait is over and nobody else knows of p. */
@@ -52,7 +49,7 @@ static void on_ready(void *arg, const struct task *t, const struct err *e)
     (void)e;
     struct parked *p = arg;
     pthread_mutex_lock(&p->api->lock);
-    unlink_parked(p->api, p);
+    unlink_parked(p);
     pthread_mutex_unlock(&p->api->lock);
     if (t)
         p->task = *t;
@@ -70,7 +67,7 @@ void park(struct parked *p, int64_t ms)
         link_first(a, p); /* first, because ready may come before queue_wait returns; it waits for our lock */
         waits = queue_wait(a->queue, &p->wait, NULL);
         if (!waits)
-            unlink_parked(a, p);
+            unlink_parked(p);
     }
     pthread_mutex_unlock(&a->lock);
     if (!waits)
@@ -86,7 +83,7 @@ void park_drain(struct api *a)
         next = p->next;
         if (!queue_unwait(a->queue, &p->wait))
             continue; /* its ready is on the way */
-        unlink_parked(a, p);
+        unlink_parked(p);
         p->next = taken;
         taken = p;
     }

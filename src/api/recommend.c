@@ -27,7 +27,7 @@ static void answer_recommendation(struct api *a, struct call *c, const struct su
     struct json_out o = json_out(&c->res.body);
     recommendation_write(r, &o);
     c->res.status = 200;
-    answer(c);
+    call_send(c);
 }
 
 /* The probe has ended, or outlasts the wait: then its task, and asking again later finds its measurement. */

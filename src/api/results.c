@@ -113,5 +113,5 @@ void results_get(struct api *a, struct call *c, struct span parameter)
     c->res.content_type = types[type];
     c->res.stream = (struct stream){.more = type == 0 ? more_json : more_lines, .arg = r};
     c->res.status = 200;
-    answer(c);
+    call_send(c);
 }

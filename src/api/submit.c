@@ -16,7 +16,7 @@ void answer_put(struct parked *p, bool store_ok)
     else
         accepted(c, p->task.id);
     document_write(p->api, c, &p->task, store_ok, &o);
-    answer(c);
+    call_send(c);
 }
 
 /* On the writer's thread: the commit is done, or it is known that it will not be. From here on the work is accepted, and

@@ -88,5 +88,5 @@ void task_cancel(struct api *a, struct call *c, struct span parameter)
         accepted(c, id);
     struct json_out o = json_out(&c->res.body);
     document_write(a, c, &t, true, &o);
-    answer(c);
+    call_send(c);
 }

@@ -14,6 +14,7 @@ SHAPED = ["sequential", "threading", "multiprocessing", "async-batch", "concurre
 ALIASES = {"threaded": "threading", "threads": "threading", "multiprocess": "multiprocessing",
            "processes": "multiprocessing", "async": "async-batch", "futures": "concurrent-futures"}
 WORK = {"items_count": 12, "batch_size": 4, "workers": 2}
+UNKNOWN = "0199b7c2-0000-7000-8000-000000000000"
 LONG = {"handler": "sleep", "params": {"ms": 600000}, "items_count": 3}
 
 
@@ -228,7 +229,7 @@ def t15_operating(w):
 
 def t16_options(w):
     "OPTIONS tells the methods"
-    for path, allow in (("/api/v1/tasks", "GET, HEAD, OPTIONS"), ("/compare", "GET, HEAD, POST, OPTIONS")):
+    for path, allow in (("/api/v1/tasks", "GET, HEAD, OPTIONS"), ("/compare", "GET, POST, OPTIONS"), ("/recommendations", "GET, OPTIONS")):
         status, headers, text = w.raw("OPTIONS", path)
         assert (status, headers["Allow"], text) == (204, allow, b""), (status, dict(headers))
 
@@ -256,6 +257,29 @@ def t18_request_id(w):
     assert w.call("GET", "/healthz")[1]["X-Request-Id"]
     status, headers, problem = w.call("GET", "/nowhere")
     assert status == 404 and problem["request_id"] == headers["X-Request-Id"], (problem, dict(headers))
+
+
+def counted(w):
+    _, _, text = w.call("GET", "/metrics")
+    lines = (line.rpartition(" ") for line in text.splitlines() if line.startswith("lathe_http_"))
+    return {name: float(value) for name, _, value in lines}
+
+
+def t19_counted_once(w):
+    "every request is counted once, under its route and the class of its status"
+    before = counted(w)
+    for path in ("/healthz", "/healthz", "/nowhere", f"/api/v1/tasks/{UNKNOWN}"):
+        w.call("GET", path)
+    w.call("POST", "/api/v1/tasks/sequential", {"handler": "echo", "items_count": 1})
+    after = counted(w)
+    want = {'lathe_http_requests_total{status="2xx"}': 4, 'lathe_http_requests_total{status="4xx"}': 2,
+            'lathe_http_seconds_count{route="/healthz"}': 2, 'lathe_http_seconds_count{route="other"}': 1,
+            'lathe_http_seconds_count{route="/metrics"}': 1, 'lathe_http_seconds_count{route="/api/v1/tasks/{id}"}': 1,
+            'lathe_http_seconds_count{route="/api/v1/tasks/{strategy}"}': 1}
+    names = [n for n in after if n.startswith(("lathe_http_requests", "lathe_http_seconds_count"))]
+    got = {n: after[n] - before.get(n, 0) for n in names if after[n] != before.get(n, 0)}
+    assert got == want, got
+    assert after["lathe_http_waiting"] == 0, after
 
 
 if __name__ == "__main__":
