@@ -4,8 +4,7 @@
 #include "core/mem.h"
 
 const struct route routes[] = {
-#define ROUTE(m, g, p, f, s) \
-    {.method = METHOD_##m, .flags = ROUTE_##g, .path = (p), .handle = (f), .summary = (s)},
+#define ROUTE(m, g, p, f, s) {.method = METHOD_##m, .flags = (g), .path = (p), .handle = (f), .summary = (s)},
 #include "api/routes.def"
 #undef ROUTE
 };
@@ -56,6 +55,13 @@ static void no_method(struct call *c, const struct route_match *m)
     err_set(&e, ERR_METHOD, "%s is not a method of %s; it has %s", method_name(c->req.method), m->path,
             allow);
     answer_problem(c, &e);
+}
+
+bool api_waits(void *api, const struct call *c)
+{
+    (void)api;
+    struct route_match m = route_match(routes, routes_count, c->req.method, c->req.path);
+    return m.route && m.route->flags & ROUTE_STORE;
 }
 
 void api_handle(void *api, struct call *c)

@@ -4,6 +4,7 @@
  *
  *     struct api *api;
  *     if (!api_new(conf, queue, &api, e)) …
+ *     struct front_options options = {.waits = api_waits, …};
  *     front_new(&options, api_handle, api, &front, e)
  *     …front_run(front) on another thread; on SIGTERM:
  *     front_stop(front); api_drain(api);        // those that wait get 202 now, the task goes on
@@ -25,6 +26,9 @@ bool api_new(const struct conf *conf, struct queue *queue, struct api **ret, str
 
 /* Any thread. `api` is a struct api *. Owns the call until it sends. */
 void api_handle(void *api, struct call *call);
+
+/* Whether answering it may have to wait for the store, on the thread that calls api_handle. Any thread. */
+bool api_waits(void *api, const struct call *call);
 
 /* Any thread; again does nothing: whoever waits for a task is answered now with the task as it is, and nobody waits from now on. */
 void api_drain(struct api *a);

@@ -11,6 +11,7 @@ struct api;
 enum {
     ROUTE_PLAIN = 0,
     ROUTE_EFFECTS = 1, /* a GET that begins work: it has no HEAD, which must have no effect */
+    ROUTE_STORE = 2,   /* waits for the store on the thread that it is called on */
 };
 
 struct route {

@@ -115,6 +115,7 @@ static bool run_api(struct service *s, int listener, struct err *e)
     struct front_options o = {.listen_fd = listener,
                               .threads = (int)c->api_threads,
                               .queue = (int)c->api_queue,
+                              .waits = api_waits,
                               .drain_ms = c->api_drain};
     if (!queue_open(c, QUEUE_API, &s->queue, e))
         return false;

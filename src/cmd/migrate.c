@@ -24,7 +24,8 @@ const struct command command_migrate = {
     .name = "migrate",
     .summary = "brings the database schema up to date",
     .usage = "lathe migrate",
-    .help = "Applies the migrations that this program carries and the database lacks, each in a transaction, one process at a\n"
-            "time. Run again it changes nothing. A database that is newer than this program is left alone (exit 78).\n",
+    .help =
+        "Applies the migrations that this program carries and the database lacks, each in a transaction, one process at a\n"
+        "time. Run again it changes nothing. A database that is newer than this program is left alone (exit 78).\n",
     .run = run,
 };

@@ -12,10 +12,10 @@
 static bool run_dir(const struct conf *c, struct err *e)
 {
     if (mkdir(c->serve_run_dir, 0750) != 0 && errno != EEXIST)
-        return err_errno(e, "cannot make %s: set serve.run_dir to a directory that this user may write", c->serve_run_dir);
+        return err_errno(e, "cannot make %s: set serve.run_dir to a directory that this user may write",
+                         c->serve_run_dir);
     return true;
 }
-
 
 /* The same settings for the processes that we start: the file that we read, and the options that we were given. */
 static char **child_argv(struct arena *a, const char *role, const struct conf *c)
@@ -45,7 +45,10 @@ static bool run(struct cmd *c, int argc, char **argv, struct err *e)
         list[i] = (struct supervised){.role = "worker", .argv = child_argv(&a, "worker", &c->conf)};
     int64_t drain = c->conf.api_drain > c->conf.worker_drain ? c->conf.api_drain : c->conf.worker_drain;
     struct supervision v = {
-        .list = list, .count = workers + 1, .signals = signals, .stop_ms = drain + STOP_MARGIN_MS,
+        .list = list,
+        .count = workers + 1,
+        .signals = signals,
+        .stop_ms = drain + STOP_MARGIN_MS,
     };
     return supervise(&v, e);
 }
@@ -54,8 +57,9 @@ const struct command command_serve = {
     .name = "serve",
     .summary = "the whole service: an api and its workers, kept running",
     .usage = "lathe serve [--serve.workers=N]",
-    .help = "Starts `lathe api` and N `lathe worker`, starts again what ends, hands SIGHUP on, and at SIGTERM stops all of\n"
-            "them in order: the api answers what it has begun, the workers finish or give back what they have.\n",
+    .help =
+        "Starts `lathe api` and N `lathe worker`, starts again what ends, hands SIGHUP on, and at SIGTERM stops all of\n"
+        "them in order: the api answers what it has begun, the workers finish or give back what they have.\n",
     .service = true,
     .run = run,
 };

@@ -35,7 +35,8 @@ static void start(struct supervised *s)
         s->pid = 0;
         s->pause_ms = s->pause_ms == 0 ? PAUSE_FIRST_MS : s->pause_ms;
         s->start_at = clock_after_ms(s->pause_ms);
-        log_error("serve.start", "role=%s error=\"%s\" retry_ms=%lld", s->role, strerrordesc_np(rc), (long long)s->pause_ms);
+        log_error("serve.start", "role=%s error=\"%s\" retry_ms=%lld", s->role, strerrordesc_np(rc),
+                  (long long)s->pause_ms);
         return;
     }
     log_info("serve.started", "role=%s pid=%d", s->role, (int)s->pid);
@@ -57,13 +58,13 @@ static void plan_restart(struct supervised *s, bool clean)
 static void tell_end(const struct supervised *s, pid_t pid, int status, bool stopping)
 {
     if (WIFSIGNALED(status))
-        log_error("serve.died", "role=%s pid=%d signal=%d name=%s restart_ms=%lld", s->role, (int)pid, WTERMSIG(status),
-                  sigdescr_np(WTERMSIG(status)), (long long)s->pause_ms);
+        log_error("serve.died", "role=%s pid=%d signal=%d name=%s restart_ms=%lld", s->role, (int)pid,
+                  WTERMSIG(status), sigdescr_np(WTERMSIG(status)), (long long)s->pause_ms);
     else if (stopping && WEXITSTATUS(status) == 0)
         log_info("serve.stopped", "role=%s pid=%d", s->role, (int)pid);
     else
-        log_warn("serve.ended", "role=%s pid=%d exit=%d restart_ms=%lld", s->role, (int)pid, WEXITSTATUS(status),
-                 (long long)s->pause_ms);
+        log_warn("serve.ended", "role=%s pid=%d exit=%d restart_ms=%lld", s->role, (int)pid,
+                 WEXITSTATUS(status), (long long)s->pause_ms);
 }
 
 /* False: it says that starting again will not help. */
@@ -152,7 +153,8 @@ static void end_all(struct supervision *v)
                 pass_on(v, SIGTERM); /* the second one: leave now */
         reap(v, true);
         if (clock_now() >= deadline && alive(v) > 0) {
-            log_error("serve.killing", "processes=%d meaning=they did not stop in time; units run again elsewhere", alive(v));
+            log_error("serve.killing",
+                      "processes=%d meaning=they did not stop in time; units run again elsewhere", alive(v));
             pass_on(v, SIGKILL);
             deadline = clock_after_ms(1000);
         }
@@ -169,6 +171,7 @@ bool supervise(struct supervision *v, struct err *e)
     net_notify("STOPPING=1");
     end_all(v);
     if (!sane)
-        return err_set(e, ERR_CONFIG, "a process of lathe serve refused to start; its own message, above, says why");
+        return err_set(e, ERR_CONFIG,
+                       "a process of lathe serve refused to start; its own message, above, says why");
     return true;
 }

@@ -13,10 +13,10 @@
 #include "core/err.h"
 
 struct supervised {
-    const char *role;     /* the subcommand, for logs: "api", "worker" */
-    char *const *argv;    /* of the program, NULL at the end; argv[0] is the name */
+    const char *role;  /* the subcommand, for logs: "api", "worker" */
+    char *const *argv; /* of the program, NULL at the end; argv[0] is the name */
     /* the supervisor's */
-    pid_t pid;            /* 0: not running */
+    pid_t pid;                 /* 0: not running */
     int64_t started, start_at; /* clock_now() */
     int64_t pause_ms;
 };
@@ -24,8 +24,8 @@ struct supervised {
 struct supervision {
     struct supervised *list;
     int count;
-    int signals;          /* sig_open() */
-    int64_t stop_ms;      /* from SIGTERM to SIGKILL */
+    int signals;                                                                 /* sig_open() */
+    int64_t stop_ms;                                                             /* from SIGTERM to SIGKILL */
     void (*ended)(void *arg, const struct supervised *s, pid_t pid, int status); /* may be NULL */
     void *arg;
 };

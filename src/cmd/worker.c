@@ -49,9 +49,10 @@ const struct command command_worker = {
     .name = "worker",
     .summary = "claims units of work and runs them",
     .usage = "lathe worker [--worker.slots=N] [--worker.queues=A,B]",
-    .help = "Any number of workers, on any hosts, may share one database. SIGTERM drains: what runs may finish until\n"
-            "worker.drain is over, what is left is given back, and the exit code is 0. SIGHUP reads the settings again.\n"
-            "Exit code 75 asks to be started anew (the worker has grown too large, or a handler does not return).\n",
+    .help =
+        "Any number of workers, on any hosts, may share one database. SIGTERM drains: what runs may finish until\n"
+        "worker.drain is over, what is left is given back, and the exit code is 0. SIGHUP reads the settings again.\n"
+        "Exit code 75 asks to be started anew (the worker has grown too large, or a handler does not return).\n",
     .service = true,
     .run = run,
 };

@@ -200,6 +200,7 @@ bool front_new(const struct front_options *o, void (*handle)(void *arg, struct c
     f->handle = handle;
     f->arg = arg;
     f->epoll = f->bell = -1;
+    f->held_back_end = &f->held_back;
     f->peek = mem_alloc(LIMIT_FCGI_HEAD);
     f->queue = mem_array((size_t)o->queue, sizeof *f->queue);
     f->threads = mem_array((size_t)o->threads, sizeof *f->threads);
@@ -224,7 +225,7 @@ void front_free(struct front *f)
         assert(s != PEER_PARKED && s != PEER_ANSWERING && s != PEER_GONE);
         peer_discard(f, f->peers[i]);
     }
-    assert(atomic_load(&f->parked) == 0);
+    assert(atomic_load(&f->parked) == 0 && !f->held_back);
     mem_free(f->peers);
     mem_free(f->peek);
     mem_free(f->queue);

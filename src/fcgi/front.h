@@ -22,6 +22,13 @@ struct front_options {
     int threads;      /* T */
     int queue;        /* requests that may wait for a thread; more are answered 503 + Retry-After */
     int64_t drain_ms; /* how long front_run waits, once stopped, for calls that were begun */
+
+    /*
+     * Whether handle() or the stream of the answer may wait for another server. At most T-1 threads (but 1 of 1) are in such
+     * calls, so that the others are answered whatever that server does. More of them are held without a thread: as many
+     * as `queue`, those without a body, for HELD_MS (front_in.h); beyond that it is 503. NULL: none.
+     */
+    bool (*waits)(void *arg, const struct call *);
 };
 
 /* `handle` is called on one of the T threads with a filled call; see call.h for who owns it when. An answer that it gives

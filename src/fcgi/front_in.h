@@ -29,6 +29,7 @@
 #define READ_MS 5000  /* one read of a body */
 #define SEND_MS 30000 /* an answer of which the other side takes nothing for so long is given up */
 #define LINGER_MS 2000
+#define HELD_MS 10000 /* a call that had no thread to wait on for so long is not begun any more */
 #define FRESH_MS 1000 /* a stopping front waits so long for the request of a connection just made */
 
 /* A whole request has at most this, however small its records are; all that are stashed, LIMIT_FCGI_STASH. */
@@ -72,9 +73,10 @@ struct exchange {
     struct call call;
     struct front *front;
     struct peer *peer;
-    uint64_t serial; /* unique in the front: addresses are used again */
-    bool keep;       /* the connection, after the answer */
-    bool left;       /* input was left unread: linger */
+    uint64_t serial;       /* unique in the front: addresses are used again */
+    struct exchange *next; /* in front.held_back */
+    bool keep;             /* the connection, after the answer */
+    bool left;             /* input was left unread: linger */
     struct buf head;
     struct record_out out;
 };
@@ -105,6 +107,9 @@ struct front {
     pthread_cond_t queue_filled;
     struct peer **queue; /* ring of o.queue */
     size_t queue_head, queue_count;
+    struct exchange *held_back,
+        **held_back_end; /* calls that may wait, while waiting_threads is at its most */
+    int held_back_count, waiting_threads;
     int idle_threads;
     bool waking; /* one of them was signalled and has not run yet */
     bool quit;

@@ -211,29 +211,105 @@ static enum read_result read_request(struct reader *reader, struct peer *p, stru
     return r;
 }
 
-static void serve(struct front *f, struct reader *reader, struct peer *p)
+/* With a refusal it is answered so, and handle() not asked. */
+static void run(struct front *f, struct exchange *x, const struct err *refusal)
 {
-    struct exchange *x = exchange_new(f, p);
-    struct err e = ERR_INIT;
+    struct peer *p = x->peer;
     uint64_t serial = x->serial;
-    enum read_result r = read_request(reader, p, &x->call, &e);
-    if (r == READ_BROKEN) {
-        exchange_finish(x, RECORD_BROKEN);
-        return;
-    }
     handling.exchange = x;
     handling.serial = serial;
     handling.answered = false;
-    x->left = r == READ_LEFT;
-    if (r == READ_OK)
-        f->handle(f->arg, &x->call);
+    if (refusal)
+        call_problem(&x->call, refusal);
     else
-        call_problem(&x->call, &e);
+        f->handle(f->arg, &x->call);
     handling.exchange = NULL;
     if (handling.answered)
         transmit(x);
     else
         park(f, p, serial);
+}
+
+/* ---- calls that may wait for another server: there is always a thread for those that do not */
+
+enum turn { TURN_NOW, TURN_LATER, TURN_NEVER };
+
+static enum turn take_turn(struct front *f, struct exchange *x)
+{
+    int most = f->o.threads > 1 ? f->o.threads - 1 : 1;
+    enum turn turn = TURN_NEVER;
+    pthread_mutex_lock(&f->queue_lock);
+    if (f->waiting_threads < most) {
+        f->waiting_threads++;
+        turn = TURN_NOW;
+    } else if (f->held_back_count < f->o.queue && x->call.req.body.len == 0) {
+        f->held_back_count++;
+        *f->held_back_end = x;
+        f->held_back_end = &x->next;
+        turn = TURN_LATER;
+    }
+    pthread_mutex_unlock(&f->queue_lock);
+    return turn;
+}
+
+/* The one held back for longest; without any the thread is no longer one that waits. */
+static struct exchange *next_turn(struct front *f)
+{
+    pthread_mutex_lock(&f->queue_lock);
+    struct exchange *x = f->held_back;
+    if (x) {
+        f->held_back = x->next;
+        f->held_back_count--;
+        if (!f->held_back)
+            f->held_back_end = &f->held_back;
+    } else {
+        f->waiting_threads--;
+    }
+    pthread_mutex_unlock(&f->queue_lock);
+    return x;
+}
+
+static void refuse_waiting(struct front *f, struct exchange *x)
+{
+    struct err e = ERR_INIT;
+    err_set(&e, ERR_BUSY, "too many requests wait for the store; try again");
+    metric_add(M_http_refused, "", 1);
+    run(f, x, &e);
+}
+
+static void run_waiting(struct front *f, struct exchange *x)
+{
+    switch (take_turn(f, x)) {
+    case TURN_NOW:
+        run(f, x, NULL);
+        break;
+    case TURN_LATER:
+        return;
+    case TURN_NEVER:
+        refuse_waiting(f, x);
+        return;
+    }
+    while ((x = next_turn(f)) != NULL)
+        if (clock_now() - x->call.started > HELD_MS * NS_PER_MS)
+            refuse_waiting(f, x);
+        else
+            run(f, x, NULL);
+}
+
+static void serve(struct front *f, struct reader *reader, struct peer *p)
+{
+    struct exchange *x = exchange_new(f, p);
+    struct err e = ERR_INIT;
+    enum read_result r = read_request(reader, p, &x->call, &e);
+    x->left = r == READ_LEFT;
+    if (r == READ_BROKEN)
+        exchange_finish(x, RECORD_BROKEN);
+    else if (r != READ_OK)
+        run(f, x, &e);
+    else if (f->o.waits && f->o.waits(f->arg, &x->call))
+        run_waiting(f, x);
+    else
+        run(f, x, NULL);
 }
 
 static void *serve_thread(void *arg)

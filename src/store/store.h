@@ -174,7 +174,8 @@ struct finish {
 bool store_worker_new(struct store *s, struct worker_info *info, struct store_worker **ret,
                       struct err *e) LATHE_CHECK;
 /* `finished` is called within store_turn for each finish that was stored, before its claim is answered: somebody waits. */
-void store_worker_tell(struct store_worker *w, void (*finished)(void *arg, const struct finish *f), void *arg);
+void store_worker_tell(struct store_worker *w, void (*finished)(void *arg, const struct finish *f),
+                       void *arg);
 void store_worker_free(struct store_worker *w); /* also takes the worker off the list */
 
 /*

@@ -9,9 +9,10 @@
 #include "core/net.h"
 #include "worker/loop.h"
 
-#define TELL_MS 200             /* progress to Redis this often */
+#define TELL_MS 200                  /* progress to Redis this often */
 #define TELL_AFTER (150 * NS_PER_MS) /* of units that have run this long */
-#define RETURN_GRACE (5 * NS_PER_S)  /* for a handler in the worker to come back after its deadline or a cancel */
+#define RETURN_GRACE \
+    (5 * NS_PER_S) /* for a handler in the worker to come back after its deadline or a cancel */
 #define TELL_MOST 256
 
 /* ---- leases ---- */
@@ -19,7 +20,8 @@
 static void lose_batch(struct worker *w, struct batch *b)
 {
     b->lost = true;
-    log_warn("worker.lease_lost", "units=%zu meaning=they run elsewhere; what they do here is discarded", b->open);
+    log_warn("worker.lease_lost", "units=%zu meaning=they run elsewhere; what they do here is discarded",
+             b->open);
     for (struct run *r = w->runs; r != NULL; r = r->next)
         if (r->batch == b)
             cancel_raise(&r->cancel);
@@ -96,11 +98,15 @@ static void tell(struct worker *w)
     int64_t now = clock_now();
     w->next_tell = clock_after_ms(TELL_MS);
     for (struct run *r = w->runs; r != NULL && n < TELL_MOST; r = r->next) {
-        if (atomic_load(&r->state) != RUN_RUNNING || r->abandoned || now - atomic_load(&r->started) < TELL_AFTER)
+        if (atomic_load(&r->state) != RUN_RUNNING || r->abandoned ||
+            now - atomic_load(&r->started) < TELL_AFTER)
             continue;
         views[n++] = (struct cache_view){
-            .task = r->unit->task, .seq = r->unit->seq, .done = atomic_load(&r->progress.done),
-            .failed = atomic_load(&r->progress.failed), .partial_milli = atomic_load(&r->progress.partial_milli),
+            .task = r->unit->task,
+            .seq = r->unit->seq,
+            .done = atomic_load(&r->progress.done),
+            .failed = atomic_load(&r->progress.failed),
+            .partial_milli = atomic_load(&r->progress.partial_milli),
         };
     }
     if (n > 0)
@@ -150,7 +156,8 @@ static void watch(struct worker *w)
         worker_recycle(w, "it is larger than worker.memory");
     if (bytes > 2 * w->conf->worker_memory) {
         /* A handler grows faster than units end. As after a crash, the units run in children next time. */
-        log_error("worker.too_large", "bytes=%lld meaning=leaving now; its units run again in children", (long long)bytes);
+        log_error("worker.too_large", "bytes=%lld meaning=leaving now; its units run again in children",
+                  (long long)bytes);
         _exit(err_exit(ERR_INTERNAL));
     }
 }
@@ -166,8 +173,8 @@ static void keep_house(struct worker *w)
     if (!queue_reap(w->queue_worker, &a, &r, &e))
         return; /* the next turn tells of the store */
     if (r.leases > 0) {
-        log_warn("worker.reaped", "leases=%lld requeued=%lld failed=%lld meaning=a worker was lost", (long long)r.leases,
-                 (long long)r.requeued, (long long)r.failed);
+        log_warn("worker.reaped", "leases=%lld requeued=%lld failed=%lld meaning=a worker was lost",
+                 (long long)r.leases, (long long)r.requeued, (long long)r.failed);
         metric_add(M_leases_expired, NULL, (double)r.leases);
         w->look = true;
     }

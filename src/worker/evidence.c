@@ -29,7 +29,11 @@ struct evidence {
 
 /* Until measured: the order of magnitude of a small Linux machine. */
 static const struct host guess = {
-    .thread_start = 30e3, .process_start = 300e3, .item_cost = 1e3, .process_item = 6e3, .timer_slack = 100e3,
+    .thread_start = 30e3,
+    .process_start = 300e3,
+    .item_cost = 1e3,
+    .process_item = 6e3,
+    .timer_slack = 100e3,
 };
 
 static void *calibrate(void *arg)
@@ -94,12 +98,14 @@ static bool remembered(struct evidence *ev, uint64_t digest, struct memory *ret)
     return fresh;
 }
 
-bool evidence_find(struct evidence *ev, const struct unit *u, struct profile *ret, struct correction corrections[EVIDENCE_STRATEGIES])
+bool evidence_find(struct evidence *ev, const struct unit *u, struct profile *ret,
+                   struct correction corrections[EVIDENCE_STRATEGIES])
 {
     struct memory m = {0};
     if (!remembered(ev, u->digest, &m)) {
         struct err e = ERR_INIT;
-        if (!store_profile(ev->store, u->handler, u->digest, &m.profile, m.corrections, EVIDENCE_STRATEGIES, &e))
+        if (!store_profile(ev->store, u->handler, u->digest, &m.profile, m.corrections, EVIDENCE_STRATEGIES,
+                           &e))
             return false;
         m.digest = u->digest;
         m.known = m.profile.runs > 0;

@@ -18,7 +18,8 @@ void evidence_free(struct evidence *ev); /* waits for the measuring thread */
 struct host evidence_host(struct evidence *ev); /* careful guesses until measured */
 
 /* False when nothing is known yet or the store cannot be asked. */
-bool evidence_find(struct evidence *ev, const struct unit *u, struct profile *ret, struct correction corrections[EVIDENCE_STRATEGIES]);
+bool evidence_find(struct evidence *ev, const struct unit *u, struct profile *ret,
+                   struct correction corrections[EVIDENCE_STRATEGIES]);
 
 void evidence_forget(struct evidence *ev, uint64_t digest); /* a run has just changed it */
 

@@ -66,7 +66,8 @@ bool lines_add(struct lines *l, const struct outcome *o)
     if (fits) {
         write_line(&l->text, o);
     } else if (o->kind == OUTCOME_OK) {
-        static const struct err too_large = {.code = ERR_ITEM_TOO_LARGE, .text = "the unit's results are full"};
+        static const struct err too_large = {.code = ERR_ITEM_TOO_LARGE,
+                                             .text = "the unit's results are full"};
         struct outcome replaced = {.index = o->index, .kind = OUTCOME_FAILED, .err = &too_large};
         write_line(&l->text, &replaced);
         l->too_large++;

@@ -14,13 +14,13 @@
 #include "exec/exec.h"
 
 struct lines {
-    struct buf text;          /* the lines in the order of arrival */
+    struct buf text; /* the lines in the order of arrival */
     struct line_place {
         uint32_t offset, len; /* len 0: not reported */
-    } *places;
+    } * places;
     int64_t first, count;
-    int64_t next;             /* the item that would continue the order; -1 once they came out of order */
-    int64_t too_large;        /* results that were replaced */
+    int64_t next;      /* the item that would continue the order; -1 once they came out of order */
+    int64_t too_large; /* results that were replaced */
 };
 
 void lines_init(struct lines *l, int64_t first, int64_t count);

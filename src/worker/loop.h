@@ -27,7 +27,7 @@ struct worker {
     struct slots *slots;
     struct run_env env;
     struct worker_info info;
-    struct arena arena;       /* of info's texts */
+    struct arena arena; /* of info's texts */
     int signals, queue_bell, slot_bell;
 
     struct batch *batches;
@@ -37,10 +37,10 @@ struct worker {
     struct run **finished;    /* the runs of finishes[] */
     size_t finishes_n, finishes_bytes;
 
-    bool look;                /* there may be work: claim at the next turn */
+    bool look; /* there may be work: claim at the next turn */
     bool first_claim;
-    double mean_unit_ns;      /* moving average of a unit's time, for the prefetch */
-    int store_failures;       /* in a row */
+    double mean_unit_ns; /* moving average of a unit's time, for the prefetch */
+    int store_failures;  /* in a row */
     int64_t next_turn, next_poll, next_beat, next_tell, next_reap; /* clock_now() deadlines */
 
     bool draining, leaving, recycle;
@@ -48,15 +48,17 @@ struct worker {
 };
 
 /* turn.c */
-void turn_gather(struct worker *w);          /* takes done runs from the slots */
+void turn_gather(struct worker *w); /* takes done runs from the slots */
 bool turn_due(const struct worker *w);
 void turn(struct worker *w);
-void turn_give_back(struct worker *w, bool running_too); /* what nobody has begun; with running_too everything */
-void turn_report(struct worker *w, struct run *r, enum task_state state, const struct err *e); /* ends a run without it */
+void turn_give_back(struct worker *w,
+                    bool running_too); /* what nobody has begun; with running_too everything */
+void turn_report(struct worker *w, struct run *r, enum task_state state,
+                 const struct err *e); /* ends a run without it */
 
 /* care.c */
-void care(struct worker *w);                 /* whatever is due now */
-int64_t care_next(const struct worker *w);   /* when care() should be called next */
+void care(struct worker *w);               /* whatever is due now */
+int64_t care_next(const struct worker *w); /* when care() should be called next */
 void care_look_for_cancels(struct worker *w);
 
 /* worker.c */

@@ -99,7 +99,8 @@ static struct shape choose_shape(const struct unit *u, const struct run_env *env
     return shape;
 }
 
-static bool read_args(struct arena *a, const struct unit *u, const struct handler *h, void **ret, struct err *e)
+static bool read_args(struct arena *a, const struct unit *u, const struct handler *h, void **ret,
+                      struct err *e)
 {
     const struct json *params = NULL;
     void *args = arena_alloc(a, h->params.size > 0 ? h->params.size : 1);
@@ -151,7 +152,8 @@ static void end_by_report(struct run *r, const struct exec_report *report)
     } else if (late && r->first_failure.code == ERR_TASK_TIMEOUT) {
         end_failed(r, &r->first_failure);
     } else if (r->unit->fail_fast && f->items_failed > 0) {
-        err_set(&f->err, ERR_ITEMS_FAILED, "%s (on_item_error is fail: the rest was not run)", r->first_failure.text);
+        err_set(&f->err, ERR_ITEMS_FAILED, "%s (on_item_error is fail: the rest was not run)",
+                r->first_failure.text);
         f->state = TASK_failed;
     } else {
         f->state = TASK_succeeded;
@@ -184,10 +186,19 @@ static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, 
 
     int64_t timeout = u->timeout_ms > 0 ? u->timeout_ms : conf_now(&env->conf->worker_task_timeout);
     struct plan p = {
-        .handler = h, .args = args, .inputs = split_inputs(a, u), .first = u->first, .count = u->count,
-        .item_timeout_ms = u->item_timeout_ms, .deadline = clock_after_ms(timeout), .fail_fast = u->fail_fast,
-        .child_memory = conf_now(&env->conf->worker_child_memory), .cancel = &r->cancel, .progress = &r->progress,
-        .done = on_item, .arg = r,
+        .handler = h,
+        .args = args,
+        .inputs = split_inputs(a, u),
+        .first = u->first,
+        .count = u->count,
+        .item_timeout_ms = u->item_timeout_ms,
+        .deadline = clock_after_ms(timeout),
+        .fail_fast = u->fail_fast,
+        .child_memory = conf_now(&env->conf->worker_child_memory),
+        .cancel = &r->cancel,
+        .progress = &r->progress,
+        .done = on_item,
+        .arg = r,
     };
     p.shape = r->finish.shape = choose_shape(u, env, &r->finish);
     atomic_store(&r->deadline, p.deadline);

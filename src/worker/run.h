@@ -22,22 +22,23 @@ struct run_env {
 };
 
 struct run {
-    const struct unit *unit;      /* in the arena of its batch */
-    void *batch;                  /* the claim loop's */
-    _Atomic int state;            /* enum run_state */
+    const struct unit *unit; /* in the arena of its batch */
+    void *batch;             /* the claim loop's */
+    _Atomic int state;       /* enum run_state */
     struct cancel cancel;
-    _Atomic bool wanted;          /* the cancel is the caller's wish; otherwise the worker stops and gives the unit back */
-    _Atomic int64_t started;      /* clock_now(), 0 until it runs */
-    _Atomic int64_t deadline;     /* of the unit */
-    int64_t cancelled_at;         /* clock_now(), 0: not; the claim loop's */
-    bool abandoned;               /* its end was reported without it; the claim loop's */
+    _Atomic bool
+        wanted; /* the cancel is the caller's wish; otherwise the worker stops and gives the unit back */
+    _Atomic int64_t started;  /* clock_now(), 0 until it runs */
+    _Atomic int64_t deadline; /* of the unit */
+    int64_t cancelled_at;     /* clock_now(), 0: not; the claim loop's */
+    bool abandoned;           /* its end was reported without it; the claim loop's */
     struct exec_progress progress;
 
     struct lines lines;
     struct err first_failure;
     struct finish finish;
-    struct run *next;             /* in the list of all, the claim loop's */
-    struct run *queued;           /* in the slots' queue or done list */
+    struct run *next;   /* in the list of all, the claim loop's */
+    struct run *queued; /* in the slots' queue or done list */
 };
 
 struct run *run_new(const struct unit *u, void *batch);

@@ -110,7 +110,8 @@ bool slots_new(int threads, const struct run_env *env, int bell, struct slots **
     if (rc != 0) {
         int had = s->count;
         slots_free(s);
-        return err_set(e, ERR_SYSTEM, "no thread for slot %d of %d (%s): lower worker.slots or raise the limit of tasks",
+        return err_set(e, ERR_SYSTEM,
+                       "no thread for slot %d of %d (%s): lower worker.slots or raise the limit of tasks",
                        had + 1, threads, strerrordesc_np(rc));
     }
     *ret = s;

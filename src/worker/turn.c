@@ -6,8 +6,8 @@
 #include "core/metrics.h"
 #include "worker/loop.h"
 
-#define TURN_BYTES (16u * MIB)          /* results that one turn carries; a larger unit goes alone */
-#define PREFETCH_NS (20 * NS_PER_MS)    /* claimed ahead: so much work per slot */
+#define TURN_BYTES (16u * MIB)       /* results that one turn carries; a larger unit goes alone */
+#define PREFETCH_NS (20 * NS_PER_MS) /* claimed ahead: so much work per slot */
 #define RETRY_FIRST_MS 100
 #define RETRY_LAST_MS 2000
 
@@ -69,7 +69,8 @@ void turn_gather(struct worker *w)
         struct batch *b = r->batch;
         bool given_up = cancel_raised(&r->cancel) && !atomic_load(&r->wanted);
         if (r->abandoned) {
-            unlink_run(w, r); /* it came back after all; its memory goes with the process, which is being replaced */
+            unlink_run(
+                w, r); /* it came back after all; its memory goes with the process, which is being replaced */
             continue;
         }
         if (b->lost || given_up) {
@@ -86,8 +87,12 @@ void turn_report(struct worker *w, struct run *r, enum task_state state, const s
     if (!room_for_more(w))
         return; /* the next look at it comes soon */
     struct finish f = {
-        .unit = r->unit, .state = state, .items_done = atomic_load(&r->progress.done),
-        .items_failed = atomic_load(&r->progress.failed), .started_us = clock_wall_us(), .finished_us = clock_wall_us(),
+        .unit = r->unit,
+        .state = state,
+        .items_done = atomic_load(&r->progress.done),
+        .items_failed = atomic_load(&r->progress.failed),
+        .started_us = clock_wall_us(),
+        .finished_us = clock_wall_us(),
         .err = *e,
     };
     r->abandoned = true;
@@ -156,7 +161,8 @@ static void back_off(struct worker *w, const struct err *e)
     int64_t ms = RETRY_FIRST_MS << (w->store_failures < 5 ? w->store_failures : 5);
     ms = ms > RETRY_LAST_MS ? RETRY_LAST_MS : ms;
     if (w->store_failures++ == 0)
-        log_warn_err("worker.store_lost", e, "unstored=%zu meaning=units go on; their ends are kept and tried again", w->finishes_n);
+        log_warn_err("worker.store_lost", e,
+                     "unstored=%zu meaning=units go on; their ends are kept and tried again", w->finishes_n);
     w->next_turn = clock_after_ms(clock_jitter(ms));
 }
 

@@ -33,7 +33,10 @@ static void describe(struct worker *w)
         .name = span_of(name[0] != '\0' ? name : arena_printf(&w->arena, "%s-%d", host, (int)getpid())),
         .host = arena_copy(&w->arena, span_of(host)),
         .queues = span_of(w->conf->worker_queues),
-        .pid = getpid(), .slots = w->conf->worker_slots, .cores = usable_cores(w->conf), .started_us = clock_wall_us(),
+        .pid = getpid(),
+        .slots = w->conf->worker_slots,
+        .cores = usable_cores(w->conf),
+        .started_us = clock_wall_us(),
     };
 }
 
@@ -73,7 +76,8 @@ static void drain(struct worker *w, const char *why)
         return;
     w->draining = true;
     w->drain_until = clock_after_ms(w->conf->worker_drain);
-    log_info("worker.draining", "why=%s running=%zu deadline_ms=%lld", why, w->running, (long long)w->conf->worker_drain);
+    log_info("worker.draining", "why=%s running=%zu deadline_ms=%lld", why, w->running,
+             (long long)w->conf->worker_drain);
     turn_give_back(w, false);
 }
 
@@ -192,7 +196,8 @@ static void loop(struct worker *w)
 
 enum worker_end worker_run(struct conf *c, struct queue *q, int signals, struct err *e)
 {
-    struct worker w = {.conf = c, .queue = q, .signals = signals, .queue_bell = -1, .slot_bell = -1, .arena = ARENA_INIT};
+    struct worker w = {
+        .conf = c, .queue = q, .signals = signals, .queue_bell = -1, .slot_bell = -1, .arena = ARENA_INIT};
     if (!start(&w, e)) {
         stop(&w);
         return WORKER_FAILED;

@@ -19,7 +19,7 @@ enum worker_end {
     WORKER_STOPPED, /* was told to; nothing runs any more */
     WORKER_LEFT,    /* was told to; what still runs was given back, so leave by _exit */
     WORKER_RECYCLE, /* must be started anew: it grew too large or a handler does not come back; leave by _exit */
-    WORKER_FAILED,  /* could not start; see the error */
+    WORKER_FAILED, /* could not start; see the error */
 };
 
 #define WORKER_EXIT_RECYCLE 75

@@ -2,6 +2,7 @@
 """An api that stops, and servers that are away: what callers are told."""
 import json
 import os
+import select
 import signal
 import sys
 
@@ -12,6 +13,7 @@ from servers import Lathe  # noqa: E402
 from tap import main  # noqa: E402
 from web import Web  # noqa: E402
 
+UNKNOWN = "0199b7c2-0000-7000-8000-000000000000"
 ECHO = {"handler": "echo", "items_count": 1}
 
 
@@ -161,6 +163,26 @@ def t07_listener_handed_over():
             assert w.call("GET", "/healthz")[0] == 200
         status = api.stop()
         assert status == 0 and os.path.exists(api.socket), status
+
+
+def t08_postgresql_frozen():
+    "PostgreSQL that does not answer: /healthz is answered while 30 callers wait for it, and they are when it goes on"
+    with Web(worker=False, store_timeout="600s") as w:
+        assert w.call("GET", "/readyz")[0] == 200
+        before = len(os.listdir(f"/proc/{w.api.popen.pid}/fd"))
+        w.pg.freeze()
+        calls = [w.connect() for _ in range(30)]
+        for c in calls:
+            c.request("GET", f"/api/v1/tasks/{UNKNOWN}")
+        wait_until("they are there", lambda: len(os.listdir(f"/proc/{w.api.popen.pid}/fd")) >= before + len(calls))
+        health = w.connect(timeout=20)
+        assert w.call("GET", "/healthz", client=health)[0] == 200
+        assert not select.select([c.sock for c in calls], [], [], 0)[0], "one was answered, and the test shows nothing"
+        w.pg.thaw()
+        for c in calls:
+            assert c.getresponse().status == 404
+            c.close()
+        health.close()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
  *     /park            answered by the next /release, from a thread of neither
  *     /park?MS         answered by a timer
  *     /block           keeps its thread until SIGHUP
+ *     /wait            the same, and said to be a call that may wait
  *     /big?N /stream?N /broken?N   N bytes whole, streamed, and streamed with a failure at the end
  *     /echo            the body
  *     /empty /none     204, and a problem document
@@ -276,7 +277,7 @@ static void handle(void *arg, struct call *c)
         park(c);
     } else if (span_is(path, "/release")) {
         release(c);
-    } else if (span_is(path, "/block")) {
+    } else if (span_is(path, "/block") || span_is(path, "/wait")) {
         block(c);
     } else if (span_is(path, "/big")) {
         big(c);
@@ -301,6 +302,12 @@ static void handle(void *arg, struct call *c)
         call_header(c, "X-Path", "%s", "a\r\nb");
         answer_text(c, "ok\n");
     }
+}
+
+static bool waits(void *arg, const struct call *c)
+{
+    (void)arg;
+    return span_is(c->req.path, "/wait");
 }
 
 static void *take_signals(void *arg)
@@ -338,7 +345,8 @@ int main(int argc, char **argv)
     struct err e = ERR_INIT;
     struct front_options o = {.threads = argument(argc, argv, 2, 8),
                               .queue = argument(argc, argv, 3, 1024),
-                              .drain_ms = argument(argc, argv, 4, 20000)};
+                              .drain_ms = argument(argc, argv, 4, 20000),
+                              .waits = waits};
     int signals;
     pthread_t signal_thread, park_thread;
     pthread_condattr_t monotonic;

@@ -115,6 +115,32 @@ def t04_drain_has_an_end(s):
         assert c.is_closed()
 
 
+def t05_calls_that_wait(s):
+    "calls that may wait leave a thread for those that do not; more of them are held, in order, and then refused"
+    p = Probe(s.stack, threads=3, queue=4)
+    clients = [p.client() for _ in range(6)]
+    for i, c in enumerate(clients):
+        c.send(request("/wait"))
+        if i < 2:
+            p.wait_status(blocked=i + 1)
+        assert p.call("/fast").status == 200  # by the one thread left, which has read the one before by then
+    problem(p.call("/wait"), 503, "busy")
+    problem(p.call("/wait", b"a body is not held"), 503, "busy")
+    assert p.call("/fast").status == 200 and not select.select(clients, [], [], 0)[0]
+    clients[5].close()  # while it is held
+    for first in (0, 2):
+        p.signal(signal.SIGHUP)
+        for c in clients[first:first + 2]:
+            assert c.answer().body == b"unblocked\n"
+        p.wait_status(blocked=2)
+    p.signal(signal.SIGHUP)
+    assert clients[4].answer().body == b"unblocked\n" and clients[4].call("/fast").status == 200
+    p.wait_status(blocked=0)
+    for c in clients:
+        c.close()
+    p.end()
+
+
 # ---- through nginx
 
 class Http(http.client.HTTPConnection):
@@ -143,7 +169,7 @@ def http_problem(r, status, slug):
     return p
 
 
-def t05_through_nginx(s):
+def t06_through_nginx(s):
     "through nginx: answers, bodies, problems of ours and of nginx, all with one request id"
     p = Probe(s.stack)
     path = os.path.join(s.stack.folder("sock"), "http.sock")

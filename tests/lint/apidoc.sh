@@ -5,11 +5,11 @@
 
 # The templates of routes.def, methods before them.
 routes() {
-    sed -n 's/^ROUTE(\([A-Z]*\), [A-Z_]*, "\([^"]*\)".*/\1 \2/p' src/api/routes.def
+    sed -n 's/^ROUTE(\([A-Z]*\), [A-Z_ |]*, "\([^"]*\)".*/\1 \2/p' src/api/routes.def
 }
 
 missing_routes() {
-    [ -n "$(routes)" ] || echo "src/api/routes.def: no rows ROUTE(METHOD, FLAG, \"path\", …)"
+    [ -n "$(routes)" ] || echo "src/api/routes.def: no rows ROUTE(METHOD, FLAGS, \"path\", …)"
     routes | while read -r method path; do
         grep -qF "\`$method $path\`" docs/api.md || echo "docs/api.md: nothing of $method $path"
     done
