@@ -60,22 +60,23 @@ FROM tasks t, generate_series(0, t.units_total - 1) s
 WHERE t.id = $1
 $$;
 
--- A child of p, which is locked, became final: releases the next or ends p. True when p became final.
-CREATE FUNCTION lathe_advance(p uuid) RETURNS boolean LANGUAGE plpgsql AS
+-- A child of p, which is locked, became final: releases the next or ends p. over: p became final; released: the next may run.
+CREATE FUNCTION lathe_advance(p uuid, OUT over boolean, OUT released boolean) LANGUAGE plpgsql AS
 $$
 DECLARE
     turn uuid;
-    over boolean;
 BEGIN
+    released := false;
     IF NOT EXISTS (SELECT FROM tasks WHERE parent = p AND state IN ('queued', 'running')) THEN
         SELECT id INTO turn FROM tasks WHERE parent = p AND state = 'scheduled' ORDER BY ord, id LIMIT 1;
         IF FOUND THEN
             UPDATE tasks SET state = 'queued' WHERE id = turn;
             PERFORM lathe_begin(turn);
+            released := true;
         END IF;
     END IF;
     WITH c AS (
-        SELECT bool_and(lathe_final(state)) AS over,
+        SELECT bool_and(lathe_final(state)) AS all_over,
                count(*) FILTER (WHERE lathe_final(state)) AS done,
                count(*) FILTER (WHERE state = 'failed') AS failed,
                count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
@@ -89,27 +90,28 @@ BEGIN
         items_done = c.items_done, items_failed = c.items_failed,
         started_at = c.started, last_end = c.ended, cpu_us = c.cpu, wait_us = c.wait, peak_rss_kib = c.rss,
         wall_us = coalesce(extract(epoch FROM c.ended - c.started) * 1000000, 0)::bigint,
-        state = CASE WHEN NOT c.over THEN 'running' WHEN t.cancelling THEN 'cancelled' WHEN c.any_succeeded THEN 'succeeded'
+        state = CASE WHEN NOT c.all_over THEN 'running' WHEN t.cancelling THEN 'cancelled' WHEN c.any_succeeded THEN 'succeeded'
                      WHEN c.failed > 0 THEN 'failed' ELSE 'cancelled' END::task_state,
-        error_code = CASE WHEN c.failed = c.done THEN 'items-failed' END,
-        error_text = CASE WHEN c.failed = c.done THEN 'every run of it failed; see its children' END,
-        finished_at = CASE WHEN c.over THEN now() END
+        error_code = CASE WHEN c.failed > 0 AND NOT c.any_succeeded THEN 'items-failed' END,
+        error_text = CASE WHEN c.failed > 0 AND NOT c.any_succeeded THEN 'no run of it succeeded; see its children' END,
+        finished_at = CASE WHEN c.all_over THEN now() END
     FROM c WHERE t.id = p AND NOT lathe_final(t.state)
-    RETURNING c.over INTO over;
-    RETURN coalesce(over, false);
+    RETURNING c.all_over INTO over;
+    over := coalesce(over, false);
 END
 $$;
 
 -- Adds the ends of units to their tasks, makes final what is over, and goes on with its parent. The tasks are locked as
--- far as lathe_lock does. Returns what became final.
-CREATE FUNCTION lathe_settle(ends lathe_tally[]) RETURNS uuid[] LANGUAGE plpgsql AS
+-- far as lathe_lock does. ended: what became final; released: there is new work, of a sibling whose turn came.
+CREATE FUNCTION lathe_settle(ends lathe_tally[], OUT ended uuid[], OUT released boolean) LANGUAGE plpgsql AS
 $$
 DECLARE
     doomed  uuid[];
-    finals  uuid[];
     parents uuid[];
     p       uuid;
+    turn    record;
 BEGIN
+    released := false;
     -- Under fail_fast one failed item takes the units that nobody has begun.
     doomed := ARRAY(SELECT t.id FROM tasks t JOIN unnest(ends) e ON t.id = e.task
                     WHERE t.fail_fast AND t.units_total > 1 AND e.failed + e.items_failed > 0);
@@ -122,7 +124,7 @@ BEGIN
     WITH a AS (
         SELECT task, sum(units) AS units, sum(failed) AS failed, sum(cancelled) AS cancelled,
                sum(items_done) AS items_done, sum(items_failed) AS items_failed,
-               min(started) AS started, max(ended) AS ended, sum(wall) AS wall, sum(cpu) AS cpu, sum(wait) AS wait,
+               min(started) AS started, max(e.ended) AS ended, sum(wall) AS wall, sum(cpu) AS cpu, sum(wait) AS wait,
                max(rss) AS rss, sum(predicted) AS predicted, max(shape) AS shape,
                (array_agg(code) FILTER (WHERE e.failed > 0))[1] AS hard_code,
                (array_agg(detail) FILTER (WHERE e.failed > 0))[1] AS hard_detail,
@@ -157,16 +159,18 @@ BEGIN
         RETURNING t.id, t.parent, t.state
     )
     SELECT array_agg(id), array_agg(DISTINCT parent) FILTER (WHERE parent IS NOT NULL)
-    INTO finals, parents FROM done WHERE lathe_final(state);
+    INTO ended, parents FROM done WHERE lathe_final(state);
 
     IF parents IS NOT NULL THEN
         FOREACH p IN ARRAY parents LOOP
-            IF lathe_advance(p) THEN
-                finals := finals || p;
+            SELECT * INTO turn FROM lathe_advance(p);
+            released := released OR turn.released;
+            IF turn.over THEN
+                ended := ended || p;
             END IF;
         END LOOP;
     END IF;
-    RETURN coalesce(finals, '{}');
+    ended := coalesce(ended, '{}');
 END
 $$;
 
@@ -234,10 +238,11 @@ $$;
 -- Units that their worker does not finish: back to work, each with `bump` added to its attempt; failed when that is more
 -- than `most`; cancelled when their task stops anyway. Their lease is locked and gone by the end of the transaction.
 CREATE FUNCTION lathe_return(units lathe_unit[], bump integer, most integer, OUT requeued bigint, OUT failed bigint,
-                             OUT ended uuid[]) LANGUAGE plpgsql AS
+                             OUT ended uuid[], OUT released boolean) LANGUAGE plpgsql AS
 $$
 DECLARE
-    why constant text := format('every worker that ran it was lost (%s)', most);
+    lost lathe_tally[];
+    why  constant text := format('every worker that ran it was lost (%s)', most);
 BEGIN
     PERFORM lathe_lock(ARRAY(SELECT DISTINCT u.task FROM unnest(units) u), true);
     -- What was finished is not returned.
@@ -251,7 +256,8 @@ BEGIN
     GET DIAGNOSTICS requeued = ROW_COUNT;
 
     IF bump > 0 THEN
-        UPDATE tasks t SET attempt = greatest(t.attempt, least(u.attempt + bump, most)) FROM unnest(units) u WHERE t.id = u.task;
+        UPDATE tasks t SET attempt = greatest(t.attempt, least(u.attempt + bump, most))
+        FROM (SELECT task, max(attempt) AS attempt FROM unnest(units) GROUP BY task) u WHERE t.id = u.task;
     END IF;
 
     -- One line an item, as a worker would have written it.
@@ -263,56 +269,56 @@ BEGIN
     GROUP BY u.task, u.lease, u.seq, u.first, i / 500;
 
     SELECT count(*) FILTER (WHERE NOT stops),
-        lathe_settle(array_agg(ROW (task, 1, (NOT stops)::integer, stops::integer,
+        array_agg(ROW (task, 1, (NOT stops)::integer, stops::integer,
             CASE WHEN stops THEN 0 ELSE count END, CASE WHEN stops THEN 0 ELSE count END,
-            NULL, NULL, 0, 0, 0, 0, 0, NULL, CASE WHEN stops THEN NULL ELSE 'worker-lost' END, why)::lathe_tally))
-    INTO failed, ended
+            NULL, NULL, 0, 0, 0, 0, 0, NULL, CASE WHEN stops THEN NULL ELSE 'worker-lost' END, why)::lathe_tally)
+    INTO failed, lost
     FROM (SELECT u.task, u.count, lathe_stops(t) AS stops FROM unnest(units) u JOIN tasks t ON t.id = u.task
           WHERE u.attempt + bump > most OR lathe_stops(t)) x;
+    SELECT s.ended, s.released INTO ended, released FROM lathe_settle(lost) s;
 END
 $$;
 
--- Gives back units of a lease (all when `only_tasks` is NULL) without counting an attempt.
-CREATE FUNCTION lathe_release(lease uuid, only_tasks uuid[], only_seqs bigint[], OUT ended uuid[]) LANGUAGE plpgsql AS
+-- Gives back units without counting an attempt; the arrays run in step, an entry a unit, or a lease and NULL: all of it.
+CREATE FUNCTION lathe_release(u_lease uuid[], u_task uuid[], u_seq bigint[], OUT ended uuid[], OUT released boolean)
+LANGUAGE plpgsql AS
 $$
 DECLARE
-    l     leases;
+    whole uuid[] := ARRAY(SELECT u.lease FROM unnest(u_lease, u_task, u_seq) u(lease, task, seq) WHERE u.task IS NULL);
     units lathe_unit[];
 BEGIN
-    ended := '{}';
-    SELECT * INTO l FROM leases WHERE id = lease FOR UPDATE;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    units := ARRAY(SELECT ROW (l.id, u.task, u.seq, u.attempt, u.first, u.count)::lathe_unit
-                   FROM unnest(l.tasks, l.seqs, l.attempts, l.firsts, l.counts) u(task, seq, attempt, first, count)
-                   WHERE (only_tasks IS NULL OR (u.task, u.seq) IN (SELECT * FROM unnest(only_tasks, only_seqs)))
-                   AND NOT EXISTS (SELECT FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0));
-    IF only_tasks IS NULL OR cardinality(units) >= l.remaining THEN
-        DELETE FROM leases WHERE id = l.id;
-    ELSE
-        -- What was given back is no longer under the fence.
-        UPDATE leases SET (remaining, tasks, seqs, attempts, firsts, counts) = (
-            SELECT l.remaining - cardinality(units), array_agg(u.task), array_agg(u.seq), array_agg(u.attempt),
-                   array_agg(u.first), array_agg(u.count)
-            FROM unnest(l.tasks, l.seqs, l.attempts, l.firsts, l.counts) u(task, seq, attempt, first, count)
-            WHERE (u.task, u.seq) NOT IN (SELECT g.task, g.seq FROM unnest(units) g))
-        WHERE id = l.id;
-    END IF;
-    SELECT r.ended INTO ended FROM lathe_return(units, 0, 2147483647 - 1) r;
+    PERFORM FROM leases l WHERE l.id = ANY (u_lease) ORDER BY l.id FOR UPDATE;
+    units := ARRAY(SELECT ROW (l.id, h.task, h.seq, h.attempt, h.first, h.count)::lathe_unit
+                   FROM leases l, unnest(l.tasks, l.seqs, l.attempts, l.firsts, l.counts) h(task, seq, attempt, first, count)
+                   WHERE l.id = ANY (u_lease)
+                   AND (l.id = ANY (whole) OR ((l.id, h.task, h.seq) IN (SELECT * FROM unnest(u_lease, u_task, u_seq))) IS TRUE)
+                   AND NOT EXISTS (SELECT FROM results r WHERE r.task = h.task AND r.seq = h.seq AND r.part = 0));
+    -- What was given back is no longer under the fence.
+    WITH given AS (
+        SELECT l.id, l.id = ANY (whole) OR l.remaining <= count(g.task) AS gone, l.remaining - count(g.task) AS remaining
+        FROM leases l LEFT JOIN unnest(units) g ON g.lease = l.id WHERE l.id = ANY (u_lease) GROUP BY l.id
+    ), gone AS (
+        DELETE FROM leases l USING given g WHERE l.id = g.id AND g.gone
+    )
+    UPDATE leases l SET (remaining, tasks, seqs, attempts, firsts, counts) = (
+        SELECT g.remaining, array_agg(h.task), array_agg(h.seq), array_agg(h.attempt), array_agg(h.first), array_agg(h.count)
+        FROM unnest(l.tasks, l.seqs, l.attempts, l.firsts, l.counts) h(task, seq, attempt, first, count)
+        WHERE (l.id, h.task, h.seq) NOT IN (SELECT u.lease, u.task, u.seq FROM unnest(units) u))
+    FROM given g WHERE l.id = g.id AND NOT g.gone AND g.remaining < l.remaining;
+    SELECT r.ended, r.released INTO ended, released FROM lathe_return(units, 0, 2147483647 - 1) r;
 END
 $$;
 
 -- Housekeeping by one at a time. Leases that nobody renewed are taken back; at most `room` in one go. dead: rows of work
 -- that were claimed and are in the way until somebody vacuums.
 CREATE FUNCTION lathe_reap(most integer, room integer, OUT leader boolean, OUT leases_n bigint, OUT requeued bigint,
-                           OUT failed bigint, OUT ended uuid[], OUT dead bigint) LANGUAGE plpgsql AS
+                           OUT failed bigint, OUT ended uuid[], OUT released boolean, OUT dead bigint) LANGUAGE plpgsql AS
 $$
 DECLARE
     expired uuid[];
     units   lathe_unit[];
 BEGIN
-    leases_n := 0; requeued := 0; failed := 0; ended := '{}'; dead := pg_stat_get_dead_tuples('work'::regclass);
+    leases_n := 0; requeued := 0; failed := 0; ended := '{}'; released := false; dead := pg_stat_get_dead_tuples('work'::regclass);
     leader := pg_try_advisory_xact_lock(7523458001);
     IF NOT leader THEN
         RETURN;
@@ -327,18 +333,22 @@ BEGIN
                    WHERE l.id = ANY (expired));
     DELETE FROM leases WHERE id = ANY (expired);
     leases_n := cardinality(expired);
-    SELECT r.requeued, r.failed, r.ended INTO requeued, failed, ended FROM lathe_return(units, 1, most) r;
+    SELECT r.requeued, r.failed, r.ended, r.released INTO requeued, failed, ended, released FROM lathe_return(units, 1, most) r;
 END
 $$;
 
--- Takes the units that nobody has and marks the rest; of a container, its children's.
-CREATE FUNCTION lathe_cancel(task uuid) RETURNS void LANGUAGE plpgsql AS
+-- Takes the units that nobody has and marks the rest; of a container, its children's. It is called from sessions that
+-- have joins of every kind, hence the settings.
+CREATE FUNCTION lathe_cancel(task uuid, OUT ended uuid[], OUT released boolean) LANGUAGE plpgsql
+    SET enable_hashjoin = off SET enable_mergejoin = off AS
 $$
 DECLARE
     t       tasks;
     targets uuid[];
-    ended   uuid[];
+    lost    lathe_tally[];
 BEGIN
+    ended := '{}';
+    released := false;
     SELECT * INTO t FROM tasks WHERE id = task;
     IF NOT FOUND OR lathe_final(t.state) THEN
         RETURN;
@@ -357,12 +367,13 @@ BEGIN
     -- A child that waits for its turn has no units at work: they go all at once.
     WITH gone AS (
         DELETE FROM work w WHERE w.task = ANY (targets) RETURNING w.task
-    ), lost AS (
-        SELECT gone.task, count(*) AS n FROM gone GROUP BY gone.task
+    ), n AS (
+        SELECT gone.task, count(*) AS units FROM gone GROUP BY gone.task
         UNION ALL
         SELECT id, units_total FROM tasks WHERE id = ANY (targets) AND state = 'scheduled'
     )
-    SELECT lathe_settle(array_agg(ROW (lost.task, n, 0, n, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL)::lathe_tally))
-    INTO ended FROM lost;
+    SELECT array_agg(ROW (n.task, units, 0, units, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL)::lathe_tally)
+    INTO lost FROM n;
+    SELECT s.ended, s.released INTO ended, released FROM lathe_settle(lost) s;
 END
 $$;

@@ -128,9 +128,13 @@ static void tell_of_children(struct queue *q, struct uuid parent)
 bool queue_cancel(struct queue *q, struct arena *a, struct uuid id, struct task *ret, struct err *e)
 {
     struct task t;
-    if (!store_cancel(q->store, a, id, &t, e))
+    struct ended ended;
+    if (!store_cancel(q->store, a, id, &t, &ended, e))
         return false;
     tell_of_cancel(q, &t);
+    notify_done(q->notify, ended.ids, ended.count); /* a child's end can be its parent's */
+    if (ended.released)
+        notify_work(q->notify, t.queue);
     if (span_is(t.strategy, QUEUE_COMPARE))
         tell_of_children(q, id);
     *ret = t;

@@ -159,8 +159,11 @@ void queue_tell(struct queue_worker *w, const struct cache_view *views, size_t n
 
 bool queue_release(struct queue_worker *w, const struct unit *const *units, size_t n, struct err *e)
 {
-    if (!store_release(w->store, units, n, e))
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    struct ended ended;
+    if (!store_release(w->store, &a, units, n, &ended, e))
         return false;
+    notify_done(w->queue->notify, ended.ids, ended.count);
     for (size_t i = 0; i < n; i++) {
         notify_work(w->queue->notify, units[i]->queue);
         notify_drop(w->queue->notify, units[i]->task, units[i]->seq);
@@ -172,8 +175,8 @@ bool queue_reap(struct queue_worker *w, struct arena *a, struct reaped *ret, str
 {
     if (!store_reap(w->store, a, ret, e))
         return false;
-    notify_done(w->queue->notify, ret->ended, ret->ended_n);
-    if (ret->requeued > 0) {
+    notify_done(w->queue->notify, ret->ended.ids, ret->ended.count);
+    if (ret->requeued > 0 || ret->ended.released) {
         notify_work(w->queue->notify, SPAN("*")); /* of which queues is not known here */
         net_ring(w->bell);
     }

@@ -56,21 +56,22 @@ static bool next_result(PGconn *c, int64_t deadline, PGresult **ret, struct err 
 
 /* ---- opening ---- */
 
-/* Both kinds of session. jit: these statements are short, and a switched-off plan node (below) looks expensive enough to
+/* Both kinds of session. enable_seqscan: a plan is made once, perhaps when the tables are empty, and stays; the index is
+ * right however large they become. jit: these statements are short, and a switched-off plan node (below) looks expensive enough to
  * compile. synchronous_commit: what was answered with 201 must be on disk, whatever the server's default says. */
 #define SETTINGS                                                                                    \
     "set_config('statement_timeout', $1, false), set_config('lock_timeout', $1, false), "           \
     "set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false), " \
+    "set_config('enable_seqscan', 'off', false), "                                                  \
     "(SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off')"
 
 static const struct stmt settings = {"settings", "SELECT " SETTINGS};
 
-/* Where arrays meet tables: always by the index. The planner cannot know how long an array is, nor that the table which
- * was empty when it planned is large now. */
+/* Where arrays meet tables: always by the index, since the planner cannot know how long an array is. */
 static const struct stmt settings_arrays = {
     "settings_arrays",
-    "SELECT " SETTINGS ", set_config('enable_seqscan', 'off', false), "
-    "set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false)"};
+    "SELECT " SETTINGS
+    ", set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false)"};
 
 static bool connect_poll(PGconn *c, int64_t deadline, struct err *e)
 {

@@ -73,6 +73,10 @@ void params_release_at(struct params *p); /* for CLEANUP() */
     "LEFT JOIN LATERAL (SELECT min(l.since) AS since FROM leases l " \
     "WHERE t.state = 'queued' AND t.id = ANY (l.tasks)) h ON true"
 
+/* lease.c: two columns, ended and released, as the functions of 002_functions.sql answer. */
+struct row;
+struct ended ended_from_row(struct arena *a, struct row *r);
+
 void task_from_row(struct arena *a, const PGresult *result, int row, struct task *ret);
 
 /* put.c: the one statement of the group commit. Answers how many tasks are new. */

@@ -23,14 +23,11 @@ static const struct stmt stops_stmt = {
              "WHERE l.id = ANY ($1::uuid[]) AND NOT lathe_final(t.state) AND lathe_stops(t)"};
 
 const struct stmt release_stmt = {
-    "release",
-    "SELECT count(lathe_release(g.lease, g.tasks, g.seqs)) FROM ("
-    "SELECT u.lease, array_agg(u.task) FILTER (WHERE u.task IS NOT NULL) AS tasks, array_agg(u.seq) AS seqs "
-    "FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) u(lease, task, seq) GROUP BY u.lease ORDER BY u.lease) g"};
+    "release", "SELECT ended, released FROM lathe_release($1::uuid[], $2::uuid[], $3::bigint[])"};
 
 static const struct stmt reap_stmt = {
     "reap",
-    "SELECT leader, leases_n, requeued, failed, ended, dead FROM lathe_reap($1::bigint::integer, 100)"};
+    "SELECT leader, leases_n, requeued, failed, ended, released, dead FROM lathe_reap($1::bigint::integer, 100)"};
 
 /* ---- the beat ---- */
 
@@ -122,6 +119,17 @@ bool store_beat(struct store_worker *w, struct arena *a, const struct worker_inf
 
 /* ---- giving back ---- */
 
+struct ended ended_from_row(struct arena *a, struct row *r)
+{
+    struct span ids = row_span(r);
+    struct ended ended = {.count = row_uuids_count(ids)};
+    ended.ids = arena_array(a, ended.count, sizeof *ended.ids);
+    for (size_t i = 0; i < ended.count; i++)
+        ended.ids[i] = row_uuids_at(ids, i);
+    ended.released = row_bool(r);
+    return ended;
+}
+
 void release_params(struct params *p, struct uuid lease)
 {
     uuids(p, &lease, 1);
@@ -131,7 +139,8 @@ void release_params(struct params *p, struct uuid lease)
     params_end(p);
 }
 
-bool store_release(struct store_worker *w, const struct unit *const *units, size_t n, struct err *e)
+bool store_release(struct store_worker *w, struct arena *a, const struct unit *const *units, size_t n,
+                   struct ended *ret, struct err *e)
 {
     struct params p CLEANUP(params_release_at) = PARAMS_INIT;
     struct step step = {.stmt = &release_stmt, .params = &p, .sync = true};
@@ -147,10 +156,14 @@ bool store_release(struct store_worker *w, const struct unit *const *units, size
     for (size_t i = 0; i < n; i++)
         element_int(&p, units[i]->seq);
     params_end(&p);
-    if (n == 0)
+    if (n == 0) {
+        *ret = (struct ended){.count = 0};
         return true;
+    }
     if (!run(w, &step, 1, e))
         return false;
+    struct row row = row_at(step.result, 0);
+    *ret = ended_from_row(a, &row);
     db_steps_clear(&step, 1);
     return true;
 }
@@ -171,11 +184,7 @@ bool store_reap(struct store_worker *w, struct arena *a, struct reaped *ret, str
     r.leases = row_int(&row);
     r.requeued = row_int(&row);
     r.failed = row_int(&row);
-    struct span ended = row_span(&row);
-    r.ended_n = row_uuids_count(ended);
-    r.ended = arena_array(a, r.ended_n, sizeof *r.ended);
-    for (size_t i = 0; i < r.ended_n; i++)
-        r.ended[i] = row_uuids_at(ended, i);
+    r.ended = ended_from_row(a, &row);
     sweep(w, r.leader ? row_int(&row) : 0);
     db_steps_clear(&step, 1);
     *ret = r;

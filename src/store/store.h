@@ -112,11 +112,18 @@ struct store_results {
 bool store_results_more(struct store *s, struct store_results *r, struct buf *out, bool *ret_end,
                         struct err *e) LATHE_CHECK;
 
+/* What a call ended besides what it was about: somebody may wait for it. */
+struct ended {
+    struct uuid *ids; /* tasks that became final, parents too; in the arena */
+    size_t count;
+    bool released; /* a sibling's turn came: somebody should look for work */
+};
+
 /* ---- cancelling -------------------------------------------------------------------------------------------------- */
 
 /* Takes away the units that nobody has, marks the rest; children too. Idempotent. *ret is the task afterwards: final, or
- * cancelling while workers wind it down. A task that ended otherwise is returned as it is. */
-bool store_cancel(struct store *s, struct arena *a, struct uuid id, struct task *ret,
+ * cancelling while workers wind it down. A task that ended otherwise is returned as it is. *ret_ended: what ended by it. */
+bool store_cancel(struct store *s, struct arena *a, struct uuid id, struct task *ret, struct ended *ret_ended,
                   struct err *e) LATHE_CHECK;
 
 /* ---- a worker ---------------------------------------------------------------------------------------------------- */
@@ -192,15 +199,15 @@ bool store_beat(struct store_worker *w, struct arena *a, const struct worker_inf
                 const struct uuid *leases, size_t n, bool *lost, struct uuid **ret_cancelled,
                 size_t *ret_cancelled_n, struct err *e) LATHE_CHECK;
 
-/* Gives units back that were not started or not finished: another worker claims them at once, without counting an attempt. */
-bool store_release(struct store_worker *w, const struct unit *const *units, size_t n,
-                   struct err *e) LATHE_CHECK;
+/* Gives units back that were not started or not finished: another worker claims them at once, without counting an attempt.
+ * Those of a task that stops anyway end it: *ret. */
+bool store_release(struct store_worker *w, struct arena *a, const struct unit *const *units, size_t n,
+                   struct ended *ret, struct err *e) LATHE_CHECK;
 
 struct reaped {
     int64_t leases, requeued, failed;
-    struct uuid *ended; /* tasks that became final (too many workers lost), in the arena */
-    size_t ended_n;
-    bool leader; /* false: another worker keeps house */
+    struct ended ended; /* too many workers lost */
+    bool leader;        /* false: another worker keeps house */
 };
 /* Housekeeping, by whoever holds the advisory lock: expired leases, workers long gone. */
 bool store_reap(struct store_worker *w, struct arena *a, struct reaped *ret, struct err *e) LATHE_CHECK;

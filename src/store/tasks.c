@@ -30,7 +30,7 @@ static const struct stmt list_stmt = {
     "AND ($7::text = '' OR CASE WHEN t.state = 'queued' AND h.since IS NOT NULL THEN 'running' ELSE t.state END = $7::text::task_state) "
     "ORDER BY t.id DESC LIMIT $8::bigint"};
 
-static const struct stmt cancel_stmt = {"cancel", "SELECT lathe_cancel($1::uuid)::text"};
+static const struct stmt cancel_stmt = {"cancel", "SELECT ended, released FROM lathe_cancel($1::uuid)"};
 
 /* ---- a row ---- */
 
@@ -208,7 +208,8 @@ bool store_list(struct store *s, struct arena *a, const struct task_filter *f, s
     return true;
 }
 
-bool store_cancel(struct store *s, struct arena *a, struct uuid id, struct task *ret, struct err *e)
+bool store_cancel(struct store *s, struct arena *a, struct uuid id, struct task *ret, struct ended *ret_ended,
+                  struct err *e)
 {
     struct params p CLEANUP(params_release_at) = PARAMS_INIT;
     struct params q CLEANUP(params_release_at) = PARAMS_INIT;
@@ -219,8 +220,11 @@ bool store_cancel(struct store *s, struct arena *a, struct uuid id, struct task 
     if (!store_run(s, steps, COUNT_OF(steps), e))
         return false;
     bool found = PQntuples(steps[1].result) == 1;
-    if (found)
+    if (found) {
+        struct row row = row_at(steps[0].result, 0);
+        *ret_ended = ended_from_row(a, &row);
         task_from_row(a, steps[1].result, 0, ret);
+    }
     db_steps_clear(steps, COUNT_OF(steps));
     return found || no_task(id, e);
 }

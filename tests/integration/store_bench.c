@@ -219,9 +219,15 @@ struct reaped bench_reap(struct store_bench *b)
 
 struct task bench_cancel(struct store_bench *b, struct uuid id)
 {
+    struct ended ended;
+    return bench_cancel_ends(b, id, &ended);
+}
+
+struct task bench_cancel_ends(struct store_bench *b, struct uuid id, struct ended *ret)
+{
     struct task t = {0};
     struct err e = ERR_INIT;
-    if (!store_cancel(b->store, &b->arena, id, &t, &e))
+    if (!store_cancel(b->store, &b->arena, id, &t, ret, &e))
         fail_msg("%s", e.text);
     return t;
 }

@@ -41,6 +41,7 @@ void claim_release(struct claim *c);
 void bench_expire(struct store_bench *b); /* every lease, as if its worker had been silent */
 struct reaped bench_reap(struct store_bench *b);
 struct task bench_cancel(struct store_bench *b, struct uuid id);
+struct task bench_cancel_ends(struct store_bench *b, struct uuid id, struct ended *ret);
 
 /* The end of a unit as a worker would tell it: a line an item, 1 ms of CPU and 2 ms of waiting each. */
 struct finish bench_end(struct store_bench *b, const struct unit *u, enum task_state state, int64_t failed);

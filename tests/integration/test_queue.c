@@ -175,6 +175,33 @@ static void t07_cancelling_a_parent_names_its_children(void **state)
     assert_int_equal(b->callers[0].task.state, TASK_cancelled);
 }
 
+static void t07b_cancelling_a_child_goes_on(void **state)
+{
+    struct bench *b = *state;
+    struct err e = ERR_INIT;
+    struct task t, *children;
+    size_t n;
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    struct uuid id =
+        put(b, NULL, "{\"handler\":\"echo\",\"items\":[1],\"strategies\":[\"sequential\",\"hybrid\"]}");
+    assert_true(store_children(queue_store(b->api), &a, id, &children, &n, &e));
+    struct caller *c = await_task(b, 0, id, LONG_MS);
+    await_first_look(b);
+    await_bell(b); /* of the submission */
+    net_bell_clear(b->bell);
+    assert_true(queue_cancel(b->api, &a, children[0].id, &t, &e));
+    await_bell(b); /* of the next child */
+    claim(b, 8);
+    assert_int_equal(b->claim.count, 1);
+    struct uuid last = b->claim.units[0].task;
+    assert_true(uuid_eq(last, children[1].id));
+    const struct unit *units[] = {&b->claim.units[0]};
+    assert_true(queue_release(b->worker, units, 1, &e));
+    assert_true(queue_cancel(b->api, &a, last, &t, &e));
+    await_told(b, 1);
+    assert_int_equal(c->task.state, TASK_cancelled);
+}
+
 static void t08_progress_is_laid_over(void **state)
 {
     struct bench *b = *state;
@@ -271,6 +298,7 @@ int main(void)
         TEST(t05_cancel, bench_setup),
         TEST(t06_children_run_one_after_another, bench_setup),
         TEST(t07_cancelling_a_parent_names_its_children, bench_setup),
+        TEST(t07b_cancelling_a_child_goes_on, bench_setup),
         TEST(t08_progress_is_laid_over, bench_setup),
         TEST(t09_what_is_given_back_wakes_workers, bench_setup),
         TEST(t10_what_a_lost_worker_had_is_found, bench_setup),

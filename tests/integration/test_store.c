@@ -49,7 +49,8 @@ static void t02_no_such_task(void **state)
     assert_false(store_get(b->store, &b->arena, uuid_v7(), &t, &e));
     assert_int_equal(e.code, ERR_NO_TASK);
     e = (struct err)ERR_INIT;
-    assert_false(store_cancel(b->store, &b->arena, uuid_v7(), &t, &e));
+    struct ended ended;
+    assert_false(store_cancel(b->store, &b->arena, uuid_v7(), &t, &ended, &e));
     assert_int_equal(e.code, ERR_NO_TASK);
 }
 
@@ -184,7 +185,7 @@ static void t12_stale_finish_changes_nothing(void **state)
     struct reaped r = bench_reap(b);
     assert_int_equal(r.leases, 1);
     assert_int_equal(r.requeued, 1);
-    assert_int_equal(r.ended_n, 0);
+    assert_int_equal(r.ended.count, 0);
     STATE_IS(b, n.id, "queued");
 
     struct finish stale = bench_end(b, old.units, TASK_succeeded, 0);
@@ -225,8 +226,8 @@ static void t13_workers_lost(void **state)
     }
     assert_int_equal(r.failed, 1);
     assert_int_equal(r.requeued, 0);
-    assert_int_equal(r.ended_n, 1);
-    assert_true(uuid_eq(r.ended[0], n.id));
+    assert_int_equal(r.ended.count, 1);
+    assert_true(uuid_eq(r.ended.ids[0], n.id));
     struct task t = bench_get(b, n.id);
     assert_string_equal(state_name(t.state), "failed");
     assert_int_equal(t.err.code, ERR_WORKER_LOST);
@@ -403,14 +404,16 @@ static void t19_release(void **state)
     struct finish f = bench_end(b, &c.units[0], TASK_succeeded, 0);
     bench_finish(b, &f, 1);
     const struct unit *back[] = {&c.units[1], &c.units[0]}; /* one that is done, too: it stays done */
-    assert_true(store_release(b->worker, back, 2, &e));
+    struct ended ended;
+    assert_true(store_release(b->worker, &b->arena, back, 2, &ended, &e));
+    assert_int_equal(ended.count, 0);
     bench_count(b, "work", 1);
     assert_int_equal(bench_number(b, "SELECT remaining FROM leases"), 2);
     struct finish stale = bench_end(b, &c.units[1], TASK_succeeded, 0);
     bench_finish(b, &stale, 1);
     assert_false(stale.applied);
     const struct unit *rest[] = {&c.units[2], &c.units[3]};
-    assert_true(store_release(b->worker, rest, 2, &e));
+    assert_true(store_release(b->worker, &b->arena, rest, 2, &ended, &e));
     bench_count(b, "leases", 0);
     struct claim d = bench_claim(b, 9);
     assert_int_equal(d.count, 3);

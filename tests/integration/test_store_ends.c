@@ -46,7 +46,10 @@ static void t22_cancel_running_single(void **state)
     assert_true(t.cancelling);
     const struct unit *u = c.units;
     struct err e = ERR_INIT;
-    assert_true(store_release(b->worker, &u, 1, &e)); /* not back to work: it was cancelled */
+    struct ended ended;
+    assert_true(
+        store_release(b->worker, &b->arena, &u, 1, &ended, &e)); /* not back to work: it was cancelled */
+    assert_true(ended.count == 1 && uuid_eq(ended.ids[0], n.id) && !ended.released);
     STATE_IS(b, n.id, "cancelled");
     bench_count(b, "work", 0);
     claim_release(&c);
@@ -62,7 +65,7 @@ static void t23_cancel_then_lost(void **state)
     bench_expire(b);
     struct reaped r = bench_reap(b);
     assert_int_equal(r.requeued, 0);
-    assert_int_equal(r.ended_n, 1);
+    assert_int_equal(r.ended.count, 1);
     STATE_IS(b, n.id, "cancelled");
     claim_release(&c);
 }
@@ -176,11 +179,14 @@ static void t33_cancel_a_child(void **state)
     bench_cancel(b, f.list[2].id); /* one that waits */
     STATE_IS(b, f.list[2].id, "cancelled");
     STATE_IS(b, f.list[1].id, "queued");
-    bench_cancel(b, f.list[1].id); /* the one whose turn it is: the next begins */
+    struct ended ended;
+    bench_cancel_ends(b, f.list[1].id, &ended); /* the one whose turn it is: the next begins */
+    assert_true(ended.released && ended.count == 1 && uuid_eq(ended.ids[0], f.list[1].id));
     STATE_IS(b, f.list[3].id, "queued");
     bench_count(b, "work", 2);
     STATE_IS(b, f.list[0].id, "running");
-    bench_cancel(b, f.list[3].id);
+    bench_cancel_ends(b, f.list[3].id, &ended);
+    assert_true(!ended.released && ended.count == 2 && uuid_eq(ended.ids[1], f.list[0].id));
     STATE_IS(b, f.list[0].id, "cancelled"); /* nothing of it ran */
 }
 
@@ -193,9 +199,45 @@ static void t34_a_child_whose_workers_are_lost(void **state)
     struct claim c = bench_claim(b, 10);
     claim_release(&c);
     bench_expire(b);
-    assert_int_equal(bench_reap(b).failed, 1);
+    struct reaped r = bench_reap(b);
+    assert_true(r.failed == 1 && r.requeued == 0 && r.ended.released);
     STATE_IS(b, f.list[1].id, "failed");
     STATE_IS(b, f.list[2].id, "queued");
+}
+
+/* However its children ended, a parent that failed says why. */
+static void t35_failed_and_cancelled_children(void **state)
+{
+    struct store_bench *b = *state;
+    struct family f = family();
+    bench_put_ok(b, f.list, 4);
+    bench_cancel(b, f.list[2].id);
+    bench_cancel(b, f.list[3].id);
+    struct claim c = bench_claim(b, 10);
+    struct finish end = bench_end(b, c.units, TASK_failed, 0);
+    bench_finish(b, &end, 1);
+    struct task p = bench_get(b, f.list[0].id);
+    assert_string_equal(state_name(p.state), "failed");
+    assert_int_equal(p.err.code, ERR_ITEMS_FAILED);
+    assert_true(p.err.text[0] != '\0');
+    assert_int_equal(
+        bench_number(b, "SELECT count(*) FROM tasks WHERE state = 'failed' AND error_code IS NULL"), 0);
+    claim_release(&c);
+}
+
+/* Units that lost different numbers of workers: the task tells the most. */
+static void t36_the_most_attempts(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n = bench_task(3, 1);
+    b->conf.worker_attempts = 9;
+    bench_put_ok(b, &n, 1);
+    bench_sql(b, "UPDATE work SET attempt = 3 WHERE seq = 1");
+    struct claim c = bench_claim(b, 10);
+    claim_release(&c);
+    bench_expire(b);
+    assert_int_equal(bench_reap(b).requeued, 3);
+    assert_int_equal(bench_get(b, n.id).attempt, 4);
 }
 
 int main(void)
@@ -210,6 +252,8 @@ int main(void)
         STORE_TEST(t32_cancel_a_parent),
         STORE_TEST(t33_cancel_a_child),
         STORE_TEST(t34_a_child_whose_workers_are_lost),
+        STORE_TEST(t35_failed_and_cancelled_children),
+        STORE_TEST(t36_the_most_attempts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,109 @@
+/*
+ * The store on a PostgreSQL of its own: how its statements find their rows. A plan is made once, here on tables that are
+ * empty, and must be right when they are not.
+ */
+#include "../lib/test.h"
+
+#include <string.h>
+
+#include "store/inside.h"
+#include "store/rows.h"
+#include "store_bench.h"
+
+/* How often a table was read from end to end in this transaction; how many rows indexes found in it. */
+static const struct stmt scans_stmt = {
+    "test_scans", "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relid = $1::text::regclass"};
+static const struct stmt found_stmt = {
+    "test_found", "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = $1::text::regclass"};
+
+static struct task make_task(struct store_bench *b)
+{
+    struct new_task n = bench_task(1, 1);
+    bench_put_ok(b, &n, 1);
+    return bench_get(b, n.id);
+}
+
+/* The session that the pool gives first is the one that the last call had. */
+static void assert_plan(struct store_bench *b, const char *sql, const char *wanted)
+{
+    PGresult *r CLEANUP(db_result_clear) = NULL;
+    struct err e = ERR_INIT;
+    struct stmt explain = {"test_explain", sql};
+    struct buf plan CLEANUP(buf_release) = BUF_INIT(MIB);
+    if (!store_read(b->store, &explain, NULL, &r, &e))
+        fail_msg("%s", e.text);
+    for (int i = 0; i < PQntuples(r); i++) {
+        struct row row = row_at(r, i);
+        buf_span(&plan, row_span(&row));
+        buf_char(&plan, '\n');
+    }
+    struct span text = buf_view(&plan);
+    if (!memmem(text.ptr, text.len, wanted, strlen(wanted)))
+        fail_msg("not %s:\n" SPAN_FMT, wanted, SPAN_ARG(text));
+}
+
+static void t01_a_task_is_found_by_its_id(void **state)
+{
+    struct store_bench *b = *state;
+    struct task t;
+    struct err e = ERR_INIT;
+    assert_false(store_get(b->store, &b->arena, uuid_v7(), &t, &e)); /* planned: nothing is there */
+    assert_plan(b, "EXPLAIN (COSTS off) EXECUTE get('{}', false)", "tasks_pkey");
+}
+
+static void t02_a_cancel_reads_no_table(void **state)
+{
+    struct store_bench *b = *state;
+    static const struct stmt cancel = {"test_cancel", "SELECT lathe_cancel($1::uuid)"};
+    struct params id CLEANUP(params_release_at) = PARAMS_INIT;
+    struct params table CLEANUP(params_release_at) = PARAMS_INIT;
+    struct step steps[] = {{.stmt = &cancel, .params = &id},
+                           {.stmt = &scans_stmt, .params = &table, .sync = true}};
+    struct err e = ERR_INIT;
+    struct task t = make_task(b);
+    params_uuid(&id, t.id);
+    params_text(&table, SPAN("tasks"));
+    assert_true(store_run(b->store, steps, COUNT_OF(steps), &e));
+    struct row row = row_at(steps[1].result, 0);
+    assert_int_equal(row_int(&row), 0);
+    db_steps_clear(steps, COUNT_OF(steps));
+    STATE_IS(b, t.id, "cancelled");
+}
+
+/* A claim of some units does not read the inputs of the others. */
+static void t03_a_claim_finds_its_inputs(void **state)
+{
+    struct store_bench *b = *state;
+    enum { UNITS = 500, WANT = 10 };
+    static struct span inputs[UNITS];
+    for (size_t i = 0; i < UNITS; i++)
+        inputs[i] = SPAN("1\n2\n");
+    struct new_task n = bench_task((int64_t)UNITS * 2, 2);
+    n.inputs = inputs;
+    bench_put_ok(b, &n, 1);
+
+    struct params claim CLEANUP(params_release_at) = PARAMS_INIT;
+    struct params table CLEANUP(params_release_at) = PARAMS_INIT;
+    claim_params(&claim, b->worker, uuid_v7(), WANT);
+    params_text(&table, SPAN("inputs"));
+    struct step steps[] = {{.stmt = &claim_stmt, .params = &claim},
+                           {.stmt = &found_stmt, .params = &table, .sync = true}};
+    struct err e = ERR_INIT;
+    assert_true(db_run(&b->worker->db, steps, COUNT_OF(steps), clock_after_ms(20000), &e));
+    assert_int_equal(steps[0].err.code, ERR_NONE);
+    assert_int_equal(steps[1].err.code, ERR_NONE);
+    assert_int_equal(PQntuples(steps[0].result), WANT);
+    struct row row = row_at(steps[1].result, 0);
+    assert_int_equal(row_int(&row), WANT);
+    db_steps_clear(steps, COUNT_OF(steps));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(t01_a_task_is_found_by_its_id),
+        STORE_TEST(t02_a_cancel_reads_no_table),
+        STORE_TEST(t03_a_claim_finds_its_inputs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
