@@ -26,7 +26,7 @@ http {
     uwsgi_temp_path @DIR@/u;
     fastcgi_param REQUEST_METHOD $request_method; fastcgi_param DOCUMENT_URI $document_uri;
     fastcgi_param QUERY_STRING $query_string; fastcgi_param CONTENT_LENGTH $content_length;
-    fastcgi_param REQUEST_ID $request_id; fastcgi_param REMOTE_ADDR $remote_addr;
+    fastcgi_param REQUEST_ID $request_id;
     @UPSTREAMS@
     server { listen @LISTEN@; listen 127.0.0.1:@PORT@; @LOCATIONS@ }
 }

@@ -33,11 +33,7 @@ struct request {
     struct span accept;
     struct span prefer;
     struct span if_none_match;
-    struct span idempotency_key;
-    struct span api_key;    /* X-API-Key, or the token of Authorization: Bearer */
     struct span request_id; /* nginx's $request_id */
-    struct span traceparent;
-    struct span remote; /* address of the client */
 };
 
 /*

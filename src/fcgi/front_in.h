@@ -3,7 +3,9 @@
  * intake.c (is a request there?) and serve.c (the threads, and answers). Not for anybody else.
  *
  * Who may touch a connection's descriptor is said by its state, and states change under its lock. A descriptor is closed
- * only by the state's owner and under the lock, so that nobody ever uses a number that belongs to another connection by
+ * under the lock: by the state's owner, of a PARKED one by whoever finds under the lock that the client has left, which is the
+ * dispatcher or the thread that parks it; and by libfcgi, without the lock, while its thread reads a BUSY one, for nobody else
+ * looks at that (read_request forgets the number). So nobody ever uses a number that belongs to another connection by
  * then. A struct peer is never freed before the front, only used again: an event that comes late finds a connection in
  * some state and at worst makes somebody look once for nothing.
  *

@@ -12,15 +12,11 @@ enum param {
     QUERY_STRING,
     CONTENT_LENGTH,
     CONTENT_TYPE,
-    REMOTE_ADDR,
     REQUEST_ID,
     HTTP_ACCEPT,
     HTTP_PREFER,
     HTTP_IF_NONE_MATCH,
     HTTP_IDEMPOTENCY_KEY,
-    HTTP_X_API_KEY,
-    HTTP_AUTHORIZATION,
-    HTTP_TRACEPARENT,
     PARAM_COUNT
 };
 
@@ -34,15 +30,11 @@ static const struct {
     [QUERY_STRING] = {"QUERY_STRING", LIMIT_QUERY},
     [CONTENT_LENGTH] = {"CONTENT_LENGTH", LIMIT_NAME},
     [CONTENT_TYPE] = {"CONTENT_TYPE", LIMIT_HEADER},
-    [REMOTE_ADDR] = {"REMOTE_ADDR", LIMIT_HEADER},
     [REQUEST_ID] = {"REQUEST_ID", LIMIT_NAME},
     [HTTP_ACCEPT] = {"HTTP_ACCEPT", LIMIT_HEADER},
     [HTTP_PREFER] = {"HTTP_PREFER", LIMIT_HEADER},
     [HTTP_IF_NONE_MATCH] = {"HTTP_IF_NONE_MATCH", LIMIT_HEADER},
     [HTTP_IDEMPOTENCY_KEY] = {"HTTP_IDEMPOTENCY_KEY", LIMIT_HEADER},
-    [HTTP_X_API_KEY] = {"HTTP_X_API_KEY", LIMIT_HEADER},
-    [HTTP_AUTHORIZATION] = {"HTTP_AUTHORIZATION", LIMIT_HEADER},
-    [HTTP_TRACEPARENT] = {"HTTP_TRACEPARENT", LIMIT_HEADER},
 };
 
 struct values {
@@ -186,12 +178,12 @@ static struct span keep(struct arena *a, struct span s)
     return s.len > 0 ? arena_copy(a, s) : SPAN("");
 }
 
-static struct span api_key_of(const struct values *v)
+/* A caller that sends one counts on it that a request which comes twice is run once. */
+static bool no_idempotency_key(struct span s, struct err *e)
 {
-    if (v->of[HTTP_X_API_KEY].len > 0)
-        return span_trim(v->of[HTTP_X_API_KEY]);
-    struct span token = v->of[HTTP_AUTHORIZATION], scheme = span_cut(&token, ' ');
-    return span_eq_nocase(scheme, "Bearer") ? span_trim(token) : SPAN("");
+    return s.len == 0 || err_at(e, ERR_BAD_REQUEST, "Idempotency-Key",
+                                "the header Idempotency-Key is not supported: nothing would keep a request "
+                                "that comes twice from being run twice");
 }
 
 bool params_read(char *const *list, struct arena *a, struct request *req, int64_t *ret_length, struct err *e)
@@ -207,14 +199,11 @@ bool params_read(char *const *list, struct arena *a, struct request *req, int64_
         .accept = keep(a, v.of[HTTP_ACCEPT]),
         .prefer = keep(a, v.of[HTTP_PREFER]),
         .if_none_match = keep(a, v.of[HTTP_IF_NONE_MATCH]),
-        .idempotency_key = keep(a, v.of[HTTP_IDEMPOTENCY_KEY]),
-        .api_key = keep(a, api_key_of(&v)),
         .request_id = request_id_of(v.of[REQUEST_ID], a),
-        .traceparent = keep(a, v.of[HTTP_TRACEPARENT]),
-        .remote = keep(a, v.of[REMOTE_ADDR]),
     };
     int64_t length = 0;
-    good = good && path_of(&v, a, &req->path, e) && length_of(v.of[CONTENT_LENGTH], &length, e);
+    good = good && path_of(&v, a, &req->path, e) && length_of(v.of[CONTENT_LENGTH], &length, e) &&
+           no_idempotency_key(v.of[HTTP_IDEMPOTENCY_KEY], e);
     if (good)
         *ret_length = length;
     return good;

@@ -219,11 +219,7 @@ static void tell_request(struct call *c)
     put(&o, "accept", r->accept);
     put(&o, "prefer", r->prefer);
     put(&o, "if_none_match", r->if_none_match);
-    put(&o, "idempotency_key", r->idempotency_key);
-    put(&o, "api_key", r->api_key);
     put(&o, "request_id", r->request_id);
-    put(&o, "traceparent", r->traceparent);
-    put(&o, "remote", r->remote);
     json_key(&o, "body");
     json_put_int(&o, (int64_t)r->body.len);
     json_close(&o, '}');

@@ -41,7 +41,7 @@ def request(path, body=b"", method=None, keep=True, id=1, length=None, **more):
     """The bytes of a request; `more` are further parameters."""
     path, _, query = path.partition("?")
     params = {"REQUEST_METHOD": method or ("POST" if body else "GET"), "DOCUMENT_URI": path, "QUERY_STRING": query,
-              "CONTENT_LENGTH": str(len(body) if length is None else length), "REMOTE_ADDR": "127.0.0.1",
+              "CONTENT_LENGTH": str(len(body) if length is None else length),
               "REQUEST_ID": "0123456789abcdef0123456789abcdef", **more}
     return (record(BEGIN, struct.pack(">HB5x", 1, KEEP if keep else 0), id) + stream(PARAMS, pairs(params), id)
             + stream(STDIN, body, id))
