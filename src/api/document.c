@@ -7,18 +7,29 @@ bool document_asks(const struct task *t)
     return span_is(t->strategy, QUEUE_COMPARE);
 }
 
-void document_write(struct api *a, struct call *c, const struct task *t, bool store_ok, struct json_out *o)
+static bool put_comparison(struct api *a, struct call *c, struct uuid parent, bool store_ok,
+                           struct json_out *o, struct err *e)
 {
     struct task *children;
     size_t n;
+    json_key(o, "comparison");
+    if (!store_ok || !store_children(a->store, &c->arena, parent, &children, &n, e)) {
+        json_put_null(o);
+        return false;
+    }
+    struct comparison table = comparison_of(&c->arena, children, n);
+    comparison_write(&table, o);
+    return true;
+}
+
+bool document_write(struct api *a, struct call *c, const struct task *t, bool store_ok, struct json_out *o,
+                    struct err *e)
+{
     json_open(o, '{');
     task_members(t, o);
-    if (document_asks(t) && store_ok && store_children(a->store, &c->arena, t->id, &children, &n, NULL)) {
-        struct comparison table = comparison_of(&c->arena, children, n);
-        json_key(o, "comparison");
-        comparison_write(&table, o);
-    }
+    bool whole = !document_asks(t) || put_comparison(a, c, t->id, store_ok, o, e);
     json_close(o, '}');
+    return whole;
 }
 
 static struct span json_text(struct arena *a, const struct json *v)

@@ -11,6 +11,7 @@
 #include "core/limits.h"
 
 struct parked;
+struct prefer;
 
 struct api {
     const struct conf *conf;
@@ -96,8 +97,12 @@ void park_stop(struct api *a);
 
 /* ---- documents (document.c) ---- */
 
-/* The task's members, with `comparison` when it is the parent of one (store_ok, else without it). */
-void document_write(struct api *a, struct call *c, const struct task *t, bool store_ok, struct json_out *o);
+/*
+ * The task's members, and `comparison` when it is the parent of one. False: that is null, because the store was not to be
+ * asked (store_ok false, and e stays as it is) or did not answer. The document is good nevertheless.
+ */
+bool document_write(struct api *a, struct call *c, const struct task *t, bool store_ok, struct json_out *o,
+                    struct err *e) LATHE_CHECK;
 /* Whether the document of t needs the store. */
 bool document_asks(const struct task *t);
 /* A task as it will be in the store once this submission is committed. */
@@ -105,12 +110,15 @@ struct task document_new(struct arena *a, const struct submission *s);
 
 /* ---- putting (submit.c) ---- */
 
+/* What the caller prefers of a wait of at most `most_ms`; tells it in the answer's headers what of that is done. */
+struct prefer preferred(struct call *c, int64_t most_ms);
+
 /* Submits, then waits as Prefer says, at most `most_ms`, and then has `done` answer; asks_store as in struct parked, but
  * not where there was no wait at all. Owns the call. */
 void put_and_wait(struct api *a, struct call *c, const struct submission *s, int64_t most_ms,
                   bool (*asks_store)(const struct task *t), void (*done)(struct parked *p, bool store_ok),
                   void *arg);
-/* 200 with the finished task or 202 with the task as it is. */
+/* 200 with the finished task, or 202 with the task as it is: also with one whose comparison could not be read. */
 void answer_put(struct parked *p, bool store_ok);
 
 /* ---- the functions that routes.def names ---- */

@@ -1,4 +1,5 @@
 /* GET /api/v1/tasks/{id}/results: streamed in item order, a piece at a time, as NDJSON or as one JSON document. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "api/inside.h"
@@ -110,6 +111,8 @@ void results_get(struct api *a, struct call *c, struct span parameter)
     r->store = a->store;
     r->from = (struct store_results){.id = id, .next = asked.offset, .limit = asked.limit};
     call_header(c, "Vary", "Accept");
+    call_header(c, "Lathe-Task-State", "%s", state_name(r->task.state));
+    call_header(c, "Lathe-Items-Total", "%" PRId64, r->task.items_total);
     c->res.content_type = types[type];
     c->res.stream = (struct stream){.more = type == 0 ? more_json : more_lines, .arg = r};
     c->res.status = 200;

@@ -11,11 +11,11 @@ void answer_put(struct parked *p, bool store_ok)
 {
     struct call *c = p->call;
     struct json_out o = json_out(&c->res.body);
-    if (state_final(p->task.state))
+    bool whole = document_write(p->api, c, &p->task, store_ok, &o, NULL);
+    if (whole && state_final(p->task.state))
         c->res.status = 200;
     else
         accepted(c, p->task.id);
-    document_write(p->api, c, &p->task, store_ok, &o);
     call_send(c);
 }
 
@@ -33,11 +33,8 @@ static void on_put(void *arg, struct uuid id, const struct err *e)
     park(&w->parked, w->wait_ms);
 }
 
-void put_and_wait(struct api *a, struct call *c, const struct submission *s, int64_t most_ms,
-                  bool (*asks_store)(const struct task *t), void (*done)(struct parked *p, bool store_ok),
-                  void *arg)
+struct prefer preferred(struct call *c, int64_t most_ms)
 {
-    struct err e = ERR_INIT;
     char applied[PREFER_TEXT];
     struct prefer prefer = prefer_read(c->req.prefer);
     if (prefer.wait_s > most_ms / 1000)
@@ -47,6 +44,15 @@ void put_and_wait(struct api *a, struct call *c, const struct submission *s, int
     call_header(c, "Vary", "Prefer");
     if (applied[0])
         call_header(c, "Preference-Applied", "%s", applied);
+    return prefer;
+}
+
+void put_and_wait(struct api *a, struct call *c, const struct submission *s, int64_t most_ms,
+                  bool (*asks_store)(const struct task *t), void (*done)(struct parked *p, bool store_ok),
+                  void *arg)
+{
+    struct err e = ERR_INIT;
+    struct prefer prefer = preferred(c, most_ms);
     struct putting *w = arena_alloc(&c->arena, sizeof *w);
     w->wait_ms = prefer_wait_ms(&prefer, most_ms);
     w->parked =

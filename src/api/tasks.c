@@ -1,6 +1,7 @@
 /* One task: GET, with ETag and long-poll, and DELETE, which cancels. */
 #include "api/inside.h"
 #include "api/prefer.h"
+#include "core/log.h"
 #include "model/strategy.h"
 
 struct get_query {
@@ -40,9 +41,12 @@ static void answer_get(struct parked *p, bool store_ok)
     if (store_ok && p->waited && !state_final(p->task.state) &&
         queue_get(p->api->queue, &c->arena, p->task.id, &live, NULL))
         p->task = live;
+    struct err e = ERR_INIT;
     struct json_out o = json_out(&c->res.body);
-    document_write(p->api, c, &p->task, store_ok, &o);
-    answer_tagged(c);
+    if (!document_write(p->api, c, &p->task, store_ok, &o, &e) && e.code != ERR_NONE)
+        answer_problem(c, &e);
+    else
+        answer_tagged(c);
 }
 
 void task_get(struct api *a, struct call *c, struct span parameter)
@@ -59,10 +63,11 @@ void task_get(struct api *a, struct call *c, struct span parameter)
         answer_problem(c, &e);
         return;
     }
-    struct prefer prefer = prefer_read(c->req.prefer);
-    if (prefer.has_wait && get.wait == 0)
-        get.wait = prefer.wait_s < 86400 ? prefer.wait_s : 86400;
     int64_t most = conf_now(&a->conf->api_wait), ms = get.wait * 1000 < most ? get.wait * 1000 : most;
+    if (get.wait == 0) {
+        struct prefer prefer = preferred(c, most);
+        ms = prefer.has_wait ? prefer_wait_ms(&prefer, most) : 0;
+    }
     if (ms == 0 || state_final(p->task.state)) {
         answer_get(p, true);
         return;
@@ -87,6 +92,7 @@ void task_cancel(struct api *a, struct call *c, struct span parameter)
     else
         accepted(c, id);
     struct json_out o = json_out(&c->res.body);
-    document_write(a, c, &t, true, &o);
+    if (!document_write(a, c, &t, true, &o, &e)) /* it is cancelled nevertheless */
+        log_warn_err("http.no_comparison", &e, "request=" SPAN_FMT, SPAN_ARG(c->req.request_id));
     call_send(c);
 }

@@ -190,6 +190,8 @@ def t13_results_while_it_runs(w):
     wait_until("the first unit is done", lambda: w.task(id)["units"]["done"] == 1)
     page = w.call("GET", f"/api/v1/tasks/{id}/results")[2]
     assert [r["index"] for r in page["items"]] == [0, 1] and page["next"] == 2, page
+    _, headers, _ = w.raw("GET", f"/api/v1/tasks/{id}/results", headers={"Accept": "application/x-ndjson"})
+    assert (headers["Lathe-Task-State"], headers["Lathe-Items-Total"]) == ("running", "4"), dict(headers)
     w.call("DELETE", f"/api/v1/tasks/{id}")
     w.finished(id)
 

@@ -23,7 +23,7 @@
 
 static struct {
     /* what the test tells them to do */
-    bool refuse_put, refuse_wait, fail_put, store_down;
+    bool refuse_put, refuse_wait, fail_put, store_down, no_children;
     struct task task; /* what queue_get finds */
     struct task children[2];
     const char *pieces[8]; /* what store_results_more gives, a piece a call; NULL at the end */
@@ -118,7 +118,7 @@ bool store_children(struct store *s, struct arena *a, struct uuid parent, struct
                     struct err *e)
 {
     (void)s, (void)a, (void)parent;
-    if (fake.store_down)
+    if (fake.store_down || fake.no_children)
         return err_set(e, ERR_STORE, "down");
     fake.children_asked_on = pthread_self();
     atomic_fetch_add(&fake.asked_for_children, 1);

@@ -193,7 +193,8 @@ static void t09_after_stop_the_store_is_not_asked(void **state)
     api_drain(api);
     api_stop(api);
     w->ready(w->arg, ended(TASK_succeeded, "compare"), NULL);
-    assert_int_equal(s->call.res.status, 200);
+    check_accepted(s);
+    assert_int_equal(json_type(json_member(document(s), "comparison")), JSON_NULL);
     assert_int_equal(fake.asked_for_children, 0);
     call_free(s);
 }
@@ -251,6 +252,53 @@ static void t11_long_poll(void **state)
     call_free(s);
 }
 
+/* The table cannot be read: POST says where it will be, GET that it failed, DELETE that it was done. */
+static void t17_no_table(void **state)
+{
+    (void)state;
+    fake.no_children = true;
+    struct sent *s = submit("/compare", "");
+    fake.put_done(fake.put_arg, id_of_put, NULL);
+    fake.wait->ready(fake.wait->arg, ended(TASK_succeeded, "compare"), NULL);
+    await_answer(s);
+    check_accepted(s);
+    assert_int_equal(json_type(json_member(document(s), "comparison")), JSON_NULL);
+    call_free(s);
+    fake.task.strategy = SPAN("compare");
+    fake.task.state = TASK_cancelled;
+    s = get("/api/v1/tasks/", "", "");
+    api_handle(api, &s->call);
+    assert_int_equal(s->call.res.status, 503);
+    assert_string_equal(text_of(s, "type"), "/problems/store-unavailable");
+    call_free(s);
+    s = get("/api/v1/tasks/", "", "");
+    s->call.req.method = METHOD_DELETE;
+    api_handle(api, &s->call);
+    assert_int_equal(s->call.res.status, 200);
+    assert_int_equal(json_type(json_member(document(s), "comparison")), JSON_NULL);
+    call_free(s);
+}
+
+static void t18_get_prefers(void **state)
+{
+    (void)state;
+    struct sent *s = get("/api/v1/tasks/", "", "");
+    s->call.req.prefer = SPAN("wait=7");
+    api_handle(api, &s->call);
+    assert_true(fake.wait->deadline > clock_after_ms(5000) && fake.wait->deadline <= clock_after_ms(7000));
+    fake.wait->ready(fake.wait->arg, &fake.task, NULL);
+    await_answer(s);
+    assert_true(has_header(s, "Vary: Prefer\r\n"));
+    assert_true(has_header(s, "Preference-Applied: wait=7\r\n"));
+    call_free(s);
+    fake.wait = NULL;
+    s = get("/api/v1/tasks/", "", "");
+    s->call.req.prefer = SPAN("respond-async");
+    api_handle(api, &s->call);
+    assert_null(fake.wait);
+    call_free(s);
+}
+
 static struct buf streamed(struct sent *s)
 {
     struct buf all = BUF_INIT(LIMIT_RESPONSE), piece CLEANUP(buf_release) = BUF_INIT(LIMIT_STREAM_CHUNK);
@@ -271,6 +319,8 @@ static void check_stream(const char *accept, enum task_state state, const char *
     fake.piece = 0;
     api_handle(api, &s->call);
     assert_int_equal(s->call.res.status, 200);
+    snprintf(head, sizeof head, "Lathe-Task-State: %s\r\nLathe-Items-Total: 9\r\n", state_name(state));
+    assert_true(has_header(s, head));
     struct buf all CLEANUP(buf_release) = streamed(s);
     uuid_format(fake.task.id, id);
     snprintf(head, sizeof head, "{\"task\":\"%s\",\"state\":\"%s\",\"items\":", id, state_name(state));
@@ -408,6 +458,8 @@ int main(void)
         TEST(t14_list),
         TEST(t15_metrics_without_the_store),
         TEST(t16_every_route_is_reached),
+        TEST(t17_no_table),
+        TEST(t18_get_prefers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
