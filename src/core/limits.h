@@ -29,17 +29,18 @@
 #define LIMIT_BATCH_SIZE LIMIT_ITEMS
 #define LIMIT_PARAMS (64u * KIB) /* bytes of params */
 #define LIMIT_ITEM_INPUT (1u * MIB)
-#define LIMIT_ITEM_RESULT (1u * MIB)   /* bytes of one item's result */
-#define LIMIT_UNIT_RESULT (256u * MIB) /* bytes of all results of a unit */
+#define LIMIT_ITEM_RESULT (1u * MIB)  /* bytes of one item's result */
+#define LIMIT_UNIT_RESULT (64u * MIB) /* bytes of all results of a unit */
 #define LIMIT_TIMEOUT_MS (7 * 24 * 3600 * 1000LL)
 #define LIMIT_NAME 64u /* bytes of a handler's, queue's or worker's name */
 #define LIMIT_TAGS 16u
 #define LIMIT_LIST 1000u /* tasks in one page of a list */
 
 /* inside */
-#define LIMIT_WRITE_BATCH 512u  /* rows in one group commit */
-#define LIMIT_WRITE_QUEUE 8192u /* rows waiting for a group commit before 503 */
-#define LIMIT_CLAIM 1024u       /* units in one claim */
+#define LIMIT_WRITE_BATCH 512u              /* rows in one group commit */
+#define LIMIT_WRITE_QUEUE 8192u             /* rows waiting for a group commit before 503 */
+#define LIMIT_WRITE_QUEUE_BYTES (64u * MIB) /* their params, inputs and the like */
+#define LIMIT_CLAIM 1024u                   /* units in one claim */
 #define LIMIT_CLAIM_BYTES \
     (64u * MIB) /* inputs and params that one claim brings along, but for a single unit */
 #define LIMIT_STATEMENT (512u * MIB) /* bytes of the parameters of one statement */

@@ -29,6 +29,10 @@ struct store_worker {
     bool sweeping;
     struct uuid id;
     struct uuid unsure; /* a lease of which nobody knows whether it was made; nil: none */
+    struct uuid slow; /* the task of a large unit whose finish did not end in time, and how often in a row */
+    int slow_n;
+    bool answered;      /* PostgreSQL did something for us since then */
+    bool deaf;          /* the last turn's evidence or claim was refused, and the log says so */
     struct span queues; /* owned copy, as in the settings */
     void (*told)(void *arg, const struct finish *f);
     void *told_arg;

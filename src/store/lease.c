@@ -80,6 +80,7 @@ static void read_ids(struct arena *a, const PGresult *r, struct uuid **ret, size
 static bool run(struct store_worker *w, struct step *steps, size_t n, struct err *e)
 {
     bool ok = db_run(&w->db, steps, n, store_deadline(w->store), e);
+    w->answered = w->answered || ok;
     if (ok && steps[n - 1].err.code != ERR_NONE) {
         ok = false;
         if (e)

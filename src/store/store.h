@@ -61,21 +61,23 @@ struct new_task {
 };
 
 /* Tasks that are accepted together or not at all. `done` is called once, from the writer's thread: e is NULL after the
- * commit with synchronous_commit on, else says why nothing was written. */
+ * commit with synchronous_commit on, else says why it failed. ERR_STORE: PostgreSQL did not confirm it in time, and nobody knows
+ * whether it was written (an answer to a commit may be lost); with every other error nothing was. */
 struct new_tasks {
     const struct new_task *list;
     size_t count;
     void (*done)(void *arg, const struct err *e);
     void *arg;
-    struct new_tasks *next; /* the writer's, as is the deadline */
+    struct new_tasks *next; /* the writer's, as are these */
     int64_t deadline;
+    size_t bytes;
 };
 
 bool store_writer_new(struct store *s, struct store_writer **ret, struct err *e) LATHE_CHECK;
 void store_writer_free(
     struct store_writer *w); /* writes what is queued, bounded by the deadline; the rest gets ERR_STOPPING */
 
-/* Queues; any thread; never waits. ERR_BUSY when LIMIT_WRITE_QUEUE rows wait already: then done is not called. The first
+/* Queues; any thread; never waits. ERR_BUSY when LIMIT_WRITE_QUEUE rows or LIMIT_WRITE_QUEUE_BYTES wait already: then done is not called. The first
  * batch goes at once, batches grow only while one is under way. A bad row never fails its neighbours. */
 bool store_put(struct store_writer *w, struct new_tasks *t, struct err *e) LATHE_CHECK;
 
@@ -187,7 +189,8 @@ void store_worker_free(struct store_worker *w); /* also takes the worker off the
 
 /*
  * One turn of the claim loop, in one round trip where libpq can: finishes (durable, all or none of the batch on ERR_STORE,
- * then safe to call again with the same), then claims up to `want` units of `queues` ("*": any) under one new lease
+ * then safe to call again with the same; large results have more than store.timeout, and one that is too slow three times while
+ * PostgreSQL does other things becomes a failed finish), then claims up to `want` units of `queues` ("*": any) under one new lease
  * (synchronous_commit off: a claim that is lost is claimed again). *ret has count 0 when there is no work.
  */
 bool store_turn(struct store_worker *w, struct finish *finishes, size_t n, int want, struct claim *ret,

@@ -1,6 +1,8 @@
 /* worker.c: a worker's connection and its turn: finish and claim in one round trip. */
 #include "store/inside.h"
 
+#include <stdio.h>
+
 #include "core/fault.h"
 #include "core/limits.h"
 #include "core/log.h"
@@ -9,6 +11,13 @@
 #include "store/rows.h"
 
 #define GOODBYE_MS 2000
+#define LARGE (1u * MIB)          /* results that may need more than a statement's usual time */
+#define SLOWEST_PER_MS (4u * KIB) /* they are given a ms for so many bytes on top of it */
+#define SLOW_MOST 3               /* attempts to store a large result while PostgreSQL is otherwise well */
+
+/* For this transaction. */
+static const struct stmt patience_stmt = {"patience",
+                                          "SELECT set_config('statement_timeout', $1::text, true)"};
 
 static const struct stmt gone_stmt = {"gone", "DELETE FROM workers WHERE id = $1::uuid"};
 
@@ -37,13 +46,30 @@ void store_worker_tell(struct store_worker *w, void (*finished)(void *arg, const
     w->told_arg = arg;
 }
 
+/* A claim whose answer was lost may have been made: without this its units would wait until the lease expires. */
+static bool give_back_unsure(struct store_worker *w, int64_t deadline, struct err *e)
+{
+    PGresult *r CLEANUP(db_result_clear) = NULL;
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    if (uuid_is_nil(w->unsure))
+        return true;
+    release_params(&p, w->unsure);
+    if (!db_one(&w->db, &release_stmt, &p, deadline, &r, e))
+        return false;
+    w->unsure = (struct uuid){{0}};
+    return true;
+}
+
 static void say_goodbye(struct store_worker *w)
 {
     PGresult *r CLEANUP(db_result_clear) = NULL;
     struct params p CLEANUP(params_release_at) = PARAMS_INIT;
     struct err e = ERR_INIT;
+    int64_t deadline = clock_after_ms(GOODBYE_MS);
     params_uuid(&p, w->id);
-    if (!db_one(&w->db, &gone_stmt, &p, clock_after_ms(GOODBYE_MS), &r, &e))
+    if (!give_back_unsure(w, deadline, &e))
+        return; /* its units wait for the end of their lease */
+    if (!db_one(&w->db, &gone_stmt, &p, deadline, &r, &e))
         return; /* the list of workers forgets it by itself, later */
 }
 
@@ -51,7 +77,7 @@ void store_worker_free(struct store_worker *w)
 {
     if (!w)
         return;
-    if (w->db.conn)
+    if (w->db.conn || !uuid_is_nil(w->unsure))
         say_goodbye(w);
     db_close(&w->db);
     if (w->sweeping && !db_script_over(&w->sweeper, clock_after_ms(GOODBYE_MS)))
@@ -71,7 +97,8 @@ struct turn {
     size_t finishes_n;
     struct step steps[8];
     size_t n;
-    struct params finish, claim;
+    struct params patience, finish, claim;
+    int64_t more_ms; /* than usual, for the bytes */
     struct learning learning;
     struct step *finish_step, *claim_step;
     struct uuid lease;
@@ -87,6 +114,7 @@ static struct step *add(struct turn *t, struct step s)
 static void turn_release(struct turn *t)
 {
     db_steps_clear(t->steps, t->n);
+    params_release(&t->patience);
     params_release(&t->finish);
     params_release(&t->claim);
     learning_release(&t->learning);
@@ -101,15 +129,33 @@ static void on_finished(void *arg)
         w->told(w->told_arg, t->finishes[i]);
 }
 
+/* Large results take their time, here and there. */
+static void be_patient(struct turn *t)
+{
+    char text[24];
+    size_t bytes = 0;
+    for (size_t i = 0; i < t->finishes_n; i++)
+        bytes += t->finishes[i]->results.len;
+    if (bytes < LARGE)
+        return;
+    t->more_ms = (int64_t)(bytes / SLOWEST_PER_MS);
+    snprintf(text, sizeof text, "%lld",
+             (long long)(conf_now(&t->worker->store->conf->store_timeout) + t->more_ms));
+    params_text(&t->patience, span_of(text));
+    add(t, (struct step){.stmt = &patience_stmt, .params = &t->patience});
+}
+
 static void prepare(struct turn *t, struct store_worker *w, struct finish *const *list, size_t n, int want)
 {
     *t = (struct turn){.worker = w,
                        .finishes = list,
                        .finishes_n = n,
+                       .patience = PARAMS_INIT,
                        .finish = PARAMS_INIT,
                        .claim = PARAMS_INIT,
                        .learning = {PARAMS_INIT, PARAMS_INIT}};
     if (n > 0) {
+        be_patient(t);
         finish_params(&t->finish, list, n);
         t->finish_step = add(t, (struct step){.stmt = &finish_stmt,
                                               .params = &t->finish,
@@ -142,6 +188,22 @@ static bool lose(struct store_worker *w, struct turn *t, struct step *s, const c
     return err_set(e, ERR_STORE, "fault point %s", point);
 }
 
+/* What follows a finish that was stored may be refused: the turn is good, but somebody should know. */
+static void notice_refusals(struct store_worker *w, const struct turn *t, const struct step *main)
+{
+    const struct err *why = NULL;
+    for (const struct step *s = main + 1; s < t->steps + t->n && !why; s++)
+        if (s->err.code != ERR_NONE)
+            why = &s->err;
+    if (why && committed(main)) {
+        metric_add(M_store_errors, NULL, 1);
+        if (!w->deaf)
+            log_warn_err("store.refused", why,
+                         "meaning=ends were stored; what was learned or claimed with them was not");
+    }
+    w->deaf = why != NULL;
+}
+
 /* The step that the turn is about is the finish, or the claim when there is nothing to finish. False: it was not done, as
  * far as is known, and *e says why. A claim that nobody got to know is given back before the next one. */
 static bool round_trip(struct store_worker *w, struct finish *const *list, size_t n, int want,
@@ -153,11 +215,14 @@ static bool round_trip(struct store_worker *w, struct finish *const *list, size_
     const struct step *main = t.finish_step ? t.finish_step : t.claim_step;
     if (!main)
         return true;
-    bool lost = !db_run(&w->db, t.steps, t.n, store_deadline(w->store), &why);
+    int64_t deadline = store_deadline(w->store) + t.more_ms * NS_PER_MS;
+    bool lost = !db_run(&w->db, t.steps, t.n, deadline, &why);
     lost = lost || !lose(w, &t, t.finish_step, "store.finished", &why);
     lost = lost || !lose(w, &t, t.claim_step, "store.claimed", &why);
 
     bool done = committed(main);
+    w->answered = w->answered || done;
+    notice_refusals(w, &t, main);
     if (done && committed(t.claim_step))
         claim_read(t.claim_step->result, t.lease, ret);
     else if (t.claim_step && (lost || committed(t.claim_step)))
@@ -170,22 +235,22 @@ static bool round_trip(struct store_worker *w, struct finish *const *list, size_
     return false;
 }
 
-/* A claim whose answer was lost may have been made: without this its units would wait until the lease expires. */
-static bool give_back_unsure(struct store_worker *w, struct err *e)
+/* Nobody will ever store its results: it ends as failed, with the reason instead of them. */
+static void give_up(struct finish *f, const struct err *why)
 {
-    PGresult *r CLEANUP(db_result_clear) = NULL;
-    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
-    if (uuid_is_nil(w->unsure))
-        return true;
-    release_params(&p, w->unsure);
-    if (!db_one(&w->db, &release_stmt, &p, store_deadline(w->store), &r, e))
-        return false;
-    w->unsure = (struct uuid){{0}};
-    return true;
+    const struct unit *u = f->unit;
+    log_err("store.refused_results", why, "handler=" SPAN_FMT " bytes=%zu", SPAN_ARG(u->handler),
+            f->results.len);
+    *f = (struct finish){.unit = u,
+                         .state = TASK_failed,
+                         .items_done = u->count,
+                         .items_failed = u->count,
+                         .started_us = f->started_us,
+                         .finished_us = f->finished_us,
+                         .err = *why};
 }
 
-/* PostgreSQL refused the batch for what is in it: each unit by itself, and one that is refused alone ends as failed, with
- * the reason instead of its results. */
+/* PostgreSQL refused the batch for what is in it: each unit by itself, and one that is refused alone is given up. */
 static bool one_by_one(struct store_worker *w, struct finish *const *list, size_t n, struct err *e)
 {
     for (size_t i = 0; i < n; i++) {
@@ -194,15 +259,7 @@ static bool one_by_one(struct store_worker *w, struct finish *const *list, size_
         if (round_trip(w, &list[i], 1, 0, &none, &why))
             continue;
         if (why.code == ERR_DATA) {
-            const struct unit *u = list[i]->unit;
-            log_err("store.refused_results", &why, "handler=" SPAN_FMT, SPAN_ARG(u->handler));
-            *list[i] = (struct finish){.unit = u,
-                                       .state = TASK_failed,
-                                       .items_done = u->count,
-                                       .items_failed = u->count,
-                                       .started_us = list[i]->started_us,
-                                       .finished_us = list[i]->finished_us,
-                                       .err = why};
+            give_up(list[i], &why);
             if (round_trip(w, &list[i], 1, 0, &none, &why))
                 continue;
         }
@@ -213,14 +270,34 @@ static bool one_by_one(struct store_worker *w, struct finish *const *list, size_
     return true;
 }
 
+/* A finish did not end in time. When PostgreSQL does other things for us and the same result fails again and again, it is
+ * too much for this PostgreSQL: it is given up, or nothing else of this worker would ever be stored. */
+static void notice_slow(struct store_worker *w, struct finish *const *list, size_t n, const struct err *why)
+{
+    struct finish *largest = list[0];
+    for (size_t i = 1; i < n; i++)
+        if (list[i]->results.len > largest->results.len)
+            largest = list[i];
+    if (largest->results.len < LARGE || !w->answered)
+        return;
+    w->slow_n = uuid_eq(w->slow, largest->unit->task) ? w->slow_n + 1 : 1;
+    w->slow = largest->unit->task;
+    w->answered = false;
+    if (w->slow_n < SLOW_MOST)
+        return;
+    give_up(largest, why);
+    w->slow_n = 0;
+}
+
 bool store_turn(struct store_worker *w, struct finish *finishes, size_t n, int want, struct claim *ret,
                 struct err *e)
 {
     struct err why = ERR_INIT;
     struct claim claim = {.count = 0};
+    int64_t patience = store_deadline(w->store); /* a failure before it was no matter of time */
     if (fault_hit("store.turn"))
         return err_set(e, ERR_STORE, "fault point store.turn");
-    if (!give_back_unsure(w, e))
+    if (!give_back_unsure(w, store_deadline(w->store), e))
         return false;
     struct finish **list = mem_array(n > 0 ? n : 1, sizeof *list);
     for (size_t i = 0; i < n; i++)
@@ -228,6 +305,8 @@ bool store_turn(struct store_worker *w, struct finish *finishes, size_t n, int w
     bool ok = round_trip(w, list, n, want > (int)LIMIT_CLAIM ? (int)LIMIT_CLAIM : want, &claim, &why);
     if (!ok && n > 0 && why.code == ERR_DATA)
         ok = one_by_one(w, list, n, &why);
+    if (!ok && n > 0 && why.code == ERR_STORE && clock_now() >= patience)
+        notice_slow(w, list, n, &why);
     mem_free(list);
     if (ok)
         *ret = claim;

@@ -19,7 +19,7 @@ struct store_writer {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct new_tasks *head, **tail;
-    size_t rows; /* queued and under way */
+    size_t rows, bytes; /* queued and under way */
     bool stopping;
     int64_t stop_by;
     struct params params; /* the thread's */
@@ -33,18 +33,22 @@ bool store_put(struct store_writer *w, struct new_tasks *t, struct err *e)
     assert(t->count > 0);
     t->next = NULL;
     t->deadline = store_deadline(w->store);
+    t->bytes = put_bytes(t);
     pthread_mutex_lock(&w->mutex);
-    bool stopping = w->stopping, full = w->rows > 0 && w->rows + t->count > LIMIT_WRITE_QUEUE;
+    bool stopping = w->stopping;
+    bool full = w->rows > 0 &&
+                (w->rows + t->count > LIMIT_WRITE_QUEUE || w->bytes + t->bytes > LIMIT_WRITE_QUEUE_BYTES);
     if (!stopping && !full) {
         *w->tail = t;
         w->tail = &t->next;
         w->rows += t->count;
+        w->bytes += t->bytes;
         pthread_cond_signal(&w->changed);
     }
     pthread_mutex_unlock(&w->mutex);
     if (stopping)
         return err_set(e, ERR_STOPPING, "the service is stopping: nothing was written");
-    return !full || err_set(e, ERR_BUSY, "%u tasks wait to be written already: try again", LIMIT_WRITE_QUEUE);
+    return !full || err_set(e, ERR_BUSY, "as many tasks wait to be written already as may: try again");
 }
 
 /* ---- the thread's ---- */
@@ -59,7 +63,7 @@ static size_t take(struct store_writer *w)
     while (w->head && n < LIMIT_WRITE_BATCH) {
         struct new_tasks *t = w->head;
         rows += t->count;
-        bytes += put_bytes(t);
+        bytes += t->bytes;
         if (n > 0 && (rows > LIMIT_WRITE_BATCH || bytes > BATCH_BYTES))
             break;
         w->batch[n++] = t;
@@ -76,6 +80,7 @@ static void answer(struct store_writer *w, struct new_tasks *t, const struct err
 {
     pthread_mutex_lock(&w->mutex);
     w->rows -= t->count;
+    w->bytes -= t->bytes;
     pthread_mutex_unlock(&w->mutex);
     t->done(t->arg, e);
 }

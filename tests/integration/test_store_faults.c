@@ -221,6 +221,39 @@ static void t20_a_full_queue_says_so(void **state)
     assert_int_equal(bench_number(b, "SELECT count(*) FROM tasks"), accepted);
 }
 
+/* Large tasks fill it long before the rows do. */
+static void t20b_a_queue_is_full_by_bytes(void **state)
+{
+    struct store_bench *b = *state;
+    enum { MOST = 40 };
+    static struct many m[MOST];
+    struct err e = ERR_INIT;
+    char *bytes = mem_alloc(8 * MIB);
+    struct span input = {bytes, 8 * MIB};
+    static struct many first;
+    int accepted = 0;
+    atomic_store(&answered, 0);
+    put_many(b, &first);
+    wait_answered(1);
+    freeze(b);
+    for (; accepted < MOST; accepted++) {
+        struct many *x = &m[accepted];
+        *x = (struct many){.task = bench_task(1, 1)};
+        x->task.inputs = &input;
+        x->put = (struct new_tasks){.list = &x->task, .count = 1, .done = on_many, .arg = x};
+        if (!store_put(b->writer, &x->put, &e))
+            break;
+    }
+    thaw();
+    wait_answered(accepted + 1);
+    assert_int_equal(accepted, LIMIT_WRITE_QUEUE_BYTES / (8 * MIB) - 1); /* each has its params, too */
+    assert_int_equal(e.code, ERR_BUSY);
+    put_many(b, &m[0]); /* there is room again */
+    wait_answered(accepted + 2);
+    assert_int_equal(m[0].err.code, ERR_NONE);
+    mem_free(bytes);
+}
+
 /* Stopping is bounded too: what PostgreSQL does not take in time is given up, and said so. */
 static void t21_stopping_does_not_wait_for_ever(void **state)
 {
@@ -282,6 +315,7 @@ int main(void)
         STORE_TEST(t11_commits_survive_a_crash),
         STORE_TEST(t12_reads_go_on),
         STORE_TEST(t20_a_full_queue_says_so),
+        STORE_TEST(t20b_a_queue_is_full_by_bytes),
         STORE_TEST(t21_stopping_does_not_wait_for_ever),
         STORE_TEST(t22_both_ways_at_once),
     };

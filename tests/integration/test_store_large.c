@@ -1,0 +1,133 @@
+/*
+ * The store on a PostgreSQL of its own: large results, and what a worker does when PostgreSQL takes them too slowly, refuses
+ * what comes with them, or is left with a claim of which nobody knows.
+ *
+ * log may say: canceling statement due to lock timeout|violates check constraint "nothing_goes"
+ * log may say: canceling statement due to statement timeout
+ */
+#include "../lib/test.h"
+
+#include <string.h>
+
+#include "core/mem.h"
+#include "store/inside.h"
+#include "store_bench.h"
+
+/* `items` lines of a MiB, as test.huge makes them. */
+static struct buf huge_lines(int64_t items)
+{
+    struct buf b = BUF_INIT(2 * LIMIT_UNIT_RESULT);
+    char *line = mem_alloc(MIB);
+    memset(line, 'x', MIB);
+    for (int64_t i = 0; i < items; i++) {
+        char head[64];
+        int n = snprintf(head, sizeof head, "{\"index\":%lld,\"state\":\"succeeded\",\"result\":\"",
+                         (long long)i);
+        buf_puts(&b, head);
+        buf_span(&b, (struct span){line, MIB - (size_t)n - 3});
+        buf_puts(&b, "\"}\n");
+    }
+    mem_free(line);
+    assert_false(b.failed);
+    return b;
+}
+
+static void t01_as_large_as_may_be(void **state)
+{
+    struct store_bench *b = *state;
+    enum { ITEMS = LIMIT_UNIT_RESULT / MIB };
+    struct new_task n = bench_task(ITEMS, ITEMS);
+    struct buf lines CLEANUP(buf_release) = huge_lines(ITEMS);
+    bench_put_ok(b, &n, 1);
+    struct claim c = bench_claim(b, 1);
+    struct finish f = bench_end(b, c.units, TASK_succeeded, 0);
+    f.results = buf_view(&lines);
+    b->conf.store_timeout = 10000;
+    bench_finish(b, &f, 1);
+    assert_true(f.applied && f.final);
+    assert_int_equal(bench_number(b, "SELECT sum(octet_length(bytes)) FROM results"), lines.len);
+    claim_release(&c);
+}
+
+/* PostgreSQL lives, but will not take this one: it must not stand in the way of all others for ever. */
+static void t02_too_slow_again_and_again(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n = bench_task(2, 2);
+    struct buf lines CLEANUP(buf_release) = huge_lines(2);
+    struct claim none = {.count = 0};
+    struct err e = ERR_INIT;
+    struct uuid *cancelled;
+    size_t cancelled_n;
+    bench_put_ok(b, &n, 1);
+    struct claim c = bench_claim(b, 1);
+    struct finish f = bench_end(b, c.units, TASK_succeeded, 0);
+    f.results = buf_view(&lines);
+    b->conf.store_timeout = 200;
+    db_close(&b->worker->db); /* a session with that setting */
+    bench_sql(b, "BEGIN; SELECT FROM leases FOR UPDATE");
+    for (int i = 0; i < 2; i++) {
+        assert_false(store_turn(b->worker, &f, 1, 0, &none, &e));
+        assert_false(
+            store_turn(b->worker, &f, 1, 0, &none, &e)); /* it did nothing since: that says nothing */
+        assert_false(store_turn(b->worker, &f, 1, 0, &none, &e));
+        assert_int_equal(f.state, TASK_succeeded);
+        assert_true(store_beat(b->worker, &b->arena, &b->info, NULL, 0, NULL, &cancelled, &cancelled_n, &e));
+    }
+    assert_false(store_turn(b->worker, &f, 1, 0, &none, &e));
+    assert_int_equal(f.state, TASK_failed);
+    bench_sql(b, "ROLLBACK");
+    b->conf.store_timeout = 20000;
+    bench_finish(b, &f, 1);
+    assert_true(f.applied && f.final);
+    struct task t = bench_get(b, n.id);
+    assert_string_equal(state_name(t.state), "failed");
+    assert_int_equal(t.err.code, ERR_STORE);
+    claim_release(&c);
+}
+
+/* A finish is good also when what was learned from it is refused; that is noticed, once. */
+static void t03_refused_evidence(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n[] = {bench_task(1, 1), bench_task(1, 1)};
+    bench_put_ok(b, n, 2);
+    struct claim c = bench_claim(b, 2);
+    struct finish f[] = {bench_end(b, &c.units[0], TASK_succeeded, 0),
+                         bench_end(b, &c.units[1], TASK_succeeded, 0)};
+    bench_sql(b, "ALTER TABLE profiles ADD CONSTRAINT nothing_goes CHECK (false) NOT VALID");
+    bench_finish(b, &f[0], 1);
+    bench_sql(b, "ALTER TABLE profiles DROP CONSTRAINT nothing_goes");
+    assert_true(f[0].applied && b->worker->deaf);
+    bench_finish(b, &f[1], 1);
+    assert_true(f[1].applied && !b->worker->deaf);
+    claim_release(&c);
+}
+
+/* A worker that leaves with a claim of which it does not know gives it back. */
+static void t04_an_unsure_claim_at_the_end(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n = bench_task(1, 1);
+    struct err e = ERR_INIT;
+    bench_put_ok(b, &n, 1);
+    struct claim c = bench_claim(b, 1);
+    b->worker->unsure = c.lease;
+    db_close(&b->worker->db);
+    store_worker_free(b->worker);
+    bench_count(b, "leases", 0);
+    bench_count(b, "work", 1);
+    assert_true(store_worker_new(b->store, &b->info, &b->worker, &e));
+    claim_release(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(t01_as_large_as_may_be),
+        STORE_TEST(t02_too_slow_again_and_again),
+        STORE_TEST(t03_refused_evidence),
+        STORE_TEST(t04_an_unsure_claim_at_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
