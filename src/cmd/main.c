@@ -10,6 +10,7 @@
 #include "core/limits.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/parent.h"
 #include "core/sig.h"
 #include "core/span.h"
 #include "handlers/registry.h"
@@ -120,10 +121,12 @@ static int run_command(const struct command *command, int argc, char **argv)
     struct cmd c = {0};
     struct err e = ERR_INIT;
 
-    if (command->service)
+    if (command->service) {
         sig_block();
-    else
+        parent_follow();
+    } else {
         ignore_broken_pipes();
+    }
     const char *allow = getenv("LATHE_TEST_HANDLERS");
     handlers_allow_hidden(allow != NULL && strcmp(allow, "1") == 0);
     bool ok = run(command, &c, argc, argv, &e);

@@ -1,13 +1,38 @@
 #include <errno.h>
+#include <inttypes.h>
 #include <sys/stat.h>
 
 #include "cmd/cmd.h"
 #include "cmd/supervise.h"
 #include "core/arena.h"
+#include "core/limits.h"
+#include "core/log.h"
 #include "core/net.h"
 #include "core/sig.h"
 
-#define STOP_MARGIN_MS 5000 /* on top of the longest drain, before what does not stop is killed */
+#define STOP_MARGIN_MS 5000
+
+/* The longest drain, and what a process may need after it: it still waits for one answer of PostgreSQL. */
+static int64_t stop_ms(const struct conf *c)
+{
+    int64_t api = conf_now(&c->api_drain), worker = conf_now(&c->worker_drain);
+    return (api > worker ? api : worker) + conf_now(&c->store_timeout) + STOP_MARGIN_MS;
+}
+
+static void on_reload(struct supervision *v)
+{
+    struct conf *c = v->arg;
+    struct buf ignored CLEANUP(buf_release) = BUF_INIT(LIMIT_LOG_LINE);
+    struct err e = ERR_INIT;
+    if (!conf_reload(c, &ignored, &e)) {
+        log_err("conf.reload", &e, "meaning=the settings stay as they were");
+        return;
+    }
+    log_apply(c, NULL);
+    log_info("conf.reload", "needs_restart=" SPAN_FMT, SPAN_ARG(buf_view(&ignored)));
+    v->stop_ms = stop_ms(c);
+    log_info("serve.reload", "stop_ms=%" PRId64, v->stop_ms);
+}
 
 static bool run_dir(const struct conf *c, struct err *e)
 {
@@ -43,13 +68,12 @@ static bool run(struct cmd *c, int argc, char **argv, struct err *e)
     list[0] = (struct supervised){.role = "api", .argv = child_argv(&a, "api", &c->conf)};
     for (int i = 1; i <= workers; i++)
         list[i] = (struct supervised){.role = "worker", .argv = child_argv(&a, "worker", &c->conf)};
-    int64_t drain = c->conf.api_drain > c->conf.worker_drain ? c->conf.api_drain : c->conf.worker_drain;
-    struct supervision v = {
-        .list = list,
-        .count = workers + 1,
-        .signals = signals,
-        .stop_ms = drain + STOP_MARGIN_MS,
-    };
+    struct supervision v = {.list = list,
+                            .count = workers + 1,
+                            .signals = signals,
+                            .stop_ms = stop_ms(&c->conf),
+                            .reload = on_reload,
+                            .arg = &c->conf};
     return supervise(&v, e);
 }
 
@@ -58,8 +82,10 @@ const struct command command_serve = {
     .summary = "the whole service: an api and its workers, kept running",
     .usage = "lathe serve [--serve.workers=N]",
     .help =
-        "Starts `lathe api` and N `lathe worker`, starts again what ends, hands SIGHUP on, and at SIGTERM stops all of\n"
-        "them in order: the api answers what it has begun, the workers finish or give back what they have.\n",
+        "Starts `lathe api` and N `lathe worker`, starts again what ends, and hands SIGHUP on. SIGTERM, or Ctrl-C, stops\n"
+        "all of them at the same time: the api answers what it has begun, the workers finish or give back what they have.\n"
+        "What has not ended after the longest drain, store.timeout and 5 s is killed. A second SIGTERM does not wait. If\n"
+        "serve itself is killed, the others stop.\n",
     .service = true,
     .run = run,
 };

@@ -1,6 +1,6 @@
 #include "cmd/supervise.h"
 
-#include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -11,42 +11,22 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/net.h"
+#include "core/parent.h"
 #include "core/sig.h"
 
 #define PAUSE_FIRST_MS 100
 #define PAUSE_LAST_MS 10000
-#define STEADY_NS (30 * NS_PER_S) /* a process that lived this long starts again without a pause */
+#define STEADY_NS (30 * NS_PER_S) /* whoever lived this long starts again without a pause */
+#define WILLING_NS (5 * NS_PER_S) /* the same for one that ended of its own will */
 #define EXIT_CONFIG 78            /* sysexits.h */
 
-static void start(struct supervised *s)
+/* At once after a long life, else after a pause that doubles. A code says little: 75 is a worker that wants to be replaced,
+ * and also one that cannot reach PostgreSQL. */
+static void plan_start(struct supervised *s, int64_t long_life)
 {
-    posix_spawnattr_t attr;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setsigdefault(&attr, &all);
-    s->started = clock_now();
-    int rc = posix_spawn(&s->pid, "/proc/self/exe", NULL, &attr, s->argv, environ);
-    posix_spawnattr_destroy(&attr);
-    if (rc != 0) {
-        s->pid = 0;
-        s->pause_ms = s->pause_ms == 0 ? PAUSE_FIRST_MS : s->pause_ms;
-        s->start_at = clock_after_ms(s->pause_ms);
-        log_error("serve.start", "role=%s error=\"%s\" retry_ms=%lld", s->role, strerrordesc_np(rc),
-                  (long long)s->pause_ms);
-        return;
-    }
-    log_info("serve.started", "role=%s pid=%d", s->role, (int)s->pid);
-}
-
-/* When to start it again: at once after a long life or a clean end, else after a pause that doubles. */
-static void plan_restart(struct supervised *s, bool clean)
-{
-    bool steady = clock_now() - s->started > STEADY_NS;
-    if (clean || steady)
+    int64_t life = clock_now() - s->started;
+    s->settled = s->settled || life >= STEADY_NS;
+    if (life >= long_life)
         s->pause_ms = 0;
     else
         s->pause_ms = s->pause_ms == 0 ? PAUSE_FIRST_MS : s->pause_ms * 2;
@@ -55,19 +35,71 @@ static void plan_restart(struct supervised *s, bool clean)
     s->start_at = clock_after_ms(s->pause_ms);
 }
 
-static void tell_end(const struct supervised *s, pid_t pid, int status, bool stopping)
+/* It begins with our mask: a signal that comes before it can read any waits for it. */
+static int spawn(struct supervised *s)
 {
-    if (WIFSIGNALED(status))
-        log_error("serve.died", "role=%s pid=%d signal=%d name=%s restart_ms=%lld", s->role, (int)pid,
-                  WTERMSIG(status), sigdescr_np(WTERMSIG(status)), (long long)s->pause_ms);
-    else if (stopping && WEXITSTATUS(status) == 0)
-        log_info("serve.stopped", "role=%s pid=%d", s->role, (int)pid);
-    else
-        log_warn("serve.ended", "role=%s pid=%d exit=%d restart_ms=%lld", s->role, (int)pid,
-                 WEXITSTATUS(status), (long long)s->pause_ms);
+    posix_spawnattr_t attr;
+    sigset_t all;
+    sigfillset(&all);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    posix_spawnattr_setsigdefault(&attr, &all);
+    posix_spawnattr_setpgroup(&attr, 0);
+    int refused = posix_spawn(&s->pid, "/proc/self/exe", NULL, &attr, s->argv, environ);
+    posix_spawnattr_destroy(&attr);
+    return refused;
 }
 
-/* False: it says that starting again will not help. */
+static void start(struct supervised *s)
+{
+    s->started = clock_now();
+    int refused = spawn(s);
+    if (refused == 0) {
+        log_info("serve.started", "child_role=%s child_pid=%d", s->role, (int)s->pid);
+        return;
+    }
+    s->pid = 0;
+    plan_start(s, STEADY_NS);
+    log_error("serve.start", "child_role=%s why=%s retry_ms=%" PRId64, s->role, strerrordesc_np(refused),
+              s->pause_ms);
+}
+
+static void tell_end(const struct supervised *s, pid_t pid, int status)
+{
+    if (WIFSIGNALED(status))
+        log_error("serve.died", "child_role=%s child_pid=%d signal=%d name=%s restart_ms=%" PRId64, s->role,
+                  (int)pid, WTERMSIG(status), sigdescr_np(WTERMSIG(status)), s->pause_ms);
+    else
+        log_warn("serve.ended", "child_role=%s child_pid=%d exit=%d restart_ms=%" PRId64, s->role, (int)pid,
+                 WEXITSTATUS(status), s->pause_ms);
+}
+
+/* It was to end, or has a successor. */
+static void tell_stop(const struct supervised *s, pid_t pid, int status)
+{
+    if (WIFSIGNALED(status))
+        log_error("serve.died", "child_role=%s child_pid=%d signal=%d name=%s", s->role, (int)pid,
+                  WTERMSIG(status), sigdescr_np(WTERMSIG(status)));
+    else
+        log_info("serve.stopped", "child_role=%s child_pid=%d exit=%d", s->role, (int)pid,
+                 WEXITSTATUS(status));
+}
+
+/* It is to be started again. False: it says that this will not help, and was never of use. */
+static bool ended(struct supervised *s, pid_t pid, int status)
+{
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    plan_start(s, code == 0 || code == 75 ? WILLING_NS : STEADY_NS);
+    tell_end(s, pid, status);
+    if (code != EXIT_CONFIG)
+        return true;
+    if (s->settled)
+        log_error("serve.refused", "child_role=%s meaning=%s", s->role,
+                  "its settings or the schema have changed; its own message says how; the others go on");
+    return s->settled;
+}
+
+/* False: starting again will not help. */
 static bool reap(struct supervision *v, bool stopping)
 {
     int status;
@@ -76,33 +108,61 @@ static bool reap(struct supervision *v, bool stopping)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         for (int i = 0; i < v->count; i++) {
             struct supervised *s = &v->list[i];
-            if (s->pid != pid)
+            bool current = s->pid == pid;
+            if (!current && s->leaving != pid)
                 continue;
-            int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-            s->pid = 0;
-            plan_restart(s, code == 0 || code == 75);
-            tell_end(s, pid, status, stopping);
-            sane = sane && code != EXIT_CONFIG;
-            if (v->ended != NULL)
-                v->ended(v->arg, s, pid, status);
+            *(current ? &s->pid : &s->leaving) = 0;
+            if (stopping || !current)
+                tell_stop(s, pid, status);
+            else
+                sane = ended(s, pid, status) && sane;
         }
     }
     return sane;
 }
 
-static void pass_on(struct supervision *v, int signal)
+/* One asks for its successor. Only one at a time may be leaving; the next then gets its successor when it has ended, as
+ * does one whose signal met another's and was lost in it. */
+static void replace(struct supervision *v, pid_t asking)
 {
-    for (int i = 0; i < v->count; i++)
+    for (int i = 0; i < v->count; i++) {
+        struct supervised *s = &v->list[i];
+        if (s->pid != asking || s->leaving != 0)
+            continue;
+        s->leaving = asking;
+        s->pid = 0;
+        plan_start(s, WILLING_NS);
+        log_info("serve.replacing", "child_role=%s child_pid=%d start_ms=%" PRId64, s->role, (int)asking,
+                 s->pause_ms);
+    }
+}
+
+static void pass_on(const struct supervision *v, int signal)
+{
+    for (int i = 0; i < v->count; i++) {
         if (v->list[i].pid > 0)
             kill(v->list[i].pid, signal);
+        if (v->list[i].leaving > 0)
+            kill(v->list[i].leaving, signal);
+    }
 }
 
 static int alive(const struct supervision *v)
 {
     int n = 0;
     for (int i = 0; i < v->count; i++)
-        n += v->list[i].pid > 0;
+        n += (v->list[i].pid > 0) + (v->list[i].leaving > 0);
     return n;
+}
+
+/* Whoever waits for its next start may have been waiting for these settings. */
+static void reload(struct supervision *v)
+{
+    if (v->reload)
+        v->reload(v);
+    pass_on(v, SIGHUP);
+    for (int i = 0; i < v->count; i++)
+        v->list[i].start_at = 0;
 }
 
 static int64_t start_due(struct supervision *v)
@@ -130,11 +190,14 @@ static bool watch(struct supervision *v)
     for (;;) {
         wait_signals(v, start_due(v));
         enum sig_verb verb;
-        while ((verb = sig_read(v->signals)) != SIG_NOTHING) {
+        pid_t sender;
+        while ((verb = sig_read_from(v->signals, &sender)) != SIG_NOTHING) {
             if (verb == SIG_STOP)
                 return true;
             if (verb == SIG_RELOAD)
-                pass_on(v, SIGHUP);
+                reload(v);
+            if (verb == SIG_REPLACE)
+                replace(v, sender);
         }
         if (!reap(v, false))
             return false;
@@ -164,7 +227,8 @@ static void end_all(struct supervision *v)
 bool supervise(struct supervision *v, struct err *e)
 {
     for (int i = 0; i < v->count; i++)
-        v->list[i].pid = 0, v->list[i].start_at = 0, v->list[i].pause_ms = 0;
+        v->list[i] = (struct supervised){.role = v->list[i].role, .argv = v->list[i].argv};
+    parent_lead();
     start_due(v);
     net_notify("READY=1");
     bool sane = watch(v);

@@ -7,12 +7,16 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "core/clock.h"
+
+#define STOPS_APART_NS NS_PER_S
+
 static const struct {
     int number;
     enum sig_verb verb;
 } signals[] = {
-    {SIGTERM, SIG_STOP},  {SIGINT, SIG_STOP},    {SIGQUIT, SIG_STOP},
-    {SIGHUP, SIG_RELOAD}, {SIGUSR1, SIG_REOPEN}, {SIGCHLD, SIG_CHILD},
+    {SIGTERM, SIG_STOP},  {SIGINT, SIG_STOP},     {SIGQUIT, SIG_STOP},
+    {SIGHUP, SIG_RELOAD}, {SIGUSR1, SIG_REPLACE}, {SIGCHLD, SIG_CHILD},
 };
 
 static void fill(sigset_t *set)
@@ -54,19 +58,48 @@ bool sig_open(int *ret_fd, struct err *e)
     return true;
 }
 
-enum sig_verb sig_read(int fd)
+/* Has somebody else just said the same? */
+static bool is_echo(pid_t sender)
 {
-    struct signalfd_siginfo info;
-    ssize_t n;
-    do
-        n = read(fd, &info, sizeof info);
-    while (n < 0 && errno == EINTR);
-    if (n != (ssize_t)sizeof info)
-        return SIG_NOTHING;
+    static struct {
+        int64_t at; /* 0: never */
+        pid_t sender;
+    } last;
+    int64_t now = clock_now();
+    bool echo = last.at && sender != last.sender && now - last.at < STOPS_APART_NS;
+    last.sender = sender;
+    last.at = echo ? last.at : now;
+    return echo;
+}
+
+static enum sig_verb verb_of(int number)
+{
     for (size_t i = 0; i < COUNT_OF(signals); i++)
-        if (signals[i].number == (int)info.ssi_signo)
+        if (signals[i].number == number)
             return signals[i].verb;
     return SIG_NOTHING;
+}
+
+enum sig_verb sig_read(int fd)
+{
+    pid_t sender;
+    return sig_read_from(fd, &sender);
+}
+
+enum sig_verb sig_read_from(int fd, pid_t *ret_sender)
+{
+    for (;;) {
+        struct signalfd_siginfo info;
+        ssize_t n = read(fd, &info, sizeof info);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n != (ssize_t)sizeof info)
+            return SIG_NOTHING;
+        enum sig_verb verb = verb_of((int)info.ssi_signo);
+        *ret_sender = (pid_t)info.ssi_pid;
+        if (verb != SIG_STOP || !is_echo(*ret_sender))
+            return verb;
+    }
 }
 
 void sig_reset_in_child(void)

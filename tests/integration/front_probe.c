@@ -325,7 +325,7 @@ static void *take_signals(void *arg)
             break;
         case SIG_NOTHING:
         case SIG_CHILD:
-        case SIG_REOPEN:
+        case SIG_REPLACE:
             break;
         }
     }

@@ -30,12 +30,13 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Web(Stack):
-    """`settings` are settings of Lathe, as in web(api_wait="2s"). `worker` False: the test starts its own."""
+    """`settings` are settings of Lathe, as in web(api_wait="2s"). `worker` False: the test starts its own. `serve`: all
+    of it is one `lathe serve`; "later": which the test starts, by start_serve()."""
 
-    def __init__(self, redis=True, fsync=False, worker=True, **settings):
+    def __init__(self, redis=True, fsync=False, worker=True, serve=False, **settings):
         super().__init__(pg=True, redis=redis, fsync=fsync)
-        self.with_worker, self.settings = worker, settings
-        self.worker = self.api = self.front = self.client = None
+        self.with_worker, self.with_serve, self.settings = worker, serve, settings
+        self.worker = self.api = self.serve = self.front = self.client = None
 
     def lathe_env(self):
         env = super().lathe_env()
@@ -46,8 +47,11 @@ class Web(Stack):
         super().__enter__()
         try:
             self.lathe_run("migrate")
-            self.api = self.lathe("api")
-            if self.with_worker:
+            if not self.with_serve:
+                self.api = self.lathe("api")
+            elif self.with_serve != "later":
+                self.start_serve()
+            if self.with_worker and not self.with_serve:
                 self.worker = self.lathe("worker")
             address = os.path.join(self.folder("nginx"), "http.sock")
             self.front = self.nginx(NGINX, address, LISTEN=f"unix:{address}", SOCKET=f"unix:{self.dir}/api.sock", RUN=self.dir)
@@ -62,6 +66,9 @@ class Web(Stack):
         if self.client:
             self.client.close()
         return super().__exit__(kind, error, trace)
+
+    def start_serve(self, **env):
+        self.serve = self.lathe("serve", env=env)
 
     def connect(self, timeout=DEADLINE * 2):
         return UnixConnection(self.front.address, timeout)
