@@ -41,6 +41,7 @@ good() {
         for n in a b c; do printf '| `log.n%s` | `true` | x |  | N |\n' $n; done
     } >docs/settings.md
     printf -- '-- the first\ncreate table t (at timestamptz not null);\n' >sql/001_first.sql
+    printf 'void t(void);\nvoid t(void)\n{\n    log_info("a.b", "n=%%d",\n             1);\n}\n' >src/core/t.c
     printf '#!/bin/sh\nset -eu\necho "$1"\n' >dev/thing
     printf '/* a test */\n' >tests/unit/test_a.c
     {
@@ -58,7 +59,7 @@ says() {
 
 silent() {
     good
-    for lint in layers foreign banned headers registry lists confdoc sql files shell; do
+    for lint in layers foreign banned headers logkeys registry lists confdoc sql files shell; do
         [ "$lint" != shell ] || command -v shellcheck >/dev/null || continue
         out=$(LINT_ROOT=$scratch/tree CC=$CC AWK=$AWK CPPFLAGS='' top_builddir=/nonexistent sh "$lint_dir/$lint.sh" 2>&1) ||
             printf '%s complains of a good tree:\n%s\n' "$lint" "$out"
@@ -107,6 +108,15 @@ headers() {
     says headers "src/core/a.h: "
     good; sed -i 's/LATHE_STORE_S_H/LATHE_S_H/' src/store/s.h
     says headers "the guard is not LATHE_STORE_S_H"
+}
+
+logkeys() {
+    good; line src/core/t.c 'void u(void) { log_info("c", "pid=%d", 1); }'
+    says logkeys "src/core/t.c:7: the logger itself writes pid="
+    good; line src/core/t.c "$(printf 'void u(struct err *e) {\n    log_warn_err("c", e,\n    "n=%%d error=%%s",\n  1, "x");\n}')"
+    says logkeys "src/core/t.c:8: the logger itself writes error="
+    good; line src/core/t.c 'void u(void) { log_error("c", "n=%d m=" "x n=%d", 1, 2); }'
+    says logkeys "n= twice in one line"
 }
 
 registry() {
@@ -187,7 +197,7 @@ shell() {
 }
 
 check "a good tree passes all" silent
-for lint in layers foreign banned headers registry lists confdoc sql files_ shell; do
+for lint in layers foreign banned headers logkeys registry lists confdoc sql files_ shell; do
     check "${lint%_} can fail" $lint
 done
 done_testing
