@@ -117,6 +117,7 @@ void tasks_list(struct api *a, struct call *c, struct span parameter)
     struct query q;
     struct task_filter f;
     struct task *tasks;
+    struct uuid go_on;
     size_t n;
     fields_defaults(&list_table, &l);
     if (!query_read(c, &q, &e) || !query_fields(&q, &list_table, &l, &e)) {
@@ -126,15 +127,18 @@ void tasks_list(struct api *a, struct call *c, struct span parameter)
     struct span filters = filters_text(c, &l), cursor;
     query_take(&q, "cursor", &cursor);
     struct span others = query_rest(c, &q); /* for the link */
-    if (!filter_of(&l, filters, &f, &e) || !store_list(a->store, &c->arena, &f, &tasks, &n, &e)) {
+    if (!filter_of(&l, filters, &f, &e) || !store_list(a->store, &c->arena, &f, &tasks, &n, &go_on, &e)) {
         answer_problem(c, &e);
         return;
     }
     char next[CURSOR_TEXT];
-    bool more = n > (size_t)l.limit;
-    if (more) {
+    if (n > (size_t)l.limit) {
         n = (size_t)l.limit;
-        cursor_write(tasks[n - 1].id, filters, next);
+        go_on = tasks[n - 1].id;
+    }
+    bool more = !uuid_is_nil(go_on);
+    if (more) {
+        cursor_write(go_on, filters, next);
         if (others.len < LIMIT_HEADER / 2) /* a header has its limit; next_cursor is in the document anyway */
             call_header(c, "Link", "</api/v1/tasks?" SPAN_FMT "%scursor=%s>; rel=\"next\"", SPAN_ARG(others),
                         others.len ? "&" : "", next);

@@ -34,7 +34,8 @@
 #define LIMIT_TIMEOUT_MS (7 * 24 * 3600 * 1000LL)
 #define LIMIT_NAME 64u /* bytes of a handler's, queue's or worker's name */
 #define LIMIT_TAGS 16u
-#define LIMIT_LIST 1000u /* tasks in one page of a list */
+#define LIMIT_LIST_LOOK 20000u /* tasks that one page of a filtered list is looked for in */
+#define LIMIT_LIST 1000u       /* tasks in one page of a list */
 
 /* inside */
 #define LIMIT_WRITE_BATCH 512u              /* rows in one group commit */

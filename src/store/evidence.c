@@ -140,22 +140,28 @@ static bool read_stats(struct store *s, struct store_stats *ret, struct err *e)
     return true;
 }
 
+/* One asks at a time; the others take the figures that there are. */
 bool store_stats(struct store *s, struct store_stats *ret, struct err *e)
 {
     struct store_stats fresh = {0};
     pthread_mutex_lock(&s->mutex);
-    bool known = clock_now() < s->stats_until;
+    bool known = clock_now() < s->stats_until || (s->stats_asked && s->stats_until > 0);
     if (known)
         *ret = s->stats;
+    else
+        s->stats_asked = true;
     pthread_mutex_unlock(&s->mutex);
     if (known)
         return true;
-    if (!read_stats(s, &fresh, e))
-        return false;
+    bool ok = read_stats(s, &fresh, e);
     pthread_mutex_lock(&s->mutex);
-    s->stats = fresh;
-    s->stats_until = clock_after_ms(STATS_MS);
+    s->stats_asked = false;
+    if (ok) {
+        s->stats = fresh;
+        s->stats_until = clock_after_ms(STATS_MS);
+    }
     pthread_mutex_unlock(&s->mutex);
-    *ret = fresh;
-    return true;
+    if (ok)
+        *ret = fresh;
+    return ok;
 }

@@ -20,7 +20,8 @@ struct store {
     struct db *idle[POOL_MOST];
     size_t idle_n, pool_n;
     struct store_stats stats; /* under mutex */
-    int64_t stats_until;
+    int64_t stats_until;      /* 0: there are none yet */
+    bool stats_asked;         /* somebody fetches new ones */
 };
 
 struct store_worker {

@@ -100,8 +100,11 @@ struct task_filter {
     struct uuid before;         /* keyset: only ids below it; nil: from the newest */
     int limit;                  /* 1..LIMIT_LIST */
 };
+/* A filtered list (but one of a parent's children) looks at LIMIT_LIST_LOOK tasks a call, and may find less than `limit` or
+ * none of them: then *ret_next is the `before` to go on with; nil: there is no more, or the page is full. */
 bool store_list(struct store *s, struct arena *a, const struct task_filter *f, struct task **ret,
-                size_t *ret_n, struct err *e) LATHE_CHECK; /* newest first, without `results` */
+                size_t *ret_n, struct uuid *ret_next,
+                struct err *e) LATHE_CHECK; /* newest first, without `results` */
 
 /* Item results in item order from item `from` on, of finished units only, also while the task still runs; a gap (a unit
  * not finished yet) ends it; a task that is over has no gaps. NDJSON, at most out->max bytes a call, and a piece may end in
@@ -225,7 +228,7 @@ bool store_profile(struct store *s, struct span handler, uint64_t digest, struct
 bool store_host(struct store *s, struct host *ret,
                 struct err *e) LATHE_CHECK; /* of the latest live worker; zeros if none */
 
-/* Figures for /metrics and /readyz that cost a query; cached for some seconds. */
+/* Figures for /metrics and /readyz that cost a query; cached for some seconds, and longer while somebody asks for new ones. */
 struct store_stats {
     int64_t queued, running, leases, workers;
     double oldest_queued_s;

@@ -18,17 +18,29 @@ static const struct stmt children_stmt = {"children",
                                           "SELECT " TASK_COLUMNS ", NULL::bytea FROM tasks t " TASK_HELD
                                           " WHERE t.parent = $1::uuid ORDER BY t.ord, t.id"};
 
-/* All leases are looked at once and not for each task. Newest first is the order of the primary key. */
-static const struct stmt list_stmt = {
-    "list",
-    "WITH held AS MATERIALIZED (SELECT u.task, min(l.since) AS since FROM leases l, unnest(l.tasks) u(task) GROUP BY u.task) "
-    "SELECT " TASK_COLUMNS
-    ", NULL::bytea FROM tasks t LEFT JOIN held h ON h.task = t.id AND t.state = 'queued' "
-    "WHERE t.id >= $1::uuid AND t.id < $2::uuid "
-    "AND ($3::text = '' OR t.handler = $3) AND ($4::text = '' OR t.strategy = $4) AND ($5::text = '' OR t.queue = $5) "
-    "AND ($6::uuid IS NULL OR t.parent = $6) "
-    "AND ($7::text = '' OR CASE WHEN t.state = 'queued' AND h.since IS NOT NULL THEN 'running' ELSE t.state END = $7::text::task_state) "
-    "ORDER BY t.id DESC LIMIT $8::bigint"};
+/* FROM_: where the tasks come from, in no order yet. All leases are looked at once and not for each task. */
+#define LIST(FROM_)                                                                                                     \
+    "WITH held AS MATERIALIZED (SELECT u.task, min(l.since) AS since FROM leases l, unnest(l.tasks) u(task) "           \
+    "GROUP BY u.task) SELECT " TASK_COLUMNS ", NULL::bytea FROM (SELECT w.* FROM " FROM_                                \
+    " w WHERE w.id >= $1::uuid AND w.id < $2::uuid "                                                                    \
+    "AND ($3::text = '' OR w.handler = $3) AND ($4::text = '' OR w.strategy = $4) AND ($5::text = '' OR w.queue = $5) " \
+    "AND ($6::text = '' OR $6::text::task_state = CASE WHEN w.state = 'queued' AND "                                    \
+    "(w.id IN (SELECT task FROM held)) IS TRUE THEN 'running' ELSE w.state END) "                                       \
+    "ORDER BY w.id DESC LIMIT $7::bigint) t LEFT JOIN LATERAL ("                                                        \
+    "SELECT min(held.since) AS since FROM held WHERE t.state = 'queued' AND held.task = t.id) h ON true "               \
+    "ORDER BY t.id DESC"
+
+/* Newest first is the order of the primary key. */
+static const struct stmt list_stmt = {"list", LIST("tasks")};
+
+/* OFFSET 0: by tasks_parent, and not down the primary key until enough of them came by. */
+static const struct stmt list_children_stmt = {
+    "list_children", LIST("(SELECT * FROM tasks WHERE parent = $8::uuid OFFSET 0)")};
+
+/* The last task that a page looks at. */
+static const struct stmt list_last_stmt = {
+    "list_last",
+    "SELECT id FROM tasks WHERE id >= $1::uuid AND id < $2::uuid ORDER BY id DESC OFFSET $3::bigint LIMIT 1"};
 
 static const struct stmt cancel_stmt = {"cancel", "SELECT ended, released FROM lathe_cancel($1::uuid)"};
 
@@ -173,38 +185,67 @@ bool store_children(struct store *s, struct arena *a, struct uuid parent, struct
     return true;
 }
 
+struct range {
+    struct uuid from, to; /* without `to` */
+};
+
 /* Ids are in the order of time, so that times and the cursor are one range of ids. */
-static void list_range(struct params *p, const struct task_filter *f)
+static struct range list_range(const struct task_filter *f)
 {
-    struct uuid from = {{0}}, to;
-    memset(to.b, 0xff, sizeof to.b);
-    from.b[15] = 1; /* not nil: that would be NULL */
+    struct range r = {.from = {{0}}};
+    memset(r.to.b, 0xff, sizeof r.to.b);
+    r.from.b[15] = 1; /* not nil: that would be NULL */
     if (f->since_us > 0)
-        from = uuid_floor(f->since_us);
+        r.from = uuid_floor(f->since_us);
     if (f->until_us > 0)
-        to = uuid_floor(f->until_us);
-    if (!uuid_is_nil(f->before) && memcmp(f->before.b, to.b, sizeof to.b) < 0)
-        to = f->before;
-    params_uuid(p, from);
-    params_uuid(p, to);
+        r.to = uuid_floor(f->until_us);
+    if (!uuid_is_nil(f->before) && memcmp(f->before.b, r.to.b, sizeof r.to.b) < 0)
+        r.to = f->before;
+    return r;
 }
 
-bool store_list(struct store *s, struct arena *a, const struct task_filter *f, struct task **ret,
-                size_t *ret_n, struct err *e)
+/* Cuts the range to what one page looks at. *ret_last: the last of it; nil when the range has no more. */
+static bool cut_range(struct store *s, struct range *range, struct uuid *ret_last, struct err *e)
 {
     PGresult *r CLEANUP(db_result_clear) = NULL;
     struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    params_uuid(&p, range->from);
+    params_uuid(&p, range->to);
+    params_int(&p, LIMIT_LIST_LOOK - 1);
+    if (!store_read(s, &list_last_stmt, &p, &r, e))
+        return false;
+    if (PQntuples(r) > 0) {
+        struct row row = row_at(r, 0);
+        *ret_last = range->from = row_uuid(&row);
+    }
+    return true;
+}
+
+bool store_list(struct store *s, struct arena *a, const struct task_filter *f, struct task **ret,
+                size_t *ret_n, struct uuid *ret_next, struct err *e)
+{
+    PGresult *r CLEANUP(db_result_clear) = NULL;
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    struct range range = list_range(f);
+    struct uuid last = {{0}};
+    bool of_parent = !uuid_is_nil(f->parent);
+    bool filtered = f->handler.len > 0 || f->strategy.len > 0 || f->queue.len > 0 || f->by_state;
     assert(f->limit >= 1 && f->limit <= (int)LIMIT_LIST);
-    list_range(&p, f);
+    if (filtered && !of_parent && !cut_range(s, &range, &last, e))
+        return false;
+    params_uuid(&p, range.from);
+    params_uuid(&p, range.to);
     params_text(&p, f->handler);
     params_text(&p, f->strategy);
     params_text(&p, f->queue);
-    params_uuid(&p, f->parent);
     params_text(&p, f->by_state ? span_of(state_name(f->state)) : SPAN(""));
     params_int(&p, f->limit);
-    if (!store_read(s, &list_stmt, &p, &r, e))
+    if (of_parent)
+        params_uuid(&p, f->parent);
+    if (!store_read(s, of_parent ? &list_children_stmt : &list_stmt, &p, &r, e))
         return false;
     read_all(a, r, ret, ret_n);
+    *ret_next = *ret_n < (size_t)f->limit ? last : (struct uuid){{0}};
     return true;
 }
 

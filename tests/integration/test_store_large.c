@@ -121,13 +121,32 @@ static void t04_an_unsure_claim_at_the_end(void **state)
     claim_release(&c);
 }
 
+/* While somebody fetches the figures, the others do not ask too: also with a PostgreSQL that is slow. */
+static void t05_one_asks_for_figures(void **state)
+{
+    struct store_bench *b = *state;
+    struct store_stats stats;
+    struct err e = ERR_INIT;
+    struct new_task n = bench_task(1, 1);
+    assert_true(store_stats(b->store, &stats, &e));
+    assert_int_equal(stats.queued, 0);
+    bench_put_ok(b, &n, 1);
+    b->store->stats_until = 1; /* long ago */
+    b->store->stats_asked = true;
+    assert_true(store_stats(b->store, &stats, &e));
+    assert_int_equal(stats.queued, 0);
+    b->store->stats_asked = false;
+    assert_true(store_stats(b->store, &stats, &e));
+    assert_int_equal(stats.queued, 1);
+    assert_false(b->store->stats_asked);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_TEST(t01_as_large_as_may_be),
-        STORE_TEST(t02_too_slow_again_and_again),
-        STORE_TEST(t03_refused_evidence),
-        STORE_TEST(t04_an_unsure_claim_at_the_end),
+        STORE_TEST(t01_as_large_as_may_be),   STORE_TEST(t02_too_slow_again_and_again),
+        STORE_TEST(t03_refused_evidence),     STORE_TEST(t04_an_unsure_claim_at_the_end),
+        STORE_TEST(t05_one_asks_for_figures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,34 +140,85 @@ static void t50_list(void **state)
     bench_put_ok(b, n, COUNT_OF(n));
     struct task *list;
     size_t count;
+    struct uuid next;
     struct err e = ERR_INIT;
     struct task_filter f = {.limit = 4};
     for (int page = 0; page < 3; page++) {
-        assert_true(store_list(b->store, &b->arena, &f, &list, &count, &e));
+        assert_true(store_list(b->store, &b->arena, &f, &list, &count, &next, &e));
         assert_int_equal(count, page < 2 ? 4 : 2);
         for (size_t i = 0; i < count; i++)
             assert_true(uuid_eq(list[i].id, n[9 - page * 4 - (int)i].id));
         f.before = list[count - 1].id;
     }
     f = (struct task_filter){.limit = 100, .handler = SPAN("odd")};
-    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &e));
+    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &next, &e));
     assert_int_equal(count, 5);
 
     struct claim c = bench_claim(b, 3);
     f = (struct task_filter){.limit = 100, .by_state = true, .state = TASK_running};
-    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &e));
+    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &next, &e));
     assert_int_equal(count, 3);
     assert_true(uuid_eq(list[2].id, n[0].id));
     f.state = TASK_queued;
-    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &e));
+    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &next, &e));
     assert_int_equal(count, 7);
     f = (struct task_filter){.limit = 100, .since_us = uuid_wall_ms(n[0].id) * 1000 + 3600000000};
-    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &e));
+    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &next, &e));
     assert_int_equal(count, 0);
     f = (struct task_filter){.limit = 100, .until_us = uuid_wall_ms(n[0].id) * 1000 + 3600000000};
-    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &e));
+    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &next, &e));
     assert_int_equal(count, 10);
     claim_release(&c);
+}
+
+/* A filter that fits few of very many tasks: each call is bounded, and going on finds all. */
+static void t50b_list_is_bounded(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task oldest = bench_task(1, 1);
+    struct task *list;
+    size_t count;
+    struct uuid next;
+    struct err e = ERR_INIT;
+    oldest.handler = SPAN("odd");
+    bench_put_ok(b, &oldest, 1);
+    bench_sql(
+        b,
+        "ALTER TABLE tasks DISABLE TRIGGER USER; INSERT INTO tasks SELECT (jsonb_populate_record(t, jsonb_build_object("
+        "'id', 'ffffffff-0000-7000-8000-' || lpad(i::text, 12, '0'), 'handler', 'echo'))).* "
+        "FROM tasks t, generate_series(1, 25000) i; ALTER TABLE tasks ENABLE TRIGGER USER");
+    struct task_filter f = {.limit = 10, .handler = SPAN("odd")};
+    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &next, &e));
+    assert_int_equal(count, 0);
+    assert_false(uuid_is_nil(next));
+    f.before = next;
+    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &next, &e));
+    assert_true(count == 1 && uuid_eq(list[0].id, oldest.id));
+    assert_true(uuid_is_nil(next));
+
+    f = (struct task_filter){.limit = 10}; /* without a filter there is no such bound */
+    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &next, &e));
+    assert_true(count == 10 && uuid_is_nil(next));
+}
+
+static void t50c_list_of_children(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n[] = {bench_task(1, 1), bench_task(1, 1), bench_task(1, 1)};
+    struct task *list;
+    size_t count;
+    struct uuid next;
+    struct err e = ERR_INIT;
+    n[0].container = true;
+    n[1].parent = n[2].parent = n[0].id;
+    n[2].handler = SPAN("odd");
+    bench_put_ok(b, n, 3);
+    struct task_filter f = {.limit = 10, .parent = n[0].id};
+    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &next, &e));
+    assert_true(count == 2 && uuid_eq(list[0].id, n[2].id) && uuid_eq(list[1].id, n[1].id));
+    f.handler = SPAN("odd");
+    assert_true(store_list(b->store, &b->arena, &f, &list, &count, &next, &e));
+    assert_true(count == 1 && uuid_eq(list[0].id, n[2].id));
 }
 
 static void t51_get_many(void **state)
@@ -194,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORE_TEST(t40_results_in_order), STORE_TEST(t41_results_with_gaps),
         STORE_TEST(t42_a_long_line),      STORE_TEST(t50_list),
+        STORE_TEST(t50b_list_is_bounded), STORE_TEST(t50c_list_of_children),
         STORE_TEST(t51_get_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -128,10 +128,11 @@ bool store_children(struct store *s, struct arena *a, struct uuid parent, struct
 }
 
 bool store_list(struct store *s, struct arena *a, const struct task_filter *f, struct task **ret,
-                size_t *ret_n, struct err *e)
+                size_t *ret_n, struct uuid *ret_next, struct err *e)
 {
     (void)s, (void)e;
     size_t n = (size_t)f->limit;
+    *ret_next = (struct uuid){{0}};
     *ret = arena_array(a, n, sizeof **ret);
     for (size_t i = 0; i < n; i++)
         (*ret)[i].id = uuid_v7();
