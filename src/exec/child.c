@@ -73,13 +73,18 @@ static void finished(void *arg, int64_t position, const struct outcome *o)
 
 /* ---- an order */
 
-/* The limit is on top of what the process has already: its image is not the handler's doing. */
-static void limit_memory(int64_t bytes)
+/* The limit is on top of what the process has already: its image is not the handler's doing. The hard limit stays as it
+ * is, since only root could lift it again; a stricter soft one does too. Code that was to be bounded is not run unbounded. */
+static void limit_memory(int64_t bytes, struct rlimit *ret_before)
 {
-    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
-    if (bytes > 0)
-        limit.rlim_cur = (rlim_t)(rss_space_bytes() + bytes);
-    setrlimit(RLIMIT_AS, &limit);
+    if (getrlimit(RLIMIT_AS, ret_before) < 0)
+        _exit(CHILD_NO_LIMIT);
+    struct rlimit limit = *ret_before;
+    rlim_t wanted = (rlim_t)(rss_space_bytes() + bytes);
+    if (wanted < limit.rlim_cur)
+        limit.rlim_cur = wanted;
+    if (setrlimit(RLIMIT_AS, &limit) < 0)
+        _exit(CHILD_NO_LIMIT);
 }
 
 static void run(int sock, const struct order *order, const struct shared *s, struct frame_end *ret)
@@ -112,13 +117,14 @@ static void obey(int sock, int marker, const struct order *order, const int fds[
     close(fds[0]);
     close(fds[1]);
     rss_mark(marker);
+    struct rlimit before;
     if (order->memory)
-        limit_memory(order->memory);
+        limit_memory(order->memory, &before);
     struct frame_end end;
     run(sock, order, &s, &end);
     end.peak_kib = rss_peak_kib() - rss_shared_kib();
-    if (order->memory)
-        limit_memory(0);
+    if (order->memory && setrlimit(RLIMIT_AS, &before) < 0)
+        leave();
     shared_release(&s);
     end.peak_kib = end.peak_kib > 0 ? end.peak_kib : 0;
     end.cpu = clock_process_cpu();

@@ -8,9 +8,11 @@
 
 #include "exec/shared.h"
 
-#define CHILD_IDLE_MS 90000 /* it leaves by itself when no order came for so long; children.c is quicker */
-#define CHILD_NO_MEMORY 97  /* its exit status when memory ran out */
-#define CHILD_STRANDED 98   /* when the worker or the zygote has gone, or spoke what it did not understand */
+#define CHILD_IDLE_MS \
+    90000 /* it leaves by itself when no order came for so long; children.c is quicker if it is asked */
+#define CHILD_NO_MEMORY 97 /* its exit status when memory ran out */
+#define CHILD_NO_LIMIT 96  /* when its memory limit could not be set */
+#define CHILD_STRANDED 98  /* when the worker or the zygote has gone, or spoke what it did not understand */
 
 enum order_kind { ORDER_RUN = 1, ORDER_STOP = 2 };
 

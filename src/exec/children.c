@@ -11,14 +11,20 @@
 #include "core/limits.h"
 #include "core/mem.h"
 
-#define IDLE_MOST 64            /* children kept warm */
-#define IDLE_NS (60 * NS_PER_S) /* how long; they would leave by themselves after CHILD_IDLE_MS */
-#define DEATH_MS 5000           /* a killed process is given so long to be gone */
+#define DEATH_MS 5000 /* a killed process is given so long to be gone */
+
+/* How many are kept warm, and how much memory they may have had. Runs follow each other closely or not at all: what is
+ * kept for longer than that is little. */
+struct room {
+    int count;
+    int64_t kib;
+};
+#define ROOM_SHORT ((struct room){64, 64 * 1024})
+#define ROOM_LONG ((struct room){2 * cores(), 8 * 1024})
 
 static struct {
     pthread_mutex_t lock;
     struct child *idle; /* the latest first: they are the warmest */
-    int count;
 } children = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 void child_kill(const struct child *c)
@@ -58,6 +64,9 @@ void child_end_explain(const struct child_end *end, int64_t limit, struct err *e
                 (long long)(limit / MIB));
     else if (WEXITSTATUS(end->status) == CHILD_NO_MEMORY)
         err_set(e, ERR_ITEM_CRASHED, "the process that ran the item ran out of memory");
+    else if (WEXITSTATUS(end->status) == CHILD_NO_LIMIT && limit)
+        err_set(e, ERR_ITEM_CRASHED, "the process could not set its memory limit of %lld MiB",
+                (long long)(limit / MIB));
     else
         err_set(e, ERR_ITEM_CRASHED, "the process that ran the item ended by itself with exit %d",
                 WEXITSTATUS(end->status));
@@ -74,30 +83,56 @@ static void bury_all(struct child *list)
     }
 }
 
-/* Takes out of the list those that waited too long; they are the last ones. Under the lock. */
-static struct child *cut_stale(void)
+static int cores(void)
 {
-    int64_t since = clock_now() - IDLE_NS;
-    struct child **at = &children.idle, *stale;
-    int fresh = 0;
-    for (; *at && (*at)->idle_since > since; at = &(*at)->next)
-        fresh++;
-    stale = *at;
-    *at = NULL;
-    children.count = fresh;
-    return stale;
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+static bool takes(struct room *r, const struct child *c)
+{
+    if (r->count < 1 || r->kib < c->peak_kib)
+        return false;
+    r->count--;
+    r->kib -= c->peak_kib;
+    return true;
+}
+
+/* Takes out of the list those that shall not stay. Under the lock. */
+static struct child *cut(int64_t now)
+{
+    struct room brief = ROOM_SHORT, lasting = ROOM_LONG;
+    struct child *leaving = NULL;
+    for (struct child **at = &children.idle, *c; (c = *at);) {
+        int64_t waited = now - c->idle_since;
+        bool few = takes(&lasting, c); /* the first ones of the list, whatever their age */
+        if (takes(&brief, c) && waited < (few ? CHILDREN_LONG_NS : CHILDREN_SHORT_NS) &&
+            !readable(c->sock, 0)) {
+            at = &c->next;
+            continue;
+        }
+        *at = c->next;
+        c->next = leaving;
+        leaving = c;
+    }
+    return leaving;
+}
+
+void children_idle(int64_t now)
+{
+    pthread_mutex_lock(&children.lock);
+    struct child *leaving = cut(now);
+    pthread_mutex_unlock(&children.lock);
+    bury_all(leaving);
 }
 
 static struct child *take_idle(void)
 {
     pthread_mutex_lock(&children.lock);
-    struct child *stale = cut_stale(), *c = children.idle;
-    if (c) {
+    struct child *c = children.idle;
+    if (c)
         children.idle = c->next;
-        children.count--;
-    }
     pthread_mutex_unlock(&children.lock);
-    bury_all(stale);
     return c;
 }
 
@@ -120,7 +155,8 @@ int children_take(int n, void (*got)(void *arg, struct child *c), void *arg, str
     struct child *c;
     int taken = 0;
     while (taken < n && (c = take_idle())) {
-        if (readable(c->sock, 0)) { /* it has nothing to say now but that it is gone */
+        /* it has nothing to say now but that it is gone; after CHILD_IDLE_MS it would go just when it is asked */
+        if (readable(c->sock, 0) || clock_now() - c->idle_since > CHILDREN_LONG_NS) {
             children_bury(c);
             continue;
         }
@@ -134,15 +170,13 @@ void children_keep(struct child *list)
 {
     int64_t now = clock_now();
     pthread_mutex_lock(&children.lock);
-    struct child *leaving = cut_stale();
     for (struct child *c = list, *next; c; c = next) {
         next = c->next;
         c->idle_since = now;
-        struct child **to = children.count < IDLE_MOST ? &children.idle : &leaving;
-        children.count += to == &children.idle;
-        c->next = *to;
-        *to = c;
+        c->next = children.idle;
+        children.idle = c;
     }
+    struct child *leaving = cut(now);
     pthread_mutex_unlock(&children.lock);
     bury_all(leaving);
 }
@@ -152,7 +186,6 @@ void children_release(void)
     pthread_mutex_lock(&children.lock);
     struct child *all = children.idle;
     children.idle = NULL;
-    children.count = 0;
     pthread_mutex_unlock(&children.lock);
     bury_all(all);
 }

@@ -5,6 +5,7 @@
 #define LATHE_EXEC_CHILDREN_H
 
 #include "core/buf.h"
+#include "core/clock.h"
 #include "exec/child.h"
 #include "exec/zygote.h"
 
@@ -12,6 +13,7 @@ struct child {
     pid_t pid;
     int sock, pidfd;
     int64_t cpu_seen; /* of its life, ns, as of its last end */
+    int64_t peak_kib; /* of its own memory, in any order: an idle one may still have as much */
     int64_t idle_since;
     struct child *next;
 };
@@ -23,6 +25,12 @@ int children_take(int n, void (*got)(void *arg, struct child *c), void *arg, str
 /* After a run, those (linked by `next`) that have said that they are done: kept for the next run as far as there is room
  * and let go beyond. */
 void children_keep(struct child *list);
+
+/* Lets go those that are dead, and of the others all that have waited long enough by `now` (clock_now() scale): most of
+ * them CHILDREN_SHORT_NS, the few that were used last CHILDREN_LONG_NS. */
+#define CHILDREN_SHORT_NS (10 * NS_PER_S)
+#define CHILDREN_LONG_NS (60 * NS_PER_S)
+void children_idle(int64_t now);
 
 /* Kills it if need be, waits until it is gone, says how it ended, and frees it. */
 struct child_end children_bury(struct child *c);

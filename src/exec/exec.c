@@ -63,6 +63,11 @@ bool exec_start(struct err *e)
     return zygote_start(e);
 }
 
+void exec_idle(void)
+{
+    children_idle(clock_now());
+}
+
 void exec_stop(void)
 {
     children_release();

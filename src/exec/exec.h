@@ -8,7 +8,10 @@
  *   - `done` never overlaps itself; it may be called from any thread;
  *   - never more items in flight than the shape allows;
  *   - exec_run returns only when nothing runs any more, and false only if nothing could start (then nothing was reported);
- *   - after the cancel flag is raised nothing new starts;
+ *   - after the cancel flag is raised nothing new starts. In the worker that is exact: each thread looks at the flag
+ *     before each item, so that at most one a thread starts late. Children cannot see the caller's flag: the calling
+ *     thread looks at it before it takes in anything that they say, and every 5 ms at least, and passes it on. Until then
+ *     they go on, and empty items are begun by the thousand in a millisecond;
  *   - a child that dies loses at most what it had taken: it is run again elsewhere once, and the item that was in its
  *     hands when the second child died is failed with ERR_ITEM_CRASHED;
  *   - a time limit really ends an item: at the next step or item_stopping() in the worker, by SIGKILL in a child.
@@ -65,7 +68,7 @@ struct exec_report {
         wait_ns;          /* cpu and wait are sums over items; cpu includes the engine's own share */
     int64_t item_cpu_ns;  /* CPU inside steps only: what a profile learns from */
     int64_t start_ns;     /* from the call to the first step */
-    int64_t peak_rss_kib; /* worker and children, while it ran */
+    int64_t peak_rss_kib; /* worker and children, while it ran; less what children had that died of it */
     int64_t children_lost;
 };
 
@@ -79,6 +82,13 @@ bool exec_run(const struct plan *p, struct exec_report *report, struct err *e) L
  */
 bool exec_start(struct err *e) LATHE_CHECK;
 void exec_stop(void);
+
+/*
+ * Lets go children that wait warm for a run that does not come: to be called every few seconds, from any thread. Most go
+ * after 10 seconds; up to 2 a core with 8 MiB between them after 60. Costs a few microseconds when there are none, some
+ * milliseconds when many go.
+ */
+void exec_idle(void);
 
 /* Measures the machine's own costs with empty items, in some tens of milliseconds; fills everything but cores. */
 bool exec_calibrate(struct host *h, struct err *e) LATHE_CHECK;

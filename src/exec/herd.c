@@ -13,8 +13,9 @@
 #include "exec/fds.h"
 #include "exec/local.h"
 
-#define SCRATCH (256u * KIB)         /* read at once from a child */
-#define TICK (20 * NS_PER_MS)        /* how often flags and limits are looked at */
+#define SCRATCH (256u * KIB)  /* read at once from a child */
+#define LOOK_MS 5             /* how often the cancel flag and the deadline are looked at, if nothing comes */
+#define TICK (20 * NS_PER_MS) /* how often the limits of items are */
 #define STEP_GRACE (50 * NS_PER_MS)  /* a step that is over its time may be about to end by itself */
 #define STOP_GRACE (250 * NS_PER_MS) /* so may one after a stop */
 #define KEEP_KIB (32 * 1024)         /* a child that took more is not kept */
@@ -218,7 +219,10 @@ static void judge(struct herd *h, struct kid *k, const struct child_end *end)
             h->moved++;
         }
     }
-    h->fruitless += !any && !k->heard && !k->killed;
+    if (!any && !k->heard && !k->killed) {
+        h->fruitless++;
+        child_end_explain(end, h->plan->child_memory, &h->early_death);
+    }
     memset(lanes, 0, (size_t)h->plan->shape.threads * sizeof *lanes);
 }
 
@@ -233,8 +237,6 @@ static void bury(struct herd *h, struct kid *k)
     buf_clear(&k->in);
     if (end.known && end.cpu > seen)
         h->cpu += end.cpu - seen;
-    if (end.known && end.peak_kib > k->peak_kib)
-        k->peak_kib = end.peak_kib;
     if (!k->working)
         return; /* it was done: nothing is lost with it */
     k->working = false;
@@ -357,9 +359,11 @@ bool herd_pass(struct herd *h, int64_t children, struct err *e)
         return false;
     while (h->working > 0) {
         struct epoll_event events[EVENTS];
-        int n = epoll_wait(h->epoll, events, EVENTS, (int)(TICK / NS_PER_MS));
-        for (int i = 0; i < n; i++)
+        int n = epoll_wait(h->epoll, events, EVENTS, LOOK_MS);
+        for (int i = 0; i < n; i++) {
+            herd_must_stop(h); /* what each of them has to say may be long */
             on_event(h, events[i].data.u64);
+        }
         herd_must_stop(h);
         tick(h);
         replace_dead(h, children);
@@ -398,6 +402,7 @@ void herd_release(struct herd *h)
         struct child *c = k->child;
         buf_release(&k->in);
         if (c && !k->working && k->peak_kib <= KEEP_KIB) {
+            c->peak_kib = c->peak_kib > k->peak_kib ? c->peak_kib : k->peak_kib;
             c->next = keep;
             keep = c;
         } else if (c) {

@@ -20,8 +20,8 @@ struct kid {
     bool killed;         /* by us: what it had in hands is not to blame */
     bool heard;          /* it has reported something since its order */
     int64_t expired;     /* position + 1 of the item that it was killed for; 0: none */
-    int64_t peak_kib;
-    struct buf in; /* the beginning of a frame */
+    int64_t peak_kib;    /* as told at the end of an order: one that dies before takes it along */
+    struct buf in;       /* the beginning of a frame */
 };
 
 struct herd {
@@ -40,7 +40,8 @@ struct herd {
     int64_t stop_at; /* when it was told */
     int64_t
         moved; /* items reported or suspected in this pass: without any, another pass would do no better */
-    int64_t fruitless; /* deaths of children in this pass that had not begun an item */
+    int64_t fruitless;      /* deaths of children in this pass that had not begun an item */
+    struct err early_death; /* how the last of those ended */
     int64_t cpu, item_cpu, wait, first_step, lost;
 };
 

@@ -96,7 +96,9 @@ bool procs_run(const struct plan *p, struct exec_report *ret, struct err *e)
         in_vain = h.moved > 0 ? 0 : in_vain + 1;
     }
     if (ok)
-        err_set(&lost, ERR_WORKER_LOST, "the processes that were to run the item died before they began it");
+        err_set(&lost, ERR_WORKER_LOST,
+                "the processes that were to run the item died before they began it%s%s",
+                h.early_death.code == ERR_NONE ? "" : "; the last one: ", h.early_death.text);
     refuse_rest(&h, &lost);
     sum_up(&h, began, clock_thread_cpu() - cpu, ret);
     herd_release(&h);

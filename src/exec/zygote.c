@@ -16,10 +16,10 @@
 #include <unistd.h>
 
 #include "core/clock.h"
-#include "core/mem.h"
 #include "core/net.h"
 #include "exec/child.h"
 #include "exec/fds.h"
+#include "exec/graves.h"
 
 #define ANSWER_S 10 /* a zygote that does not answer for so long is taken for dead */
 
@@ -39,20 +39,11 @@ struct reply {
 
 /* ---- in the zygote */
 
-/* Children that died and were not asked after yet. As many as the worker has children, for it asks after each. */
-struct graves {
-    struct grave {
-        pid_t pid;
-        struct child_end end;
-    } * list;
-    size_t count, room;
-};
-
 static struct child_end end_of(int status, const struct rusage *use)
 {
     int64_t us = (use->ru_utime.tv_sec + use->ru_stime.tv_sec) * INT64_C(1000000) + use->ru_utime.tv_usec +
                  use->ru_stime.tv_usec;
-    return (struct child_end){.known = true, .status = status, .cpu = us * 1000, .peak_kib = use->ru_maxrss};
+    return (struct child_end){.known = true, .status = status, .cpu = us * 1000};
 }
 
 static void reap(struct graves *g)
@@ -60,24 +51,18 @@ static void reap(struct graves *g)
     struct rusage use;
     int status;
     for (pid_t pid; (pid = wait4(-1, &status, WNOHANG, &use)) > 0;) {
-        if (g->count == g->room) {
-            g->room = g->room ? g->room * 2 : 16;
-            g->list = mem_grow(g->list, g->room, sizeof *g->list);
-        }
-        g->list[g->count++] = (struct grave){pid, end_of(status, &use)};
+        struct child_end end = end_of(status, &use);
+        graves_dig(g, pid, &end);
     }
 }
 
 static struct reply collect(struct graves *g, pid_t pid)
 {
+    struct reply r = {.pid = pid};
     reap(g);
-    for (size_t i = 0; i < g->count; i++)
-        if (g->list[i].pid == pid) {
-            struct reply r = {.pid = pid, .end = g->list[i].end};
-            g->list[i] = g->list[--g->count];
-            return r;
-        }
-    return (struct reply){.pid = pid, .error = ESRCH};
+    if (!graves_open(g, pid, &r.end))
+        r.error = ESRCH;
+    return r;
 }
 
 /* Forks one and sends it. False: it could not, and has said so. */

@@ -21,7 +21,6 @@ struct child_end {
     bool known;  /* false: the zygote is dead too, nobody can tell */
     int status;  /* as of waitpid(2) */
     int64_t cpu; /* ns, of its whole life */
-    int64_t peak_kib;
 };
 
 bool zygote_start(struct err *e) LATHE_CHECK;

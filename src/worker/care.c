@@ -68,6 +68,7 @@ static void beat(struct worker *w)
     w->info.costs = evidence_host(w->evidence);
     metric_set(M_slots_busy, NULL, (double)w->info.busy);
     w->next_beat = clock_after_ms(w->conf->worker_lease / 3);
+    exec_idle();
     if (!queue_beat(w->queue_worker, &a, &w->info, ids, n, lost, &cancelled, &cancelled_n, &e)) {
         w->next_beat = clock_after_ms(w->conf->worker_lease / 10);
         log_debug("worker.beat", "leases=%zu error=%s", n, e.text);

@@ -45,6 +45,40 @@ static void test_cancelled_while_waiting(void **unused)
     }
 }
 
+/* From a thread that has nothing to do with the run, while short items come and go. How late is late is a matter of the
+ * machine; but the run ends long before its work would, and what was not begun by its end is never begun. */
+static void test_cancelled_from_outside(void **unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < shapes_n; i++) {
+        struct arena a CLEANUP(arena_release) = ARENA_INIT;
+        static struct seen s;
+        struct shape narrow = shapes[i];
+        narrow.width = narrow.grain = 1;
+        struct plan p = plan_of(&s, find("sleep"), args_of(&a, "sleep", "{\"ms\":10}"), PROBE_ITEMS, narrow);
+        pthread_t thread;
+
+        assert_int_equal(pthread_create(&thread, NULL, cancel_when_begun, &s), 0);
+        base_threads++;
+        struct err e = ERR_INIT;
+        bool ok = exec_run(&p, &s.report, &e);
+        int64_t begun = atomic_load(&probed->begun);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        base_threads--;
+        assert_true(ok);
+        check_run(&p, &s, shape_names[i]);
+        if (s.report.cancelled < PROBE_ITEMS / 2)
+            fail_msg("%s: only %d of %d were cancelled", shape_names[i], (int)s.report.cancelled,
+                     PROBE_ITEMS);
+        assert_int_equal(atomic_load(&probed->begun), begun);
+        arena_release(&s.arena);
+        p = plan_of(&s, find("echo"), args_of(&a, "echo", "{}"), 20, shapes[i]);
+        run(&p, &s, shape_names[i]);
+        assert_int_equal(atomic_load(&probed->begun), 20); /* by the same children: and none of before */
+        arena_release(&s.arena);
+    }
+}
+
 /* Computing that would take an hour ends because it looks at item_stopping(). */
 static void test_cancelled_while_computing(void **unused)
 {
@@ -156,13 +190,10 @@ static void test_fail_fast(void **unused)
 static int tests(void)
 {
     const struct CMUnitTest list[] = {
-        cmocka_unit_test(test_cancelled_before),
-        cmocka_unit_test(test_cancelled_while_waiting),
-        cmocka_unit_test(test_cancelled_while_computing),
-        cmocka_unit_test(test_plan_deadline),
-        cmocka_unit_test(test_item_timeout),
-        cmocka_unit_test(test_computing_item_timeout),
-        cmocka_unit_test(test_fail_fast),
+        cmocka_unit_test(test_cancelled_before),       cmocka_unit_test(test_cancelled_while_waiting),
+        cmocka_unit_test(test_cancelled_from_outside), cmocka_unit_test(test_cancelled_while_computing),
+        cmocka_unit_test(test_plan_deadline),          cmocka_unit_test(test_item_timeout),
+        cmocka_unit_test(test_computing_item_timeout), cmocka_unit_test(test_fail_fast),
     };
 
     return cmocka_run_group_tests(list, NULL, NULL);

@@ -58,8 +58,9 @@ struct counts {
     _Atomic int begun, in_flight, most_in_flight, dropped, steps_after_cancel;
     _Atomic int runs[MOST]; /* how often each item was begun */
     struct cancel cancel;
-    _Atomic int cancel_at; /* the item that raises it when it begins, -1: none */
-    _Atomic int go;        /* HANG_POLITE and others wait for it */
+    _Atomic int cancel_at;             /* the item that raises it when it begins, -1: none */
+    _Atomic int go;                    /* HANG_POLITE and others wait for it */
+    _Atomic int64_t limit, hard_limit; /* of address space, as an item saw it */
 };
 
 struct orders {

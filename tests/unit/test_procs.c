@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "core/limits.h"
+#include "exec/rss.h"
 
 static struct shape processes(int64_t n, int64_t threads, int64_t width, int64_t grain)
 {
@@ -315,7 +316,24 @@ static void t16_calibration_measures_something(void **state)
     assert_true(h.item_cost > 0 && h.process_item > 0 && h.timer_slack > 0);
 }
 
-static void t17_without_a_zygote_nothing_starts(void **state)
+/* What a dead one had is not known: the kernel tells the peak of its whole life, pages of the worker included. */
+static void t17_memory_of_the_dead_is_left_out(void **state)
+{
+    (void)state;
+    struct notes *n = notes_new();
+    struct orders o = {.act = CRASH, .every = 1, .counts = counts};
+    struct plan p = fixture_plan(n, &o, 1, processes(1, 1, 1, 1));
+    struct exec_report r = run(&p, n);
+    assert_int_equal(r.failed, 1);
+    assert_true(r.peak_rss_kib <= rss_peak_kib()); /* the worker's alone: every child died */
+    fixture_clear(NULL);
+    memset(n, 0, sizeof *n);
+    o.act = OK;
+    assert_int_equal(run(&p, n).ok, 1);
+    mem_free(n);
+}
+
+static void t18_without_a_zygote_nothing_starts(void **state)
 {
     (void)state;
     exec_stop();
@@ -350,7 +368,8 @@ int main(void)
         cmocka_unit_test_setup(t14_progress_is_seen, fixture_clear),
         cmocka_unit_test_setup(t15_partial_progress_crosses_processes, fixture_clear),
         cmocka_unit_test_setup(t16_calibration_measures_something, fixture_clear),
-        cmocka_unit_test_setup(t17_without_a_zygote_nothing_starts, fixture_clear),
+        cmocka_unit_test_setup(t17_memory_of_the_dead_is_left_out, fixture_clear),
+        cmocka_unit_test_setup(t18_without_a_zygote_nothing_starts, fixture_clear),
     };
     struct err e;
     int before = open_descriptors();

@@ -268,7 +268,8 @@ static void t13_many_in_flight_are_small(void **state)
 {
     (void)state;
     struct notes *n = notes_new();
-    struct orders o = {.act = NAP, .ms = 300, .counts = counts};
+    /* long enough that all are begun before the first ends */
+    struct orders o = {.act = NAP, .ms = SANITIZED ? 5000 : 1000, .counts = counts};
     struct plan p = fixture_plan(n, &o, MOST, one_thread(MOST));
     struct exec_report small, many;
     struct plan few = fixture_plan(n, &(struct orders){.counts = counts}, 1, one_thread(1));
