@@ -46,7 +46,8 @@ static void t02_waits_on_every_thread(void **state)
 {
     (void)state;
     struct notes *n = notes_new();
-    struct orders o = {.act = NAP, .ms = 20, .counts = counts};
+    /* long enough that all threads are there before the first nap ends */
+    struct orders o = {.act = NAP, .ms = SANITIZED ? 1000 : 200, .counts = counts};
     struct plan p = fixture_plan(n, &o, 100, (struct shape){.threads = 25, .width = 2, .grain = 1});
     assert_int_equal(run(&p, n).ok, 100);
     assert_int_equal(counts->most_in_flight, 50);

@@ -311,7 +311,9 @@ static void t16_calibration_measures_something(void **state)
     (void)state;
     struct host h = {.cores = 7};
     struct err e;
-    assert_true(exec_calibrate(&h, &e));
+    /* a difference of two runs, and where the machine is busy with others that comes to nothing now and then */
+    for (int i = 0; i < 20 && !(h.item_cost > 0 && h.process_item > 0 && h.timer_slack > 0); i++)
+        assert_true(exec_calibrate(&h, &e));
     assert_int_equal(h.cores, 7);
     assert_true(h.item_cost > 0 && h.process_item > 0 && h.timer_slack > 0);
 }
