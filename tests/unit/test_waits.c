@@ -258,7 +258,9 @@ static void t07_the_end_does_not_insist(void **state)
     for (int k = 0; k < MANY; k++)
         begin(b, k, db.ids[k % TASKS], LONG_MS);
     await_queries(1);
+    pthread_mutex_lock(&db.lock);
     int64_t before = db.queries;
+    pthread_mutex_unlock(&db.lock);
     waits_free(b->waits);
     assert_int_equal(b->told, MANY);
     for (int k = 0; k < MANY; k++)
