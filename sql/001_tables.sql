@@ -167,8 +167,11 @@ CREATE TABLE profiles (
     wait         double precision NOT NULL,     -- ns
     result_bytes double precision NOT NULL,
     failure_rate double precision NOT NULL,
+    seen_on      date NOT NULL DEFAULT current_date, -- a day: an index column that most updates leave as it is
     PRIMARY KEY (handler, digest)
 ) WITH (fillfactor = 50);
+
+CREATE INDEX profiles_seen ON profiles (seen_on);
 
 -- Measured duration by the bare prediction, a decayed mean.
 CREATE TABLE corrections (
@@ -177,8 +180,11 @@ CREATE TABLE corrections (
     strategy text NOT NULL,
     runs     bigint NOT NULL,
     factor   double precision NOT NULL,
+    seen_on  date NOT NULL DEFAULT current_date,
     PRIMARY KEY (handler, digest, strategy)
 ) WITH (fillfactor = 50);
+
+CREATE INDEX corrections_seen ON corrections (seen_on);
 
 DO $$
 BEGIN

@@ -324,6 +324,11 @@ BEGIN
         RETURN;
     END IF;
     DELETE FROM workers WHERE seen_at < now() - interval '10 minutes';
+    -- What no run told of for three months; a row that is being learned from is not waited for.
+    DELETE FROM profiles WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM profiles WHERE seen_on < current_date - 90 LIMIT 10 * room FOR UPDATE SKIP LOCKED));
+    DELETE FROM corrections WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM corrections WHERE seen_on < current_date - 90 LIMIT 10 * room FOR UPDATE SKIP LOCKED));
     expired := ARRAY(SELECT id FROM leases WHERE until < now() ORDER BY id LIMIT room FOR UPDATE SKIP LOCKED);
     IF expired = '{}' THEN
         RETURN;

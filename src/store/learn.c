@@ -11,7 +11,7 @@ static const struct stmt profiles_stmt = {
     "sum(bytes) / sum(items), sum(failed) / sum(items) "
     "FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) "
     "u(handler, digest, items, failed, cpu, wait, bytes) GROUP BY handler, digest ORDER BY handler, digest "
-    "ON CONFLICT (handler, digest) DO UPDATE SET (runs, items, weight, cpu, wait, result_bytes, failure_rate) = ("
+    "ON CONFLICT (handler, digest) DO UPDATE SET seen_on = current_date, (runs, items, weight, cpu, wait, result_bytes, failure_rate) = ("
     "SELECT p.runs + excluded.runs, p.items + excluded.items, k + excluded.weight, "
     "(p.cpu * k + excluded.cpu * excluded.weight) / (k + excluded.weight), "
     "(p.wait * k + excluded.wait * excluded.weight) / (k + excluded.weight), "
@@ -26,7 +26,7 @@ static const struct stmt corrections_stmt = {
     "SELECT handler, digest, strategy, count(*), avg(factor) "
     "FROM unnest($1::text[], $2::bigint[], $3::text[], $4::float8[]) u(handler, digest, strategy, factor) "
     "GROUP BY handler, digest, strategy ORDER BY handler, digest, strategy "
-    "ON CONFLICT (handler, digest, strategy) DO UPDATE SET runs = c.runs + excluded.runs, "
+    "ON CONFLICT (handler, digest, strategy) DO UPDATE SET seen_on = current_date, runs = c.runs + excluded.runs, "
     "factor = c.factor + (excluded.factor - c.factor) * least(1, excluded.runs / least(c.runs + excluded.runs, 8)::double precision)"};
 
 #define FACTOR_LEAST 0.02

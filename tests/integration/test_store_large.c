@@ -141,12 +141,35 @@ static void t05_one_asks_for_figures(void **state)
     assert_false(b->store->stats_asked);
 }
 
+/* Evidence of what nobody runs any more goes; a run keeps it. */
+static void t06_old_evidence(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n = bench_task(1, 1);
+    bench_sql(
+        b,
+        "INSERT INTO profiles SELECT h, 7, 1, 1, 1, 1, 1, 1, 0, current_date - 91 FROM (VALUES ('echo'), ('gone')) x(h);"
+        "INSERT INTO profiles VALUES ('young', 7, 1, 1, 1, 1, 1, 1, 0, current_date - 89);"
+        "INSERT INTO corrections VALUES ('echo', 7, 'threading', 1, 1, current_date - 91), "
+        "('gone', 7, 'threading', 1, 1, current_date - 91)");
+    bench_put_ok(b, &n, 1);
+    struct claim c = bench_claim(b, 1);
+    struct finish f = bench_end(b, c.units, TASK_succeeded, 0);
+    bench_finish(b, &f, 1);
+    bench_reap(b);
+    assert_int_equal(bench_number(b, "SELECT count(*) FROM profiles WHERE handler IN ('echo', 'young')"), 2);
+    bench_count(b, "profiles", 2);
+    assert_int_equal(bench_number(b, "SELECT count(*) FROM corrections WHERE handler = 'echo'"), 1);
+    bench_count(b, "corrections", 1);
+    claim_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORE_TEST(t01_as_large_as_may_be),   STORE_TEST(t02_too_slow_again_and_again),
         STORE_TEST(t03_refused_evidence),     STORE_TEST(t04_an_unsure_claim_at_the_end),
-        STORE_TEST(t05_one_asks_for_figures),
+        STORE_TEST(t05_one_asks_for_figures), STORE_TEST(t06_old_evidence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

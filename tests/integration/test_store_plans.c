@@ -16,6 +16,15 @@ static const struct stmt scans_stmt = {
 static const struct stmt found_stmt = {
     "test_found", "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = $1::text::regclass"};
 
+static const struct stmt explain_get = {"test_explain_get", "EXPLAIN (COSTS off) EXECUTE get('{}', false)"};
+
+static const struct stmt explain_list = {"test_explain_list",
+                                         "EXPLAIN (COSTS off) EXECUTE list(NULL, NULL, '', '', '', '', 10)"};
+
+static const struct stmt explain_children = {
+    "test_explain_children",
+    "EXPLAIN (COSTS off) EXECUTE list_children(NULL, NULL, '', '', '', '', 10, NULL)"};
+
 static struct task make_task(struct store_bench *b)
 {
     struct new_task n = bench_task(1, 1);
@@ -24,13 +33,12 @@ static struct task make_task(struct store_bench *b)
 }
 
 /* The session that the pool gives first is the one that the last call had. */
-static void assert_plan(struct store_bench *b, const char *sql, const char *wanted)
+static void assert_plan(struct store_bench *b, const struct stmt *explain, const char *wanted)
 {
     PGresult *r CLEANUP(db_result_clear) = NULL;
     struct err e = ERR_INIT;
-    struct stmt explain = {"test_explain", sql};
     struct buf plan CLEANUP(buf_release) = BUF_INIT(MIB);
-    if (!store_read(b->store, &explain, NULL, &r, &e))
+    if (!store_read(b->store, explain, NULL, &r, &e))
         fail_msg("%s", e.text);
     for (int i = 0; i < PQntuples(r); i++) {
         struct row row = row_at(r, i);
@@ -48,7 +56,22 @@ static void t01_a_task_is_found_by_its_id(void **state)
     struct task t;
     struct err e = ERR_INIT;
     assert_false(store_get(b->store, &b->arena, uuid_v7(), &t, &e)); /* planned: nothing is there */
-    assert_plan(b, "EXPLAIN (COSTS off) EXECUTE get('{}', false)", "tasks_pkey");
+    assert_plan(b, &explain_get, "tasks_pkey");
+}
+
+static void t01b_lists_stop_where_they_may(void **state)
+{
+    struct store_bench *b = *state;
+    struct task *list;
+    size_t n;
+    struct uuid next;
+    struct err e = ERR_INIT;
+    struct task_filter f = {.limit = 10};
+    assert_true(store_list(b->store, &b->arena, &f, &list, &n, &next, &e));
+    assert_plan(b, &explain_list, "Index Scan Backward using tasks_pkey");
+    f.parent = uuid_v7();
+    assert_true(store_list(b->store, &b->arena, &f, &list, &n, &next, &e));
+    assert_plan(b, &explain_children, "tasks_parent");
 }
 
 static void t02_a_cancel_reads_no_table(void **state)
@@ -102,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORE_TEST(t01_a_task_is_found_by_its_id),
+        STORE_TEST(t01b_lists_stop_where_they_may),
         STORE_TEST(t02_a_cancel_reads_no_table),
         STORE_TEST(t03_a_claim_finds_its_inputs),
     };
