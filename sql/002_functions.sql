@@ -235,8 +235,8 @@ BEGIN
 END
 $$;
 
--- Units that their worker does not finish: back to work, each with `bump` added to its attempt; failed when that is more
--- than `most`; cancelled when their task stops anyway. Their lease is locked and gone by the end of the transaction.
+-- Units that their worker does not finish: back to work at the place that they had, each with `bump` added to its attempt;
+-- failed when that is more than `most`; cancelled when their task stops anyway. Their lease is locked and gone by the end of the transaction.
 CREATE FUNCTION lathe_return(units lathe_unit[], bump integer, most integer, OUT requeued bigint, OUT failed bigint,
                              OUT ended uuid[], OUT released boolean) LANGUAGE plpgsql AS
 $$
@@ -250,7 +250,7 @@ BEGIN
                    WHERE NOT EXISTS (SELECT FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0));
 
     INSERT INTO work (task, run_at, seq, first, count, kib, priority, attempt, queue)
-    SELECT u.task, now(), u.seq, u.first, u.count, t.unit_kib, t.priority, u.attempt + bump, t.queue
+    SELECT u.task, t.created_at, u.seq, u.first, u.count, t.unit_kib, t.priority, u.attempt + bump, t.queue
     FROM unnest(units) u JOIN tasks t ON t.id = u.task
     WHERE u.attempt + bump <= most AND NOT lathe_stops(t);
     GET DIAGNOSTICS requeued = ROW_COUNT;
@@ -279,9 +279,10 @@ BEGIN
 END
 $$;
 
--- Gives back units without counting an attempt; the arrays run in step, an entry a unit, or a lease and NULL: all of it.
-CREATE FUNCTION lathe_release(u_lease uuid[], u_task uuid[], u_seq bigint[], OUT ended uuid[], OUT released boolean)
-LANGUAGE plpgsql AS
+-- Gives back units, each with `bump` added to its attempt; the arrays run in step, an entry a unit, or a lease and NULL:
+-- all of it.
+CREATE FUNCTION lathe_release(u_lease uuid[], u_task uuid[], u_seq bigint[], bump integer, OUT ended uuid[],
+                              OUT released boolean) LANGUAGE plpgsql AS
 $$
 DECLARE
     whole uuid[] := ARRAY(SELECT u.lease FROM unnest(u_lease, u_task, u_seq) u(lease, task, seq) WHERE u.task IS NULL);
@@ -305,7 +306,7 @@ BEGIN
         FROM unnest(l.tasks, l.seqs, l.attempts, l.firsts, l.counts) h(task, seq, attempt, first, count)
         WHERE (l.id, h.task, h.seq) NOT IN (SELECT u.lease, u.task, u.seq FROM unnest(units) u))
     FROM given g WHERE l.id = g.id AND NOT g.gone AND g.remaining < l.remaining;
-    SELECT r.ended, r.released INTO ended, released FROM lathe_return(units, 0, 2147483647 - 1) r;
+    SELECT r.ended, r.released INTO ended, released FROM lathe_return(units, bump, 32767) r;
 END
 $$;
 

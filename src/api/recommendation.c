@@ -83,8 +83,8 @@ bool recommendation_make(struct arena *a, struct store *store, const struct subm
 {
     struct recommendation r = {.asked = asked, .probe = probe};
     struct correction corrections[32] = {{0}};
-    if (!store_profile(store, span_of(asked->handler->name), asked->digest, &r.profile, corrections,
-                       COUNT_OF(corrections), e) ||
+    if (!store_profile(store, span_of(asked->handler->name), asked->digest, CLOCK_NEVER, &r.profile,
+                       corrections, COUNT_OF(corrections), e) ||
         !store_host(store, &r.host, e))
         return false;
     recommendation_from(a, &r, corrections);

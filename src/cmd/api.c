@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/net.h"
+#include "core/reload.h"
 #include "core/sig.h"
 #include "fcgi/front.h"
 
@@ -22,18 +23,6 @@ struct service {
     struct front *front;
     int signals, over; /* over: a bell: no more signals are wanted */
 };
-
-static void reload(struct conf *c)
-{
-    struct buf ignored CLEANUP(buf_release) = BUF_INIT(4096);
-    struct err e = ERR_INIT;
-    if (!conf_reload(c, &ignored, &e)) {
-        log_err("conf.reload", &e, "meaning=the settings stay as they were");
-        return;
-    }
-    log_apply(c, NULL);
-    log_info("conf.reload", "needs_restart=" SPAN_FMT, SPAN_ARG(buf_view(&ignored)));
-}
 
 /* The first signal to stop lets what was begun be answered, the second does not wait for it. */
 static void stop(struct service *s, int *stops)

@@ -41,7 +41,8 @@ static bool run(struct cmd *c, int argc, char **argv, struct err *e)
     if (!cmd_no_arguments(argc, argv, e) || !exec_start(e))
         return false;
     bool ok = open_metrics(&c->conf) && work(c, e);
-    exec_stop();
+    if (!c->leave)
+        exec_stop(); /* a thread that is left behind may be in the engine: then the zygote goes when this process does */
     return ok;
 }
 

@@ -7,6 +7,8 @@
 #define THREAD_KIB 60.0
 #define ITEM_KIB 0.8
 
+#define FACTOR_MOST 10.0 /* a correction beyond it says that the profile is wrong, not the formulas */
+
 static double most(double a, double b)
 {
     return a > b ? a : b;
@@ -112,5 +114,20 @@ struct prediction predict(const struct profile *p, const struct host *h, const s
         r.bound = "one item";
     else
         r.bound = cpu >= waits ? "cpu" : "waits";
+    return r;
+}
+
+struct prediction predict_corrected(const struct profile *p, const struct host *h, const struct shape *s,
+                                    int64_t items, const struct correction *c, struct correction *ret_used)
+{
+    struct prediction r = predict(p, h, s, items);
+    struct correction used = {.factor = 1};
+
+    if (c && c->runs > 0 && c->factor > 1 / FACTOR_MOST && c->factor < FACTOR_MOST)
+        used = *c;
+    r.wall *= used.factor;
+    r.items_per_s /= used.factor;
+    if (ret_used)
+        *ret_used = used;
     return r;
 }

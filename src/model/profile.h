@@ -44,6 +44,11 @@ struct prediction {
 struct prediction predict(const struct profile *p, const struct host *h, const struct shape *s,
                           int64_t items);
 
+/* The same by a strategy's own correction for the handler; NULL, none known or one beyond belief: the bare prediction.
+ * *ret_used is the correction that was applied, factor 1 if none; may be NULL. */
+struct prediction predict_corrected(const struct profile *p, const struct host *h, const struct shape *s,
+                                    int64_t items, const struct correction *c, struct correction *ret_used);
+
 struct candidate {
     const struct strategy *strategy; /* NULL: a free shape */
     struct shape shape;

@@ -4,23 +4,13 @@
 #include "core/limits.h"
 
 #define TIE 1.02 /* a prediction is not sharper than this: within it, less memory wins */
-#define FACTOR_MOST 10.0
 
 static struct candidate make(const struct profile *p, const struct host *h, const struct strategy *strategy,
                              struct shape shape, const struct correction *c, int64_t items)
 {
-    struct candidate r = {
-        .strategy = strategy,
-        .shape = shape,
-        .prediction = predict(p, h, &shape, items),
-        .correction = {.factor = 1},
-    };
+    struct candidate r = {.strategy = strategy, .shape = shape};
 
-    if (c && c->runs > 0 && c->factor > 1 / FACTOR_MOST && c->factor < FACTOR_MOST) {
-        r.correction = *c;
-        r.prediction.wall *= c->factor;
-        r.prediction.items_per_s /= c->factor;
-    }
+    r.prediction = predict_corrected(p, h, &shape, items, c, &r.correction);
     return r;
 }
 

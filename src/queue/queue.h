@@ -73,6 +73,7 @@ struct queue_worker;
 bool queue_worker_new(struct queue *q, struct worker_info *info, int bell, struct queue_worker **ret,
                       struct err *e) LATHE_CHECK;
 void queue_worker_free(struct queue_worker *w);
+void queue_bound(struct queue_worker *w, int64_t most_ms, int hurry); /* store_worker_bound */
 
 /* store_turn, then tells the waiters what ended and workers (this one too, by its bell) what was released. */
 bool queue_turn(struct queue_worker *w, struct finish *finishes, size_t n, int want, struct claim *ret,
@@ -84,7 +85,7 @@ bool queue_beat(struct queue_worker *w, struct arena *a, const struct worker_inf
 size_t queue_cancels(struct queue_worker *w, struct uuid *out, size_t room);
 void queue_tell(struct queue_worker *w, const struct cache_view *views,
                 size_t n); /* progress; never fails aloud */
-bool queue_release(struct queue_worker *w, const struct unit *const *units, size_t n,
+bool queue_release(struct queue_worker *w, const struct unit *const *units, size_t n, bool count,
                    struct err *e) LATHE_CHECK;
 bool queue_reap(struct queue_worker *w, struct arena *a, struct reaped *ret, struct err *e) LATHE_CHECK;
 

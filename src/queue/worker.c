@@ -137,6 +137,11 @@ void queue_worker_free(struct queue_worker *w)
     mem_free(w);
 }
 
+void queue_bound(struct queue_worker *w, int64_t most_ms, int hurry)
+{
+    store_worker_bound(w->store, most_ms, hurry);
+}
+
 /* ---- turns ---- */
 
 bool queue_turn(struct queue_worker *w, struct finish *finishes, size_t n, int want, struct claim *ret,
@@ -157,11 +162,12 @@ void queue_tell(struct queue_worker *w, const struct cache_view *views, size_t n
     notify_views(w->queue->notify, views, n);
 }
 
-bool queue_release(struct queue_worker *w, const struct unit *const *units, size_t n, struct err *e)
+bool queue_release(struct queue_worker *w, const struct unit *const *units, size_t n, bool count,
+                   struct err *e)
 {
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
     struct ended ended;
-    if (!store_release(w->store, &a, units, n, &ended, e))
+    if (!store_release(w->store, &a, units, n, count, &ended, e))
         return false;
     notify_done(w->queue->notify, ended.ids, ended.count);
     for (size_t i = 0; i < n; i++) {

@@ -10,17 +10,24 @@
 #include "store/sqlstate.h"
 
 #define OLDEST_SERVER 140000
+#define HURRY_MS 1000
 
 /* ---- waiting ---- */
 
-static bool wait_for(PGconn *c, short events, int64_t deadline, short *ret_got, struct err *e)
+static bool wait_for(const struct db *db, short events, int64_t deadline, short *ret_got, struct err *e)
 {
-    struct pollfd p = {.fd = PQsocket(c), .events = events};
+    struct pollfd p[] = {{.fd = PQsocket(db->conn), .events = events}, {.fd = db->hurry, .events = POLLIN}};
     for (;;) {
-        int n = poll(&p, 1, clock_poll_ms(deadline));
-        if (n > 0) {
-            *ret_got = p.revents;
+        int n = poll(p, COUNT_OF(p), clock_poll_ms(deadline));
+        if (n > 0 && p[0].revents) {
+            *ret_got = p[0].revents;
             return true;
+        }
+        if (n > 0) {
+            int64_t soon = clock_after_ms(HURRY_MS);
+            deadline = soon < deadline ? soon : deadline;
+            p[1].fd = -1;
+            continue;
         }
         if (n == 0)
             return err_set(e, ERR_STORE, "PostgreSQL did not answer in time");
@@ -30,27 +37,28 @@ static bool wait_for(PGconn *c, short events, int64_t deadline, short *ret_got, 
 }
 
 /* Sends what is unsent and reads what is there: both, or two full buffers would wait for each other. */
-static bool turn_io(PGconn *c, int64_t deadline, struct err *e)
+static bool turn_io(const struct db *db, int64_t deadline, struct err *e)
 {
+    PGconn *c = db->conn;
     short got;
     int unsent = PQflush(c);
     if (unsent < 0)
         return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
-    if (!wait_for(c, (short)(POLLIN | (unsent ? POLLOUT : 0)), deadline, &got, e))
+    if (!wait_for(db, (short)(POLLIN | (unsent ? POLLOUT : 0)), deadline, &got, e))
         return false;
     if ((got & (POLLIN | POLLHUP | POLLERR)) && !PQconsumeInput(c))
         return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
     return true;
 }
 
-static bool next_result(PGconn *c, int64_t deadline, PGresult **ret, struct err *e)
+static bool next_result(const struct db *db, int64_t deadline, PGresult **ret, struct err *e)
 {
-    if (PQflush(c) < 0)
+    if (PQflush(db->conn) < 0)
         return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
-    while (PQisBusy(c))
-        if (!turn_io(c, deadline, e))
+    while (PQisBusy(db->conn))
+        if (!turn_io(db, deadline, e))
             return false;
-    *ret = PQgetResult(c);
+    *ret = PQgetResult(db->conn);
     return true;
 }
 
@@ -73,14 +81,15 @@ static const struct stmt settings_arrays = {
     "SELECT " SETTINGS
     ", set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false)"};
 
-static bool connect_poll(PGconn *c, int64_t deadline, struct err *e)
+static bool connect_poll(const struct db *db, int64_t deadline, struct err *e)
 {
+    PGconn *c = db->conn;
     PostgresPollingStatusType want = PGRES_POLLING_WRITING;
     while (want != PGRES_POLLING_OK) {
         short got;
         if (want == PGRES_POLLING_FAILED)
             return err_set(e, ERR_STORE, "PostgreSQL cannot be reached: see the log");
-        if (!wait_for(c, want == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline, &got, e))
+        if (!wait_for(db, want == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline, &got, e))
             return false;
         want = PQconnectPoll(c);
     }
@@ -121,7 +130,7 @@ static bool db_connect(struct db *db, int64_t deadline, struct err *e)
         return err_set(e, ERR_STORE, "out of memory");
     if (PQstatus(db->conn) == CONNECTION_BAD)
         return err_set(e, ERR_STORE, "PostgreSQL cannot be reached: see the log");
-    return connect_poll(db->conn, deadline, e);
+    return connect_poll(db, deadline, e);
 }
 
 bool db_open(struct db *db, int64_t deadline, struct err *e)
@@ -207,7 +216,7 @@ static bool take_answer(struct db *db, int64_t deadline, PGresult **ret, struct 
 {
     PGresult *r, *kept = NULL;
     for (;;) {
-        if (!next_result(db->conn, deadline, &r, e)) {
+        if (!next_result(db, deadline, &r, e)) {
             PQclear(kept);
             return false;
         }
@@ -236,7 +245,7 @@ static bool take_sync(struct db *db, int64_t deadline, struct err *ret_err, stru
 {
     for (;;) {
         PGresult *r CLEANUP(db_result_clear) = NULL;
-        if (!next_result(db->conn, deadline, &r, e))
+        if (!next_result(db, deadline, &r, e))
             return false;
         if (r && PQresultStatus(r) == PGRES_PIPELINE_SYNC)
             return true;
@@ -374,7 +383,7 @@ bool db_script(struct db *db, const char *sql, int64_t deadline, struct err *e)
         return false;
     PGresult *r = NULL;
     bool ok = PQexitPipelineMode(db->conn) && PQsendQuery(db->conn, sql);
-    while (ok && (ok = next_result(db->conn, deadline, &r, e)) && r) {
+    while (ok && (ok = next_result(db, deadline, &r, e)) && r) {
         ExecStatusType status = PQresultStatus(r);
         if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && status != PGRES_EMPTY_QUERY)
             sqlstate_err(r, &refused);
@@ -398,7 +407,7 @@ bool db_script_start(struct db *db, const char *sql, int64_t deadline, struct er
     bool ok = PQexitPipelineMode(db->conn) && PQsendQuery(db->conn, sql);
     int unsent = 0;
     while (ok && (unsent = PQflush(db->conn)) > 0)
-        ok = wait_for(db->conn, POLLOUT, deadline, &ready, e);
+        ok = wait_for(db, POLLOUT, deadline, &ready, e);
     if (ok && unsent == 0)
         return true;
     db_close(db);
@@ -413,7 +422,7 @@ bool db_script_over(struct db *db, int64_t deadline)
             if (!(r = PQgetResult(db->conn)))
                 break;
             PQclear(r);
-        } else if (clock_now() >= deadline || !turn_io(db->conn, deadline, NULL)) {
+        } else if (clock_now() >= deadline || !turn_io(db, deadline, NULL)) {
             return false;
         }
     }

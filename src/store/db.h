@@ -42,6 +42,7 @@ struct db {
     struct db_gate *gate;
     const char *role; /* application_name is lathe-<role> */
     bool arrays;      /* its statements bring arrays: see SETTINGS in db.c */
+    int hurry;        /* while this descriptor is readable nothing waits longer than a second; -1: none */
     PGconn *conn;     /* NULL: not open */
     const struct stmt *prepared[DB_STATEMENTS];
     size_t prepared_n;

@@ -101,15 +101,16 @@ static void read_corrections(const PGresult *r, struct correction *corrections, 
     }
 }
 
-bool store_profile(struct store *s, struct span handler, uint64_t digest, struct profile *ret,
-                   struct correction *corrections, int room, struct err *e)
+bool store_profile(struct store *s, struct span handler, uint64_t digest, int64_t deadline,
+                   struct profile *ret, struct correction *corrections, int room, struct err *e)
 {
     struct params p CLEANUP(params_release_at) = PARAMS_INIT;
     struct step steps[] = {{.stmt = &profile_stmt, .params = &p},
                            {.stmt = &corrections_stmt, .params = &p, .sync = true}};
+    int64_t most = store_deadline(s);
     params_text(&p, handler);
     params_int(&p, (int64_t)digest);
-    if (!store_run(s, steps, COUNT_OF(steps), e))
+    if (!store_run_until(s, steps, COUNT_OF(steps), deadline < most ? deadline : most, e))
         return false;
     *ret = (struct profile){0};
     if (PQntuples(steps[0].result) > 0) {

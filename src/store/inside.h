@@ -37,16 +37,20 @@ struct store_worker {
     struct span queues; /* owned copy, as in the settings */
     void (*told)(void *arg, const struct finish *f);
     void *told_arg;
+    int64_t most_ms; /* that a call may take; 0: store.timeout */
 };
 
 /* A connection of its own for a writer or a worker. Not opened yet. */
 void store_db_init(struct store *s, struct db *db, bool arrays);
 
 int64_t store_deadline(struct store *s);
+int64_t store_worker_deadline(const struct store_worker *w);
 
 /* Runs the steps on a connection of the pool. They must be harmless to run twice: a connection that turns out to be dead
  * is replaced and they are sent again. The first step's error is the call's. */
 bool store_run(struct store *s, struct step *steps, size_t n, struct err *e) LATHE_CHECK;
+bool store_run_until(struct store *s, struct step *steps, size_t n, int64_t deadline,
+                     struct err *e) LATHE_CHECK;
 bool store_read(struct store *s, const struct stmt *stmt, const struct params *p, PGresult **ret,
                 struct err *e) LATHE_CHECK;
 

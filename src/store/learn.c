@@ -32,9 +32,10 @@ static const struct stmt corrections_stmt = {
 #define FACTOR_LEAST 0.02
 #define FACTOR_MOST 50.0
 
+/* Of a unit that never came back nothing was measured. */
 static bool tells_cost(const struct finish *f)
 {
-    return f->items_done > 0 && f->measured.wall_us > 0;
+    return f->items_done > 0 && f->measured.wall_us > 0 && f->item_cpu_ns + f->item_wait_ns > 0;
 }
 
 /* Only a whole run says how long it takes. */

@@ -23,7 +23,8 @@ static const struct stmt stops_stmt = {
              "WHERE l.id = ANY ($1::uuid[]) AND NOT lathe_final(t.state) AND lathe_stops(t)"};
 
 const struct stmt release_stmt = {
-    "release", "SELECT ended, released FROM lathe_release($1::uuid[], $2::uuid[], $3::bigint[])"};
+    "release",
+    "SELECT ended, released FROM lathe_release($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint::integer)"};
 
 static const struct stmt reap_stmt = {
     "reap",
@@ -79,7 +80,7 @@ static void read_ids(struct arena *a, const PGresult *r, struct uuid **ret, size
 
 static bool run(struct store_worker *w, struct step *steps, size_t n, struct err *e)
 {
-    bool ok = db_run(&w->db, steps, n, store_deadline(w->store), e);
+    bool ok = db_run(&w->db, steps, n, store_worker_deadline(w), e);
     w->answered = w->answered || ok;
     if (ok && steps[n - 1].err.code != ERR_NONE) {
         ok = false;
@@ -138,10 +139,11 @@ void release_params(struct params *p, struct uuid lease)
     params_end(p);
     params_array(p, PG_INT);
     params_end(p);
+    params_int(p, 0);
 }
 
 bool store_release(struct store_worker *w, struct arena *a, const struct unit *const *units, size_t n,
-                   struct ended *ret, struct err *e)
+                   bool count, struct ended *ret, struct err *e)
 {
     struct params p CLEANUP(params_release_at) = PARAMS_INIT;
     struct step step = {.stmt = &release_stmt, .params = &p, .sync = true};
@@ -157,6 +159,7 @@ bool store_release(struct store_worker *w, struct arena *a, const struct unit *c
     for (size_t i = 0; i < n; i++)
         element_int(&p, units[i]->seq);
     params_end(&p);
+    params_int(&p, count);
     if (n == 0) {
         *ret = (struct ended){.count = 0};
         return true;

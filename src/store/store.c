@@ -33,7 +33,7 @@ void params_release_at(struct params *p)
 
 void store_db_init(struct store *s, struct db *db, bool arrays)
 {
-    *db = (struct db){.conf = s->conf, .gate = &s->gate, .role = s->role, .arrays = arrays};
+    *db = (struct db){.conf = s->conf, .gate = &s->gate, .role = s->role, .arrays = arrays, .hurry = -1};
 }
 
 int64_t store_deadline(struct store *s)
@@ -103,9 +103,8 @@ static void give_back(struct store *s, struct db *db)
     pthread_mutex_unlock(&s->mutex);
 }
 
-bool store_run(struct store *s, struct step *steps, size_t n, struct err *e)
+bool store_run_until(struct store *s, struct step *steps, size_t n, int64_t deadline, struct err *e)
 {
-    int64_t deadline = store_deadline(s);
     struct err why = ERR_INIT;
     struct db *db = borrow(s, deadline);
     if (!db) {
@@ -132,6 +131,11 @@ bool store_run(struct store *s, struct step *steps, size_t n, struct err *e)
     if (e)
         *e = why;
     return false;
+}
+
+bool store_run(struct store *s, struct step *steps, size_t n, struct err *e)
+{
+    return store_run_until(s, steps, n, store_deadline(s), e);
 }
 
 bool store_read(struct store *s, const struct stmt *stmt, const struct params *p, PGresult **ret,

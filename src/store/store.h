@@ -190,6 +190,10 @@ void store_worker_tell(struct store_worker *w, void (*finished)(void *arg, const
                        void *arg);
 void store_worker_free(struct store_worker *w); /* also takes the worker off the list */
 
+/* From now on a call takes at most most_ms (0: store.timeout, and more for large results), and at most a second once the
+ * descriptor `hurry` is readable (-1: none): a worker that is told to stop does not wait for a server that hangs. */
+void store_worker_bound(struct store_worker *w, int64_t most_ms, int hurry);
+
 /*
  * One turn of the claim loop, in one round trip where libpq can: finishes (durable, all or none of the batch on ERR_STORE,
  * then safe to call again with the same; large results have more than store.timeout, and one that is too slow three times while
@@ -205,10 +209,11 @@ bool store_beat(struct store_worker *w, struct arena *a, const struct worker_inf
                 const struct uuid *leases, size_t n, bool *lost, struct uuid **ret_cancelled,
                 size_t *ret_cancelled_n, struct err *e) LATHE_CHECK;
 
-/* Gives units back that were not started or not finished: another worker claims them at once, without counting an attempt.
- * Those of a task that stops anyway end it: *ret. */
+/* Gives units back that were not started or not finished: they keep their place, and another worker claims them at once.
+ * `count`: an attempt is counted, because they may have cost this worker its life; they are not failed for it. Those of a
+ * task that stops anyway end it: *ret. */
 bool store_release(struct store_worker *w, struct arena *a, const struct unit *const *units, size_t n,
-                   struct ended *ret, struct err *e) LATHE_CHECK;
+                   bool count, struct ended *ret, struct err *e) LATHE_CHECK;
 
 struct reaped {
     int64_t leases, requeued, failed;
@@ -222,9 +227,9 @@ bool store_reap(struct store_worker *w, struct arena *a, struct reaped *ret, str
 
 bool store_workers(struct store *s, struct arena *a, struct worker_info **ret, size_t *ret_n,
                    struct err *e) LATHE_CHECK;
-/* Unknown: runs 0. corrections[] is indexed like strategies[]. */
-bool store_profile(struct store *s, struct span handler, uint64_t digest, struct profile *ret,
-                   struct correction *corrections, int room, struct err *e) LATHE_CHECK;
+/* Unknown: runs 0. corrections[] is indexed like strategies[]. Ends by the deadline, if that is before store.timeout's. */
+bool store_profile(struct store *s, struct span handler, uint64_t digest, int64_t deadline,
+                   struct profile *ret, struct correction *corrections, int room, struct err *e) LATHE_CHECK;
 bool store_host(struct store *s, struct host *ret,
                 struct err *e) LATHE_CHECK; /* of the latest live worker; zeros if none */
 

@@ -60,6 +60,18 @@ static bool give_back_unsure(struct store_worker *w, int64_t deadline, struct er
     return true;
 }
 
+void store_worker_bound(struct store_worker *w, int64_t most_ms, int hurry)
+{
+    w->most_ms = most_ms;
+    w->db.hurry = hurry;
+}
+
+int64_t store_worker_deadline(const struct store_worker *w)
+{
+    int64_t most = store_deadline(w->store), own = clock_after_ms(w->most_ms);
+    return w->most_ms > 0 && own < most ? own : most;
+}
+
 static void say_goodbye(struct store_worker *w)
 {
     PGresult *r CLEANUP(db_result_clear) = NULL;
@@ -215,7 +227,7 @@ static bool round_trip(struct store_worker *w, struct finish *const *list, size_
     const struct step *main = t.finish_step ? t.finish_step : t.claim_step;
     if (!main)
         return true;
-    int64_t deadline = store_deadline(w->store) + t.more_ms * NS_PER_MS;
+    int64_t deadline = store_worker_deadline(w) + (w->most_ms > 0 ? 0 : t.more_ms * NS_PER_MS);
     bool lost = !db_run(&w->db, t.steps, t.n, deadline, &why);
     lost = lost || !lose(w, &t, t.finish_step, "store.finished", &why);
     lost = lost || !lose(w, &t, t.claim_step, "store.claimed", &why);
@@ -297,7 +309,7 @@ bool store_turn(struct store_worker *w, struct finish *finishes, size_t n, int w
     int64_t patience = store_deadline(w->store); /* a failure before it was no matter of time */
     if (fault_hit("store.turn"))
         return err_set(e, ERR_STORE, "fault point store.turn");
-    if (!give_back_unsure(w, store_deadline(w->store), e))
+    if (!give_back_unsure(w, store_worker_deadline(w), e))
         return false;
     struct finish **list = mem_array(n > 0 ? n : 1, sizeof *list);
     for (size_t i = 0; i < n; i++)

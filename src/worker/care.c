@@ -17,16 +17,6 @@
 
 /* ---- leases ---- */
 
-static void lose_batch(struct worker *w, struct batch *b)
-{
-    b->lost = true;
-    log_warn("worker.lease_lost", "units=%zu meaning=they run elsewhere; what they do here is discarded",
-             b->open);
-    for (struct run *r = w->runs; r != NULL; r = r->next)
-        if (r->batch == b)
-            cancel_raise(&r->cancel);
-}
-
 static void cancel_task(struct worker *w, struct uuid task)
 {
     for (struct run *r = w->runs; r != NULL; r = r->next) {
@@ -42,12 +32,12 @@ static size_t list_batches(struct worker *w, struct arena *a, struct batch ***re
 {
     size_t n = 0;
     for (struct batch *b = w->batches; b != NULL; b = b->next)
-        n += !b->lost;
+        n += b->held > 0;
     *ret = arena_array(a, n + 1, sizeof **ret);
     *ret_ids = arena_array(a, n + 1, sizeof **ret_ids);
     n = 0;
     for (struct batch *b = w->batches; b != NULL; b = b->next) {
-        if (b->lost)
+        if (b->held == 0)
             continue;
         (*ret)[n] = b;
         (*ret_ids)[n++] = b->claim.lease;
@@ -67,16 +57,19 @@ static void beat(struct worker *w)
     w->info.busy = slots_busy(w->slots);
     w->info.costs = evidence_host(w->evidence);
     metric_set(M_slots_busy, NULL, (double)w->info.busy);
-    w->next_beat = clock_after_ms(w->conf->worker_lease / 3);
+    w->next_beat = clock_after_ms(conf_now(&w->conf->worker_lease) / 3);
     exec_idle();
     if (!queue_beat(w->queue_worker, &a, &w->info, ids, n, lost, &cancelled, &cancelled_n, &e)) {
-        w->next_beat = clock_after_ms(w->conf->worker_lease / 10);
+        w->next_beat = clock_after_ms(conf_now(&w->conf->worker_lease) / 10);
         log_debug("worker.beat", "leases=%zu error=%s", n, e.text);
         return;
     }
+    size_t gone = 0;
     for (size_t i = 0; i < n; i++)
-        if (lost[i])
-            lose_batch(w, batches[i]);
+        gone += lost[i] ? board_lose(w, batches[i]) : 0;
+    if (gone > 0)
+        log_warn("worker.lease_lost", "units=%zu meaning=they run elsewhere; what they do here is discarded",
+                 gone);
     for (size_t i = 0; i < cancelled_n; i++)
         cancel_task(w, cancelled[i]);
 }
@@ -99,7 +92,7 @@ static void tell(struct worker *w)
     int64_t now = clock_now();
     w->next_tell = clock_after_ms(TELL_MS);
     for (struct run *r = w->runs; r != NULL && n < TELL_MOST; r = r->next) {
-        if (atomic_load(&r->state) != RUN_RUNNING || r->abandoned ||
+        if (atomic_load(&r->state) != RUN_RUNNING || r->hold != HOLD_OURS ||
             now - atomic_load(&r->started) < TELL_AFTER)
             continue;
         views[n++] = (struct cache_view){
@@ -116,23 +109,21 @@ static void tell(struct worker *w)
 
 /* ---- units that do not come back, a worker that grows ---- */
 
-static void watch_run(struct worker *w, struct run *r, int64_t now)
+/* True: it was due long ago, and nobody waits for it any more. */
+static bool watch_run(struct worker *w, struct run *r, int64_t now)
 {
     if (atomic_load(&r->state) != RUN_RUNNING || r->abandoned)
-        return;
-    bool wanted = r->cancelled_at > 0 && now - r->cancelled_at > RETURN_GRACE;
-    int64_t deadline = atomic_load(&r->deadline);
+        return false;
+    int64_t started = atomic_load(&r->started), deadline = atomic_load(&r->deadline);
+    int64_t told = r->cancelled_at > started ? r->cancelled_at : started;
+    bool ignores = r->cancelled_at > 0 && now - told > RETURN_GRACE;
     bool late = deadline != CLOCK_NEVER && now - deadline > RETURN_GRACE;
-    if (!wanted && !late)
-        return;
     struct err e = ERR_INIT;
-    if (wanted)
+    if (ignores)
         err_set(&e, ERR_CANCELLED, "the handler did not stop when it was cancelled; its worker is replaced");
-    else
+    else if (late)
         err_set(&e, ERR_TASK_TIMEOUT, "the handler did not return at its time limit; its worker is replaced");
-    turn_report(w, r, wanted ? TASK_cancelled : TASK_failed, &e);
-    if (r->abandoned)
-        worker_recycle(w, "a handler does not come back");
+    return (ignores || late) && turn_abandon(w, r, ignores ? TASK_cancelled : TASK_failed, &e);
 }
 
 static int64_t resident_bytes(void)
@@ -150,12 +141,16 @@ static int64_t resident_bytes(void)
 
 static void watch(struct worker *w)
 {
-    int64_t now = clock_now(), bytes = resident_bytes();
+    int64_t now = clock_now(), bytes = resident_bytes(), most = conf_now(&w->conf->worker_memory);
+    size_t lost = 0;
     for (struct run *r = w->runs; r != NULL; r = r->next)
-        watch_run(w, r, now);
-    if (bytes > w->conf->worker_memory)
+        lost += watch_run(w, r, now);
+    if (lost > 0)
+        worker_recycle(w, "a handler does not come back");
+    w->too_large = bytes > most;
+    if (w->too_large)
         worker_recycle(w, "it is larger than worker.memory");
-    if (bytes > 2 * w->conf->worker_memory) {
+    if (bytes > 2 * most) {
         /* A handler grows faster than units end. As after a crash, the units run in children next time. */
         log_error("worker.too_large", "bytes=%lld meaning=leaving now; its units run again in children",
                   (long long)bytes);
@@ -170,7 +165,7 @@ static void keep_house(struct worker *w)
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
     struct reaped r = {0};
     struct err e = ERR_INIT;
-    w->next_reap = clock_after_ms(clock_jitter(w->conf->worker_lease / 3));
+    w->next_reap = clock_after_ms(clock_jitter(conf_now(&w->conf->worker_lease) / 3));
     if (!queue_reap(w->queue_worker, &a, &r, &e))
         return; /* the next turn tells of the store */
     if (r.leases > 0) {
@@ -181,22 +176,35 @@ static void keep_house(struct worker *w)
     }
 }
 
-void care(struct worker *w)
+/* ---- what is due ---- */
+
+bool care(struct worker *w)
 {
     int64_t now = clock_now();
-    if (now >= w->next_beat)
+    board_return_queued(w, now - WAIT_MOST_NS);
+    if (now >= w->next_beat) {
         beat(w);
-    if (now >= w->next_tell) {
+    } else if (now >= w->next_tell) {
         tell(w);
         watch(w);
-    }
-    if (now >= w->next_reap && !w->draining)
+    } else if (now >= w->next_reap) {
         keep_house(w);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
 }
 
 int64_t care_next(const struct worker *w)
 {
-    int64_t next = w->next_beat < w->next_reap ? w->next_beat : w->next_reap;
+    int64_t next = sooner(w->next_beat, w->next_reap), oldest = slots_oldest(w->slots);
+    if (oldest != CLOCK_NEVER)
+        next = sooner(next, oldest + WAIT_MOST_NS);
     /* Nothing runs: nothing to tell or to watch. */
-    return w->running > 0 && w->next_tell < next ? w->next_tell : next;
+    return w->running > 0 ? sooner(next, w->next_tell) : next;
 }

@@ -10,6 +10,8 @@
 
 #define REMEMBERED 64 /* profiles; a power of two */
 #define REMEMBER_MS 1000
+#define ASK_MS 1000  /* a unit waits no longer for its evidence */
+#define AWAY_MS 5000 /* after a failure nobody asks for so long: units start without */
 
 struct memory {
     uint64_t digest;
@@ -24,6 +26,7 @@ struct evidence {
     pthread_t thread;
     pthread_mutex_t lock; /* over what follows */
     struct host host;
+    int64_t away; /* clock_now(): until then the store is not asked */
     struct memory memories[REMEMBERED];
 };
 
@@ -87,33 +90,42 @@ static struct memory *place(struct evidence *ev, uint64_t digest)
     return &ev->memories[(digest ^ digest >> 32) & (REMEMBERED - 1)];
 }
 
-static bool remembered(struct evidence *ev, uint64_t digest, struct memory *ret)
+static bool remembered(struct evidence *ev, uint64_t digest, struct memory *ret, bool *ret_away)
 {
     pthread_mutex_lock(&ev->lock);
     struct memory *m = place(ev, digest);
-    bool fresh = m->digest == digest && m->until > clock_now();
+    int64_t now = clock_now();
+    bool fresh = m->digest == digest && m->until > now;
     if (fresh)
         *ret = *m;
+    *ret_away = ev->away > now;
     pthread_mutex_unlock(&ev->lock);
     return fresh;
+}
+
+static bool ask(struct evidence *ev, const struct unit *u, struct memory *ret)
+{
+    struct memory m = {.digest = u->digest};
+    bool found = store_profile(ev->store, u->handler, u->digest, clock_after_ms(ASK_MS), &m.profile,
+                               m.corrections, EVIDENCE_STRATEGIES, NULL);
+    m.known = m.profile.runs > 0;
+    m.until = clock_after_ms(REMEMBER_MS);
+    pthread_mutex_lock(&ev->lock);
+    if (found)
+        *ret = *place(ev, u->digest) = m;
+    else
+        ev->away = clock_after_ms(AWAY_MS);
+    pthread_mutex_unlock(&ev->lock);
+    return found;
 }
 
 bool evidence_find(struct evidence *ev, const struct unit *u, struct profile *ret,
                    struct correction corrections[EVIDENCE_STRATEGIES])
 {
     struct memory m = {0};
-    if (!remembered(ev, u->digest, &m)) {
-        struct err e = ERR_INIT;
-        if (!store_profile(ev->store, u->handler, u->digest, &m.profile, m.corrections, EVIDENCE_STRATEGIES,
-                           &e))
-            return false;
-        m.digest = u->digest;
-        m.known = m.profile.runs > 0;
-        m.until = clock_after_ms(REMEMBER_MS);
-        pthread_mutex_lock(&ev->lock);
-        *place(ev, u->digest) = m;
-        pthread_mutex_unlock(&ev->lock);
-    }
+    bool away;
+    if (!remembered(ev, u->digest, &m, &away) && (away || !ask(ev, u, &m)))
+        return false;
     *ret = m.profile;
     memcpy(corrections, m.corrections, sizeof m.corrections);
     return m.known;

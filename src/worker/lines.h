@@ -24,7 +24,7 @@ struct lines {
 };
 
 void lines_init(struct lines *l, int64_t first, int64_t count);
-void lines_release(struct lines *l);
+void lines_release(struct lines *l); /* also of one that was only zeroed */
 /* False if the result was replaced because the unit's results are too large: the item then counts as failed. */
 bool lines_add(struct lines *l, const struct outcome *o);
 /* All lines in item order, borrowed from *l; at most once, at the end. */

@@ -2,8 +2,11 @@
  * loop.h: the state of the claim loop, shared by the files of this folder only. One thread touches it: the loop's own.
  *
  *   worker.c   the life: start, wait, drain, end
- *   turn.c     finish and claim
+ *   turn.c     finish, give back and claim
+ *   board.c    what is on board: batches, and the way of a run from its claim to its end
  *   care.c     while units run: leases, cancels, progress, time limits, housekeeping
+ *
+ * A pass of the loop makes one call to the store at most, so that a signal is seen soon.
  */
 #ifndef LATHE_WORKER_LOOP_H
 #define LATHE_WORKER_LOOP_H
@@ -11,13 +14,18 @@
 #include "worker/slots.h"
 #include "worker/worker.h"
 
+/* What was claimed ahead and nobody has begun by then is given back: somebody else may be idle. */
+#define WAIT_MOST_NS (50 * NS_PER_MS)
+
 /* Units that were claimed together: one lease, one arena. */
 struct batch {
     struct claim claim;
-    size_t open; /* units whose end is not stored yet */
-    bool lost;   /* the lease is gone: nothing of it can be finished */
+    size_t open; /* runs that still use its arena */
+    size_t held; /* runs that are not HOLD_GONE: while there are any the lease is renewed */
     struct batch *next;
 };
+
+enum ending { ENDING_NOT, ENDING_RECYCLE, ENDING_STOP }; /* the later goes before the earlier */
 
 struct worker {
     struct conf *conf;
@@ -31,33 +39,44 @@ struct worker {
     int signals, queue_bell, slot_bell;
 
     struct batch *batches;
-    struct run *runs;         /* every run whose end is not stored yet */
-    size_t running, unstored; /* runs that are queued or run; runs that are done but not stored */
-    struct finish *finishes;  /* room for LIMIT_CLAIM: what the next turn stores */
-    struct run **finished;    /* the runs of finishes[] */
+    struct run *runs;        /* every one that was not freed yet */
+    size_t running, back;    /* runs that are aboard; runs to be given back */
+    struct finish *finishes; /* room for LIMIT_CLAIM: what the next turn stores */
+    struct run **finished;   /* the runs of finishes[] */
     size_t finishes_n, finishes_bytes;
 
     bool look; /* there may be work: claim at the next turn */
     bool first_claim;
     double mean_unit_ns; /* moving average of a unit's time, for the prefetch */
+    int64_t last_end;    /* of a unit */
     int store_failures;  /* in a row */
     int64_t next_turn, next_poll, next_beat, next_tell, next_reap; /* clock_now() deadlines */
 
-    bool draining, leaving, recycle;
+    enum ending ending;
+    bool leaving;   /* nobody waits for what still runs */
+    bool too_large; /* what runs may be the reason */
     int64_t drain_until;
 };
 
+/* board.c */
+void board_claimed(struct worker *w, struct claim *c); /* takes the claim's arena */
+void board_landed(struct worker *w, struct run *r);    /* the slots have it no more; may free it */
+void board_let_go(struct worker *w, struct run *r);    /* HOLD_GONE; may free it */
+size_t board_lose(struct worker *w,
+                  struct batch *b); /* the lease is gone; returns the units that this costs */
+void board_return_queued(struct worker *w,
+                         int64_t until);     /* HOLD_BACK: what was claimed until then and nobody has begun */
+void board_return_running(struct worker *w); /* HOLD_BACK, and told to stop: all that runs */
+
 /* turn.c */
-void turn_gather(struct worker *w); /* takes done runs from the slots */
-bool turn_due(const struct worker *w);
+void turn_gather(struct worker *w);        /* takes done runs from the slots */
+int64_t turn_next(const struct worker *w); /* when turn() should be called */
 void turn(struct worker *w);
-void turn_give_back(struct worker *w,
-                    bool running_too); /* what nobody has begun; with running_too everything */
-void turn_report(struct worker *w, struct run *r, enum task_state state,
-                 const struct err *e); /* ends a run without it */
+/* Goes on without a run that does not come back, and ends its unit if it is ours. False: later, there is no room. */
+bool turn_abandon(struct worker *w, struct run *r, enum task_state state, const struct err *e);
 
 /* care.c */
-void care(struct worker *w);               /* whatever is due now */
+bool care(struct worker *w);               /* one thing that is due; false: nothing is */
 int64_t care_next(const struct worker *w); /* when care() should be called next */
 void care_look_for_cancels(struct worker *w);
 

@@ -19,8 +19,8 @@ struct run *run_new(const struct unit *u, void *batch)
 
 void run_free(struct run *r)
 {
-    if (r->lines.places != NULL)
-        lines_release(&r->lines);
+    lines_release(&r->lines);
+    lines_release(&r->without);
     mem_free(r);
 }
 
@@ -54,49 +54,62 @@ static int strategy_index(const struct strategy *s)
     return i;
 }
 
-/* With evidence the fastest shape; without, a loop per core, which is never far off. */
-static struct shape auto_shape(const struct ask *a, const struct host *h, const struct profile *p, bool known,
-                               const struct correction *corrections)
+/* What is known when a shape is chosen. */
+struct grounds {
+    struct host host;
+    bool known; /* by earlier runs */
+    struct profile profile;
+    struct correction corrections[EVIDENCE_STRATEGIES];
+};
+
+struct choice {
+    struct shape shape;
+    const struct strategy *strategy; /* whose shape it is; NULL: a free one */
+};
+
+/* auto takes the fastest shape that evidence predicts; without any a loop per core, which is never far off. */
+static struct choice choose(const struct unit *u, const struct ask *a, const struct grounds *g)
 {
+    const struct strategy *s = strategy_of(u);
     struct candidate ranked[EVIDENCE_STRATEGIES];
-    if (known && recommend(p, h, a, corrections, ranked, EVIDENCE_STRATEGIES) > 0)
-        return ranked[0].shape;
-    return strategy_hybrid.shape(a);
+    if (u->has_shape)
+        return (struct choice){u->shape, NULL};
+    if (s->kind == STRATEGY_SHAPED)
+        return (struct choice){s->shape(a), s};
+    if (g->known && recommend(&g->profile, &g->host, a, g->corrections, ranked, EVIDENCE_STRATEGIES) > 0)
+        return (struct choice){ranked[0].shape, ranked[0].strategy};
+    return (struct choice){strategy_hybrid.shape(a), &strategy_hybrid};
 }
 
-/* Also tells the finish what it was chosen by, and what is expected of it. */
+/* What is expected of it, and by what it was chosen. */
+static void foretell(struct finish *f, const struct choice *c, const struct grounds *g)
+{
+    struct correction used;
+    const struct correction *own = c->strategy != NULL ? &g->corrections[strategy_index(c->strategy)] : NULL;
+    f->used = span_of(c->strategy != NULL ? c->strategy->name : "");
+    if (!g->known)
+        return;
+    double wall = predict_corrected(&g->profile, &g->host, &c->shape, f->unit->count, own, &used).wall;
+    f->bare_us = (int64_t)(wall / used.factor / 1e3);
+    f->measured.predicted_us = (int64_t)(wall / 1e3);
+}
+
 static struct shape choose_shape(const struct unit *u, const struct run_env *env, struct finish *f)
 {
     int64_t max_workers = conf_now(&env->conf->worker_max_workers);
-    struct host h = evidence_host(env->evidence);
-    struct profile p = {0};
-    struct correction corrections[EVIDENCE_STRATEGIES] = {0};
-    bool known = evidence_find(env->evidence, u, &p, corrections);
-    const struct strategy *s = strategy_of(u);
-    struct ask a = {.items = u->count, .batch_size = u->batch_size, .workers = u->workers, .cores = h.cores};
-    struct shape shape;
+    struct grounds g = {.host = evidence_host(env->evidence)};
+    struct ask a = {.items = u->count, .batch_size = u->batch_size, .cores = g.host.cores};
+    g.known = evidence_find(env->evidence, u, &g.profile, g.corrections);
+    a.workers = u->workers < max_workers ? u->workers : max_workers;
 
-    if (a.workers > max_workers)
-        a.workers = max_workers;
-    if (u->has_shape)
-        shape = u->shape;
-    else if (s->kind == STRATEGY_SHAPED)
-        shape = s->shape(&a);
-    else
-        shape = auto_shape(&a, &h, &p, known, corrections);
-    if (u->attempt > 1 && shape.processes == 0)
-        shape.processes = 1; /* it was on board when a worker died */
-    shape = shape_fit(shape, u->count, max_workers);
-
-    if (!u->has_shape)
-        f->used = span_of(s->name);
-    if (known) {
-        struct prediction made = predict(&p, &h, &shape, u->count);
-        const struct correction *c = &corrections[strategy_index(s)];
-        f->bare_us = (int64_t)(made.wall / 1e3);
-        f->measured.predicted_us = (int64_t)(made.wall * (c->runs > 0 ? c->factor : 1.0) / 1e3);
+    struct choice c = choose(u, &a, &g);
+    if (u->attempt > 1 && c.shape.processes == 0) { /* it was on board when a worker died */
+        c.shape.processes = 1;
+        c.strategy = NULL;
     }
-    return shape;
+    c.shape = shape_fit(c.shape, u->count, max_workers);
+    foretell(f, &c, &g);
+    return c.shape;
 }
 
 static bool read_args(struct arena *a, const struct unit *u, const struct handler *h, void **ret,
@@ -118,11 +131,11 @@ static void on_item(void *arg, const struct outcome *o)
 {
     struct run *r = arg;
     bool kept = lines_add(&r->lines, o);
-    if (!kept && r->first_failure.code == ERR_NONE)
-        err_set(&r->first_failure, ERR_ITEM_TOO_LARGE, "the results of the unit are larger than %u MiB",
+    if (!kept && r->failure.code == ERR_NONE)
+        err_set(&r->failure, ERR_ITEM_TOO_LARGE, "the results of the unit are larger than %u MiB",
                 LIMIT_UNIT_RESULT / MIB);
-    if (o->kind == OUTCOME_FAILED && r->first_failure.code == ERR_NONE)
-        r->first_failure = *o->err;
+    if (o->kind == OUTCOME_FAILED && (r->failure.code == ERR_NONE || o->err->code == ERR_TASK_TIMEOUT))
+        r->failure = *o->err;
 }
 
 /* ---- its end ---- */
@@ -146,19 +159,18 @@ static void end_by_report(struct run *r, const struct exec_report *report)
     f->measured.wait_us = report->wait_ns / 1000;
     f->measured.peak_rss_kib = report->peak_rss_kib;
 
-    bool late = clock_now() >= atomic_load(&r->deadline);
     if (report->cancelled > 0 && atomic_load(&r->wanted)) {
         f->state = TASK_cancelled;
-    } else if (late && r->first_failure.code == ERR_TASK_TIMEOUT) {
-        end_failed(r, &r->first_failure);
+    } else if (r->failure.code == ERR_TASK_TIMEOUT) {
+        end_failed(r, &r->failure);
     } else if (r->unit->fail_fast && f->items_failed > 0) {
         err_set(&f->err, ERR_ITEMS_FAILED, "%s (on_item_error is fail: the rest was not run)",
-                r->first_failure.text);
+                r->failure.text);
         f->state = TASK_failed;
     } else {
         f->state = TASK_succeeded;
         if (f->items_failed > 0)
-            f->err = r->first_failure; /* kept only if the whole task fails */
+            f->err = r->failure; /* kept only if the whole task fails */
     }
 }
 
@@ -201,7 +213,7 @@ static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, 
         .arg = r,
     };
     p.shape = r->finish.shape = choose_shape(u, env, &r->finish);
-    atomic_store(&r->deadline, p.deadline);
+    atomic_store(&r->deadline, p.deadline); /* run_end_without may read the shape from now on */
     lines_init(&r->lines, u->first, u->count);
 
     struct exec_report report = {0};
@@ -222,4 +234,30 @@ void run_unit(struct run *r, const struct run_env *env)
         r->finish.items_done = r->finish.items_failed = r->unit->count;
     }
     r->finish.finished_us = clock_wall_us();
+}
+
+void run_end_without(struct run *r, enum task_state state, const struct err *e, struct finish *ret)
+{
+    const struct unit *u = r->unit;
+    bool failed = state == TASK_failed;
+    int64_t now = clock_wall_us(), took = (clock_now() - atomic_load(&r->started)) / 1000;
+    lines_init(&r->without, u->first, u->count);
+    for (int64_t i = 0; i < u->count; i++) {
+        struct outcome o = {
+            .index = u->first + i, .kind = failed ? OUTCOME_FAILED : OUTCOME_CANCELLED, .err = e};
+        lines_add(&r->without, &o);
+    }
+    *ret = (struct finish){
+        .unit = u,
+        .state = state,
+        .results = lines_in_order(&r->without),
+        .items_done = failed ? u->count : 0,
+        .items_failed = failed ? u->count : 0,
+        .measured.wall_us = took,
+        .started_us = now - took,
+        .finished_us = now,
+        .err = *e,
+    };
+    if (atomic_load(&r->deadline) != CLOCK_NEVER)
+        ret->shape = r->finish.shape;
 }

@@ -15,6 +15,14 @@
 
 enum run_state { RUN_QUEUED, RUN_RUNNING, RUN_DONE };
 
+/* Whose the unit is: the claim loop's view, beside which a slot may still run it. */
+enum run_hold {
+    HOLD_OURS,   /* its end will be stored */
+    HOLD_ENDING, /* its end is among those that the next turn stores */
+    HOLD_BACK,   /* the next turn gives it back; what comes of it is not stored */
+    HOLD_GONE,   /* stored, given back, or taken over by another worker */
+};
+
 /* What every run of a worker shares. */
 struct run_env {
     const struct conf *conf;
@@ -30,12 +38,19 @@ struct run {
         wanted; /* the cancel is the caller's wish; otherwise the worker stops and gives the unit back */
     _Atomic int64_t started;  /* clock_now(), 0 until it runs */
     _Atomic int64_t deadline; /* of the unit */
-    int64_t cancelled_at;     /* clock_now(), 0: not; the claim loop's */
-    bool abandoned;           /* its end was reported without it; the claim loop's */
     struct exec_progress progress;
 
+    /* the claim loop's: once it is neither aboard nor ours any more it is freed */
+    enum run_hold hold;
+    bool aboard;                   /* the slots have it */
+    bool abandoned;                /* it does not come back; nobody waits for it */
+    bool count;                    /* giving it back counts an attempt */
+    int64_t claimed, cancelled_at; /* clock_now(); cancelled_at 0: not */
+    struct lines without;          /* the lines of an end that was told without it */
+
+    /* the slot's thread's */
     struct lines lines;
-    struct err first_failure;
+    struct err failure; /* the first of an item; the time limit of the unit goes before any other */
     struct finish finish;
     struct run *next;   /* in the list of all, the claim loop's */
     struct run *queued; /* in the slots' queue or done list */
@@ -47,5 +62,9 @@ void run_free(struct run *r);
 /* Runs the unit on the calling thread until nothing of it runs any more; fills r->finish. Never fails: what goes wrong is
  * the unit's end. */
 void run_unit(struct run *r, const struct run_env *env);
+
+/* The end of a run that does not come back, for all its items, made by the claim loop while the slot's thread still has
+ * everything of it but what stands here. */
+void run_end_without(struct run *r, enum task_state state, const struct err *e, struct finish *ret);
 
 #endif

@@ -139,9 +139,17 @@ struct run *slots_take_done(struct slots *s)
     return take(s, &s->done);
 }
 
-struct run *slots_take_back(struct slots *s)
+struct run *slots_take_back(struct slots *s, int64_t until)
 {
-    return take(s, &s->queued);
+    return slots_oldest(s) <= until ? take(s, &s->queued) : NULL;
+}
+
+int64_t slots_oldest(struct slots *s)
+{
+    pthread_mutex_lock(&s->lock);
+    int64_t oldest = s->queued.head != NULL ? s->queued.head->claimed : CLOCK_NEVER;
+    pthread_mutex_unlock(&s->lock);
+    return oldest;
 }
 
 int slots_busy(struct slots *s)

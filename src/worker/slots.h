@@ -13,8 +13,10 @@ bool slots_new(int threads, const struct run_env *env, int bell, struct slots **
                struct err *e) LATHE_CHECK;
 void slots_push(struct slots *s, struct run *r);
 struct run *slots_take_done(struct slots *s); /* NULL: none */
-struct run *slots_take_back(struct slots *s); /* one that nobody has begun; NULL: none */
-int slots_busy(struct slots *s);              /* running now */
-void slots_free(struct slots *s);             /* joins the threads: only when nothing runs any more */
+struct run *slots_take_back(struct slots *s,
+                            int64_t until); /* one that nobody has begun, claimed until then; NULL: none */
+int64_t slots_oldest(struct slots *s); /* when the first of those was claimed; CLOCK_NEVER: there is none */
+int slots_busy(struct slots *s);       /* running now */
+void slots_free(struct slots *s);      /* joins the threads: only when nothing runs any more */
 
 #endif

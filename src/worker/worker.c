@@ -8,9 +8,11 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/net.h"
+#include "core/reload.h"
 #include "core/sig.h"
 #include "worker/loop.h"
 
+#define CALL_LAST_MS 500    /* for a call to the store when there is no time left */
 #define LEAVE_GRACE_MS 1000 /* for units that were told to stop, before the process ends under them */
 
 /* ---- start ---- */
@@ -66,27 +68,32 @@ static void stop(struct worker *w)
     mem_free(w->finishes);
     mem_free(w->finished);
     arena_release(&w->arena);
+    mem_free(w);
 }
 
 /* ---- drain ---- */
 
-static void drain(struct worker *w, const char *why)
+/* Claims nothing any more; what nobody has begun goes back, what runs has until the deadline. */
+static void drain(struct worker *w, enum ending ending, const char *why)
 {
-    if (w->draining)
+    bool first = w->ending == ENDING_NOT;
+    if (ending <= w->ending)
         return;
-    w->draining = true;
-    w->drain_until = clock_after_ms(w->conf->worker_drain);
-    log_info("worker.draining", "why=%s running=%zu deadline_ms=%lld", why, w->running,
-             (long long)w->conf->worker_drain);
-    turn_give_back(w, false);
+    w->ending = ending;
+    if (first) {
+        w->drain_until = clock_after_ms(conf_now(&w->conf->worker_drain));
+        w->next_reap = CLOCK_NEVER;
+        board_return_queued(w, CLOCK_NEVER);
+    }
+    log_info("worker.draining", "why=%s running=%zu deadline_ms=%d", why, w->running,
+             clock_poll_ms(w->drain_until));
 }
 
 void worker_recycle(struct worker *w, const char *why)
 {
-    if (!w->recycle)
+    if (w->ending == ENDING_NOT)
         log_warn("worker.recycle", "why=%s meaning=it finishes what it has and is started anew", why);
-    w->recycle = true;
-    drain(w, why);
+    drain(w, ENDING_RECYCLE, why);
 }
 
 static void leave(struct worker *w)
@@ -95,46 +102,38 @@ static void leave(struct worker *w)
         return;
     w->leaving = true;
     w->drain_until = clock_after_ms(LEAVE_GRACE_MS);
-    turn_give_back(w, true);
-}
-
-static void reload(struct worker *w)
-{
-    struct err e = ERR_INIT;
-    struct buf ignored CLEANUP(buf_release) = BUF_INIT(LIMIT_LOG_LINE);
-    if (!conf_reload(w->conf, &ignored, &e))
-        log_warn_err("worker.reload", &e, "meaning=the old settings stay");
-    else
-        log_info("worker.reload", "need_restart=" SPAN_FMT, SPAN_ARG(buf_view(&ignored)));
+    w->next_turn = 0; /* once more, even if the store was away just now */
+    w->next_beat = CLOCK_NEVER;
+    board_return_running(w);
 }
 
 static void on_signal(struct worker *w)
 {
     enum sig_verb verb;
     while ((verb = sig_read(w->signals)) != SIG_NOTHING) {
-        if (verb == SIG_STOP && w->draining)
+        if (verb == SIG_STOP && w->ending == ENDING_STOP)
             leave(w);
         else if (verb == SIG_STOP)
-            drain(w, "signal");
+            drain(w, ENDING_STOP, "signal");
         else if (verb == SIG_RELOAD)
-            reload(w);
+            reload(w->conf);
     }
 }
 
-/* Runs that do not come back, and are not waited for. */
-static size_t stuck(const struct worker *w)
+/* Runs that somebody waits for. */
+static size_t awaited(const struct worker *w)
 {
-    size_t n = 0;
+    size_t n = w->running;
     for (const struct run *r = w->runs; r != NULL; r = r->next)
-        n += r->abandoned;
+        n -= r->aboard && r->abandoned;
     return n;
 }
 
 static bool over(struct worker *w)
 {
-    if (!w->draining)
+    if (w->ending == ENDING_NOT)
         return false;
-    if (w->running == stuck(w) && w->finishes_n == 0)
+    if (w->finishes_n == 0 && w->back == 0 && awaited(w) == 0)
         return true;
     if (clock_now() < w->drain_until)
         return false;
@@ -146,16 +145,19 @@ static bool over(struct worker *w)
 
 /* ---- the loop ---- */
 
+/* A stop must not take much longer than its deadline, whatever the store does. */
+static int64_t call_ms(const struct worker *w)
+{
+    int64_t left = (w->drain_until - clock_now()) / NS_PER_MS;
+    if (w->ending == ENDING_NOT)
+        return 0;
+    return left > CALL_LAST_MS ? left : CALL_LAST_MS;
+}
+
 static int64_t next_wake(const struct worker *w)
 {
-    int64_t next = care_next(w);
-    if (!w->draining && w->next_poll < next)
-        next = w->next_poll;
-    if ((w->finishes_n > 0 || w->look) && w->next_turn < next && w->next_turn > clock_now())
-        next = w->next_turn;
-    if (w->draining && w->drain_until < next)
-        next = w->drain_until;
-    return next;
+    int64_t care = care_next(w), turn = turn_next(w), next = care < turn ? care : turn;
+    return w->ending != ENDING_NOT && w->drain_until < next ? w->drain_until : next;
 }
 
 static void wait_for_news(struct worker *w)
@@ -177,37 +179,37 @@ static void wait_for_news(struct worker *w)
         net_bell_clear(w->slot_bell);
         w->look = true; /* a slot is free, and the finish goes to the store anyway */
     }
-    if (clock_now() >= w->next_poll)
-        w->look = true;
 }
 
 static void loop(struct worker *w)
 {
-    while (!over(w)) {
+    for (;;) {
+        queue_bound(w->queue_worker, call_ms(w), w->signals);
         turn_gather(w);
-        while (turn_due(w)) {
+        if (!care(w) && clock_now() >= turn_next(w))
             turn(w);
-            turn_gather(w);
-        }
-        care(w);
+        if (over(w))
+            return;
         wait_for_news(w);
     }
 }
 
 enum worker_end worker_run(struct conf *c, struct queue *q, int signals, struct err *e)
 {
-    struct worker w = {
+    struct worker *w =
+        mem_alloc(sizeof *w); /* for good if it is left: threads that do not come back use it */
+    *w = (struct worker){
         .conf = c, .queue = q, .signals = signals, .queue_bell = -1, .slot_bell = -1, .arena = ARENA_INIT};
-    if (!start(&w, e)) {
-        stop(&w);
+    if (!start(w, e)) {
+        stop(w);
         return WORKER_FAILED;
     }
-    log_info("worker.started", "name=" SPAN_FMT " slots=%lld cores=%lld queues=%s", SPAN_ARG(w.info.name),
-             (long long)w.info.slots, (long long)w.info.cores, c->worker_queues);
-    loop(&w);
-    log_info("worker.stopped", "running=%zu", w.running);
-    if (w.running > 0)
-        return w.recycle ? WORKER_RECYCLE : WORKER_LEFT;
-    stop(&w);
-    return w.recycle ? WORKER_RECYCLE : WORKER_STOPPED;
+    log_info("worker.started", "name=" SPAN_FMT " slots=%lld cores=%lld queues=%s", SPAN_ARG(w->info.name),
+             (long long)w->info.slots, (long long)w->info.cores, c->worker_queues);
+    loop(w);
+    log_info("worker.stopped", "running=%zu", w->running);
+    bool recycle = w->ending == ENDING_RECYCLE, left = w->running > 0;
+    if (!left)
+        stop(w);
+    return recycle ? WORKER_RECYCLE : left ? WORKER_LEFT : WORKER_STOPPED;
 }

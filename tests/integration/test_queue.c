@@ -196,7 +196,7 @@ static void t07b_cancelling_a_child_goes_on(void **state)
     struct uuid last = b->claim.units[0].task;
     assert_true(uuid_eq(last, children[1].id));
     const struct unit *units[] = {&b->claim.units[0]};
-    assert_true(queue_release(b->worker, units, 1, &e));
+    assert_true(queue_release(b->worker, units, 1, false, &e));
     assert_true(queue_cancel(b->api, &a, last, &t, &e));
     await_told(b, 1);
     assert_int_equal(c->task.state, TASK_cancelled);
@@ -237,7 +237,7 @@ static void t09_what_is_given_back_wakes_workers(void **state)
     await_bell(b);
     claim(b, 8);
     const struct unit *units[] = {&b->claim.units[0]};
-    assert_true(queue_release(b->worker, units, 1, &e));
+    assert_true(queue_release(b->worker, units, 1, false, &e));
     await_bell(b);
     claim(b, 8);
     assert_int_equal(b->claim.count, 1);

@@ -405,7 +405,7 @@ static void t19_release(void **state)
     bench_finish(b, &f, 1);
     const struct unit *back[] = {&c.units[1], &c.units[0]}; /* one that is done, too: it stays done */
     struct ended ended;
-    assert_true(store_release(b->worker, &b->arena, back, 2, &ended, &e));
+    assert_true(store_release(b->worker, &b->arena, back, 2, false, &ended, &e));
     assert_int_equal(ended.count, 0);
     bench_count(b, "work", 1);
     assert_int_equal(bench_number(b, "SELECT remaining FROM leases"), 2);
@@ -413,7 +413,7 @@ static void t19_release(void **state)
     bench_finish(b, &stale, 1);
     assert_false(stale.applied);
     const struct unit *rest[] = {&c.units[2], &c.units[3]};
-    assert_true(store_release(b->worker, &b->arena, rest, 2, &ended, &e));
+    assert_true(store_release(b->worker, &b->arena, rest, 2, false, &ended, &e));
     bench_count(b, "leases", 0);
     struct claim d = bench_claim(b, 9);
     assert_int_equal(d.count, 3);
@@ -473,7 +473,7 @@ static void t61_profile(void **state)
     struct profile p;
     struct correction c[16];
     struct err e = ERR_INIT;
-    assert_true(store_profile(b->store, SPAN("echo"), 7, &p, c, 16, &e));
+    assert_true(store_profile(b->store, SPAN("echo"), 7, CLOCK_NEVER, &p, c, 16, &e));
     assert_int_equal(p.runs, 0);
     assert_true(c[1].factor == 1);
     for (int i = 0; i < 3; i++) {
@@ -484,7 +484,7 @@ static void t61_profile(void **state)
         bench_finish(b, &f, 1);
         claim_release(&claim);
     }
-    assert_true(store_profile(b->store, SPAN("echo"), 7, &p, c, 16, &e));
+    assert_true(store_profile(b->store, SPAN("echo"), 7, CLOCK_NEVER, &p, c, 16, &e));
     assert_int_equal(p.runs, 3);
     assert_int_equal(p.items, 12);
     assert_float_equal(p.cpu, 1e6, 1);
@@ -493,7 +493,7 @@ static void t61_profile(void **state)
     assert_int_equal(c[1].runs, 3); /* threading is the second of strategies.def */
     assert_float_equal(c[1].factor, 2, 0.001);
     assert_int_equal(c[0].runs, 0);
-    assert_true(store_profile(b->store, SPAN("echo"), 8, &p, c, 16, &e));
+    assert_true(store_profile(b->store, SPAN("echo"), 8, CLOCK_NEVER, &p, c, 16, &e));
     assert_int_equal(p.runs, 0);
 }
 

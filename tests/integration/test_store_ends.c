@@ -47,8 +47,8 @@ static void t22_cancel_running_single(void **state)
     const struct unit *u = c.units;
     struct err e = ERR_INIT;
     struct ended ended;
-    assert_true(
-        store_release(b->worker, &b->arena, &u, 1, &ended, &e)); /* not back to work: it was cancelled */
+    assert_true(store_release(b->worker, &b->arena, &u, 1, false, &ended,
+                              &e)); /* not back to work: it was cancelled */
     assert_true(ended.count == 1 && uuid_eq(ended.ids[0], n.id) && !ended.released);
     STATE_IS(b, n.id, "cancelled");
     bench_count(b, "work", 0);

@@ -36,8 +36,8 @@ static const struct op {
     {"finish", FINISH(L1, "0", "succeeded")},
     {"fail", FINISH(L1, "0", "failed")},
     {"finish-other", FINISH(L2, "1", "succeeded")},
-    {"release", "SELECT lathe_release('{" L1 "}', NULL, NULL)"},
-    {"release-two", "SELECT lathe_release('{" L2 "," L1 "}', NULL, NULL)"},
+    {"release", "SELECT lathe_release('{" L1 "}', NULL, NULL, 0)"},
+    {"release-two", "SELECT lathe_release('{" L2 "," L1 "}', NULL, NULL, 0)"},
     {"reap", "SELECT * FROM lathe_reap(3, 10)"},
     {"reap-last", "SELECT * FROM lathe_reap(1, 10)"},
     {"cancel", "SELECT lathe_cancel('" T "')"},
@@ -234,7 +234,7 @@ static void work_off(struct store_bench *b)
     for (int round = 0; round < 10; round++) {
         if (bench_number(b, "SELECT count(*) FROM tasks WHERE NOT lathe_final(state)") == 0)
             return;
-        bench_sql(b, "SELECT lathe_release(array_agg(id), NULL, NULL) FROM leases");
+        bench_sql(b, "SELECT lathe_release(array_agg(id), NULL, NULL, 0) FROM leases");
         struct claim c = bench_claim(b, 100);
         if (c.count == 0)
             break;

@@ -161,10 +161,10 @@ bool store_workers(struct store *s, struct arena *a, struct worker_info **ret, s
     return true;
 }
 
-bool store_profile(struct store *s, struct span handler, uint64_t digest, struct profile *ret,
-                   struct correction *corrections, int room, struct err *e)
+bool store_profile(struct store *s, struct span handler, uint64_t digest, int64_t deadline,
+                   struct profile *ret, struct correction *corrections, int room, struct err *e)
 {
-    (void)s, (void)handler, (void)digest, (void)corrections, (void)room;
+    (void)s, (void)handler, (void)digest, (void)deadline, (void)corrections, (void)room;
     *ret = (struct profile){0};
     return !fake.store_down || err_set(e, ERR_STORE, "down");
 }

@@ -1,0 +1,103 @@
+/* What is on board. A run is freed when the slots do not have it any more and its unit is not ours any more, in either
+ * order; its batch when the last run is. */
+#include "core/log.h"
+#include "core/mem.h"
+#include "worker/loop.h"
+
+static void close_run(struct worker *w, struct run *r)
+{
+    struct batch *b = r->batch;
+    struct run **at = &w->runs;
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    run_free(r);
+    if (--b->open > 0)
+        return;
+    struct batch **old = &w->batches;
+    while (*old != b)
+        old = &(*old)->next;
+    *old = b->next;
+    arena_release(&b->claim.arena);
+    mem_free(b);
+}
+
+void board_claimed(struct worker *w, struct claim *c)
+{
+    struct batch *b = mem_alloc(sizeof *b);
+    b->claim = *c;
+    b->open = b->held = c->count;
+    b->next = w->batches;
+    w->batches = b;
+    int64_t now = clock_now();
+    for (size_t i = 0; i < c->count; i++) {
+        struct run *r = run_new(&b->claim.units[i], b);
+        r->claimed = now;
+        r->aboard = true;
+        r->next = w->runs;
+        w->runs = r;
+        w->running++;
+        slots_push(w->slots, r);
+    }
+}
+
+void board_landed(struct worker *w, struct run *r)
+{
+    r->aboard = false;
+    w->running--;
+    if (r->hold == HOLD_GONE)
+        close_run(w, r);
+}
+
+void board_let_go(struct worker *w, struct run *r)
+{
+    struct batch *b = r->batch;
+    w->back -= r->hold == HOLD_BACK;
+    b->held--;
+    r->hold = HOLD_GONE;
+    if (!r->aboard)
+        close_run(w, r);
+}
+
+size_t board_lose(struct worker *w, struct batch *b)
+{
+    size_t n = 0;
+    for (struct run *r = w->runs, *next; r != NULL; r = next) {
+        next = r->next;
+        if (r->batch != b || (r->hold != HOLD_OURS && r->hold != HOLD_BACK))
+            continue;
+        n += r->hold == HOLD_OURS;
+        cancel_raise(&r->cancel);
+        r->cancelled_at = clock_now();
+        board_let_go(w, r);
+    }
+    return n;
+}
+
+static void give_back(struct worker *w, struct run *r, bool count)
+{
+    r->hold = HOLD_BACK;
+    r->count = count;
+    w->back++;
+}
+
+void board_return_queued(struct worker *w, int64_t until)
+{
+    struct run *r;
+    while ((r = slots_take_back(w->slots, until)) != NULL) {
+        if (r->hold == HOLD_OURS)
+            give_back(w, r, false);
+        board_landed(w, r);
+    }
+}
+
+void board_return_running(struct worker *w)
+{
+    for (struct run *r = w->runs; r != NULL; r = r->next) {
+        if (r->hold != HOLD_OURS || atomic_load(&r->state) == RUN_DONE)
+            continue;
+        atomic_store(&r->wanted, false);
+        cancel_raise(&r->cancel);
+        give_back(w, r, w->too_large);
+    }
+}
