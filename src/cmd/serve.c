@@ -5,9 +5,9 @@
 #include "cmd/cmd.h"
 #include "cmd/supervise.h"
 #include "core/arena.h"
-#include "core/limits.h"
 #include "core/log.h"
 #include "core/net.h"
+#include "core/reload.h"
 #include "core/sig.h"
 
 #define STOP_MARGIN_MS 5000
@@ -22,14 +22,7 @@ static int64_t stop_ms(const struct conf *c)
 static void on_reload(struct supervision *v)
 {
     struct conf *c = v->arg;
-    struct buf ignored CLEANUP(buf_release) = BUF_INIT(LIMIT_LOG_LINE);
-    struct err e = ERR_INIT;
-    if (!conf_reload(c, &ignored, &e)) {
-        log_err("conf.reload", &e, "meaning=the settings stay as they were");
-        return;
-    }
-    log_apply(c, NULL);
-    log_info("conf.reload", "needs_restart=" SPAN_FMT, SPAN_ARG(buf_view(&ignored)));
+    reload(c);
     v->stop_ms = stop_ms(c);
     log_info("serve.reload", "stop_ms=%" PRId64, v->stop_ms);
 }

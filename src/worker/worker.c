@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/net.h"
+#include "core/parent.h"
 #include "core/reload.h"
 #include "core/sig.h"
 #include "worker/loop.h"
@@ -91,8 +92,10 @@ static void drain(struct worker *w, enum ending ending, const char *why)
 
 void worker_recycle(struct worker *w, const char *why)
 {
-    if (w->ending == ENDING_NOT)
+    if (w->ending == ENDING_NOT) {
         log_warn("worker.recycle", "why=%s meaning=it finishes what it has and is started anew", why);
+        parent_ask_successor();
+    }
     drain(w, ENDING_RECYCLE, why);
 }
 

@@ -125,5 +125,19 @@ def t06_reload():
         w.allow("line 3")
 
 
+def t07_successor():
+    "a worker that has grown too large still finishes, and another one takes what comes meanwhile"
+    with Web(serve=True, worker_memory="64M") as w:
+        first = child(w, "worker")
+        slow = running(w, 600000)
+        w.submit("sequential", handler="test.leak", params={"bytes": 100 << 20}, items_count=1)
+        w.serve.wait_log(f"event=serve.replacing child_role=worker child_pid={first}")
+        status, _, task = w.call("POST", "/api/v1/tasks/sequential", {"handler": "echo", "items_count": 1})
+        assert status == 200 and task["state"] == "succeeded", (status, task)
+        assert state(first) not in "XZ" and w.task(slow)["state"] == "running"
+        w.call("DELETE", f"/api/v1/tasks/{slow}")
+        w.serve.wait_log(f"event=serve.stopped child_role=worker child_pid={first} exit=75")
+
+
 if __name__ == "__main__":
     main(globals())
