@@ -67,12 +67,18 @@ struct evidence *evidence_new(struct store *s, int64_t cores)
     return ev;
 }
 
+void evidence_measured(struct evidence *ev)
+{
+    if (ev->thread != 0)
+        pthread_join(ev->thread, NULL);
+    ev->thread = 0;
+}
+
 void evidence_free(struct evidence *ev)
 {
     if (ev == NULL)
         return;
-    if (ev->thread != 0)
-        pthread_join(ev->thread, NULL);
+    evidence_measured(ev);
     pthread_mutex_destroy(&ev->lock);
     mem_free(ev);
 }

@@ -13,7 +13,8 @@
 struct evidence;
 
 struct evidence *evidence_new(struct store *s, int64_t cores);
-void evidence_free(struct evidence *ev); /* waits for the measuring thread */
+void evidence_free(struct evidence *ev);
+void evidence_measured(struct evidence *ev); /* waits for the measuring thread; evidence_free does, too */
 
 struct host evidence_host(struct evidence *ev); /* careful guesses until measured */
 

@@ -57,7 +57,7 @@ def idles(p, seconds=2.0):
 
 def t01_second_signal():
     "a second SIGTERM: leaves at once with 0 though a handler hangs, and its units are given back, not lost"
-    with Web(worker_drain="600s", worker_lease="600s", worker_slots=4) as w:
+    with Web(worker_drain="600s", worker_lease="1s", worker_slots=4) as w:
         long = sleeping(w, 1000)
         stuck = running(w, hanging(w, timeout_ms=3000))
         procs = running(w, w.submit("multiprocessing", handler="sleep", items_count=4, workers=2, params={"ms": 600000}))
@@ -122,10 +122,17 @@ def t04_signal_while_recycled():
 
 def grow(w):
     """Little by little, until the worker finds itself too large."""
-    def grown():
-        w.submit("sequential", handler="test.leak", items_count=1, params={"bytes": 16 << 20})
+    def large():
         return "it is larger than worker.memory" in w.worker.text()
-    wait_until("the worker is too large", grown)
+
+    def over(id):
+        return w.task(id)["state"] == "succeeded" or large()
+    for _ in range(200):
+        id = w.submit("sequential", handler="test.leak", items_count=1, params={"bytes": 16 << 20})
+        wait_until("it has grown", lambda: over(id), every=0.01)
+        if large():
+            return
+    raise AssertionError("200 times 16 MiB did not make it too large")
 
 
 def t05_memory():

@@ -422,6 +422,26 @@ static void t19_release(void **state)
     claim_release(&d);
 }
 
+/* What is given back goes before what came later, and may count as an attempt. */
+static void t19b_release_keeps_its_place(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task first = bench_task(1, 1), second = bench_task(1, 1);
+    struct ended ended;
+    struct err e = ERR_INIT;
+    bench_put_ok(b, &first, 1);
+    bench_put_ok(b, &second, 1);
+    for (int attempt = 1; attempt <= 3; attempt++) {
+        struct claim c = bench_claim(b, 1);
+        assert_true(uuid_eq(c.units[0].task, first.id));
+        assert_int_equal(c.units[0].attempt, attempt);
+        const struct unit *back = &c.units[0];
+        assert_true(store_release(b->worker, &b->arena, &back, 1, true, &ended, &e));
+        claim_release(&c);
+    }
+    assert_int_equal(bench_get(b, first.id).attempt, 4);
+}
+
 /* ---- workers and evidence ---- */
 
 static void t60_beat(void **state)
@@ -532,6 +552,7 @@ int main(void)
         STORE_TEST(t18_inputs),
         STORE_TEST(t18b_a_claim_is_bounded),
         STORE_TEST(t19_release),
+        STORE_TEST(t19b_release_keeps_its_place),
         STORE_TEST(t60_beat),
         STORE_TEST(t61_profile),
         STORE_TEST(t62_sweep),

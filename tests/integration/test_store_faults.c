@@ -6,9 +6,11 @@
  */
 #include "../lib/test.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/mem.h"
@@ -94,6 +96,43 @@ static void t01_a_frozen_server_holds_nobody(void **state)
     STATE_IS(b, n.id, "succeeded");
     assert_int_equal(bench_number(b, "SELECT count(*) FROM results"), 1);
     claim_release(&c);
+}
+
+/* A worker's calls end earlier when it says so, and when somebody hurries it. */
+static void t02_a_frozen_server_and_a_hurry(void **state)
+{
+    struct store_bench *b = *state;
+    struct claim none = {.count = 0};
+    struct err e = ERR_INIT;
+    int hurry[2];
+    assert_int_equal(pipe2(hurry, O_CLOEXEC), 0);
+    b->conf.store_timeout = 600000;
+    assert_true(store_turn(b->worker, NULL, 0, 1, &none, &e));
+    freeze(b);
+    int64_t begin = clock_now();
+    store_worker_bound(b->worker, 300, -1);
+    assert_false(store_turn(b->worker, NULL, 0, 1, &none, &e));
+    thaw();
+    b->conf.store_timeout = 20000;
+    store_worker_bound(b->worker, 0, hurry[0]);
+    wait_ready(b);
+    while (!store_turn(b->worker, NULL, 0, 1, &none, &e))
+        assert_true(clock_now() - begin < 60 * NS_PER_S);
+
+    b->conf.store_timeout = 600000;
+    freeze(b);
+    assert_int_equal(write(hurry[1], "", 1), 1);
+    assert_false(store_turn(b->worker, NULL, 0, 1, &none, &e));
+    assert_int_equal(e.code, ERR_STORE);
+    thaw();
+    assert_true(clock_now() - begin < 120 * NS_PER_S); /* and not 600 s */
+    b->conf.store_timeout = 20000;
+    wait_ready(b);
+    while (!store_turn(b->worker, NULL, 0, 1, &none, &e)) /* it is still hurried, and that is no failure */
+        assert_true(clock_now() - begin < 180 * NS_PER_S);
+    store_worker_bound(b->worker, 0, -1);
+    close(hurry[0]);
+    close(hurry[1]);
 }
 
 /* ---- connections die under a stream of submissions ---- */
@@ -311,6 +350,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORE_TEST(t01_a_frozen_server_holds_nobody),
+        STORE_TEST(t02_a_frozen_server_and_a_hurry),
         STORE_TEST(t10_commits_survive_lost_connections),
         STORE_TEST(t11_commits_survive_a_crash),
         STORE_TEST(t12_reads_go_on),

@@ -1,0 +1,118 @@
+/* worker/evidence.h: the store is asked seldom, for a short time only, and left alone when it does not answer. */
+#include "unit/unit.h"
+
+#include "core/clock.h"
+#include "exec/exec.h"
+#include "worker/evidence.h"
+
+static struct {
+    bool away;
+    int asked;
+    int64_t deadline;
+} fake;
+
+bool store_profile(struct store *s, struct span handler, uint64_t digest, int64_t deadline,
+                   struct profile *ret, struct correction *corrections, int room, struct err *e)
+{
+    (void)s, (void)handler, (void)room;
+    fake.asked++;
+    fake.deadline = deadline;
+    if (fake.away)
+        return err_set(e, ERR_STORE, "away");
+    *ret = (struct profile){.runs = (int64_t)digest};
+    corrections[0].factor = 2;
+    return true;
+}
+
+bool exec_calibrate(struct host *h, struct err *e)
+{
+    (void)e;
+    h->item_cost = 42;
+    return true;
+}
+
+static struct evidence *ev;
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&fake, 0, sizeof fake);
+    ev = evidence_new(NULL, 3);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    evidence_free(ev);
+    return 0;
+}
+
+static bool find(uint64_t digest, struct profile *ret)
+{
+    struct correction corrections[EVIDENCE_STRATEGIES];
+    const struct unit u = {.handler = SPAN("echo"), .digest = digest};
+    return evidence_find(ev, &u, ret, corrections);
+}
+
+static void t01_remembered(void **state)
+{
+    (void)state;
+    struct profile p;
+    assert_true(find(7, &p));
+    assert_int_equal(p.runs, 7);
+    assert_true(fake.deadline <= clock_after_ms(2000)); /* a unit waits for it */
+    assert_true(find(7, &p));
+    assert_int_equal(fake.asked, 1);
+    assert_true(find(8, &p));
+    assert_int_equal(fake.asked, 2);
+    evidence_forget(ev, 7);
+    assert_true(find(7, &p));
+    assert_int_equal(fake.asked, 3);
+}
+
+/* A handler of which nothing is known is not asked for again and again either. */
+static void t02_nothing_is_known(void **state)
+{
+    (void)state;
+    struct profile p;
+    assert_false(find(0, &p));
+    assert_false(find(0, &p));
+    assert_int_equal(fake.asked, 1);
+}
+
+/* The next units do not each wait for a store that did not answer the first. */
+static void t03_away(void **state)
+{
+    (void)state;
+    struct profile p;
+    fake.away = true;
+    for (uint64_t digest = 1; digest < 100; digest++)
+        assert_false(find(digest, &p));
+    assert_int_equal(fake.asked, 1);
+}
+
+/* What is remembered is good while the store is away. */
+static void t04_away_and_remembered(void **state)
+{
+    (void)state;
+    struct profile p;
+    assert_true(find(7, &p));
+    fake.away = true;
+    assert_false(find(8, &p));
+    assert_true(find(7, &p));
+    assert_int_equal(fake.asked, 2);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(t01_remembered),
+        TEST(t02_nothing_is_known),
+        TEST(t03_away),
+        TEST(t04_away_and_remembered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
