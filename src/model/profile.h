@@ -56,8 +56,8 @@ struct candidate {
     struct correction correction;
 };
 
-/* Every shaped strategy and the best free shapes, fastest first; ties go to less memory, then to the simpler. Returns how
- * many were written. `corrections` is indexed like strategies[]; NULL: none. */
+/* Every shaped strategy and the best free shapes, fastest first; ties go to a name, then to less memory, then to the
+ * simpler. Returns how many were written. `corrections` is indexed like strategies[]; NULL: none. */
 int recommend(const struct profile *p, const struct host *h, const struct ask *a,
               const struct correction *corrections, struct candidate *out, int room);
 

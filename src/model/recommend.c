@@ -3,7 +3,8 @@
 
 #include "core/limits.h"
 
-#define TIE 1.02 /* a prediction is not sharper than this: within it, less memory wins */
+#define TIE \
+    1.02 /* a prediction is not sharper than this: within it a name wins over a shape, and then less memory */
 
 static struct candidate make(const struct profile *p, const struct host *h, const struct strategy *strategy,
                              struct shape shape, const struct correction *c, int64_t items)
@@ -14,13 +15,13 @@ static struct candidate make(const struct profile *p, const struct host *h, cons
     return r;
 }
 
-/* Among candidates that predictions cannot tell apart: less memory, a name before none, then fewer of everything. */
+/* Among candidates that predictions cannot tell apart: a name before none, less memory, then fewer of everything. */
 static bool simpler(const struct candidate *a, const struct candidate *b)
 {
-    if (a->prediction.memory_kib != b->prediction.memory_kib)
-        return a->prediction.memory_kib < b->prediction.memory_kib;
     if (!a->strategy != !b->strategy)
         return a->strategy != NULL;
+    if (a->prediction.memory_kib != b->prediction.memory_kib)
+        return a->prediction.memory_kib < b->prediction.memory_kib;
     if (a->shape.processes != b->shape.processes)
         return a->shape.processes < b->shape.processes;
     return shape_threads(&a->shape) < shape_threads(&b->shape);
