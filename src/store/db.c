@@ -318,8 +318,8 @@ static bool take_steps(struct db *db, struct step *steps, size_t n, int64_t dead
         spread_error(first, s);
         for (; first <= s; first++)
             first->synced = true;
-        if (s->committed && s->err.code == ERR_NONE)
-            s->committed(s->arg);
+        if (s->over)
+            s->over(s->arg);
     }
     return true;
 }

@@ -26,8 +26,8 @@ struct step {
     const struct stmt *stmt;
     const struct params *params; /* NULL: none */
     bool sync;                   /* ends the transaction */
-    void (*committed)(
-        void *arg); /* with sync: called when it is known to be committed, before later steps are answered */
+    void (*over)(
+        void *arg); /* with sync: called when its transaction is over, before later ones are answered */
     void *arg;
     /* set by db_run */
     PGresult *result; /* db_steps_clear frees it; NULL when err is set or the connection was lost before */

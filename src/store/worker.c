@@ -107,6 +107,7 @@ struct turn {
     struct store_worker *worker;
     struct finish *const *finishes;
     size_t finishes_n;
+    bool told;
     struct step steps[8];
     size_t n;
     struct params patience, finish, claim;
@@ -132,10 +133,20 @@ static void turn_release(struct turn *t)
     learning_release(&t->learning);
 }
 
+static bool committed(const struct step *s)
+{
+    return s && s->synced && s->err.code == ERR_NONE;
+}
+
+/* Who waits for a task is told when what it taught is stored too, so that he can ask for it; not after the claim, which is
+ * somebody else's. */
 static void on_finished(void *arg)
 {
     struct turn *t = arg;
     const struct store_worker *w = t->worker;
+    if (t->told || !committed(t->finish_step))
+        return;
+    t->told = true;
     finish_answers(t->finish_step->result, t->finishes, t->finishes_n);
     for (size_t i = 0; i < t->finishes_n && w->told; i++)
         w->told(w->told_arg, t->finishes[i]);
@@ -169,12 +180,10 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
     if (n > 0) {
         be_patient(t);
         finish_params(&t->finish, list, n);
-        t->finish_step = add(t, (struct step){.stmt = &finish_stmt,
-                                              .params = &t->finish,
-                                              .sync = true,
-                                              .committed = on_finished,
-                                              .arg = t});
+        t->finish_step = add(t, (struct step){.stmt = &finish_stmt, .params = &t->finish, .sync = true});
         t->n += learn_steps(&t->learning, list, n, &t->steps[t->n]);
+        t->steps[t->n - 1].over = on_finished;
+        t->steps[t->n - 1].arg = t;
     }
     if (want > 0) {
         t->lease = uuid_v7();
@@ -182,11 +191,6 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
         add(t, (struct step){.stmt = &lazy_stmt});
         t->claim_step = add(t, (struct step){.stmt = &claim_stmt, .params = &t->claim, .sync = true});
     }
-}
-
-static bool committed(const struct step *s)
-{
-    return s && s->synced && s->err.code == ERR_NONE;
 }
 
 /* Acts as if the connection had been lost before the answers came: from `s` on nothing is known. */
@@ -229,6 +233,7 @@ static bool round_trip(struct store_worker *w, struct finish *const *list, size_
         return true;
     int64_t deadline = store_worker_deadline(w) + (w->most_ms > 0 ? 0 : t.more_ms * NS_PER_MS);
     bool lost = !db_run(&w->db, t.steps, t.n, deadline, &why);
+    on_finished(&t); /* if the connection was lost in between */
     lost = lost || !lose(w, &t, t.finish_step, "store.finished", &why);
     lost = lost || !lose(w, &t, t.claim_step, "store.claimed", &why);
 
