@@ -1,16 +1,14 @@
 #!/usr/bin/env python3
 """A worker that stops, is replaced, loses its lease, has a neighbour, or works while PostgreSQL hangs."""
-import contextlib
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
-from proc import find, wait_until  # noqa: E402
+from proc import wait_until  # noqa: E402
 from tap import main  # noqa: E402
 from web import Web  # noqa: E402
 
@@ -262,29 +260,7 @@ def t13_frozen_busy():
     frozen(True)
 
 
-@contextlib.contextmanager
-def locked(w, table):
-    """Somebody holds the table, so that whoever asks it waits."""
-    with subprocess.Popen([find("psql"), "-Xq", "-d", w.pg.conninfo], stdin=subprocess.PIPE, text=True) as p:
-        p.stdin.write(f"begin;\nlock table {table} in access exclusive mode;\n")
-        p.stdin.flush()
-        held = f"select count(*) from pg_locks where relation = '{table}'::regclass and mode = 'AccessExclusiveLock' and granted"
-        wait_until(f"{table} is locked", lambda: w.pg.sql(held) == "1")
-        yield
-
-
-def t14_no_evidence():
-    "what is known of a handler cannot be read: a unit begins without it"
-    with Web(worker_slots=1, worker_lease="3s", store_timeout="600s") as w:
-        w.allow("connection to client lost|canceling statement")
-        with locked(w, "profiles"):
-            id = w.submit("sequential", handler="sleep", items_count=10000, params={"ms": 100})
-            wait_until("items are done", lambda: w.task(id)["items"]["done"] > 0)
-        w.call("DELETE", f"/api/v1/tasks/{id}")
-        assert w.finished(id)["state"] == "cancelled"
-
-
-def t15_release_again():
+def t14_release_again():
     "units that could not be given back are given back when PostgreSQL is there again"
     with Web(worker_lease="600s", worker_drain="600s", worker_slots=1, store_timeout="1s") as w:
         w.allow("store|terminating connection|shutting down")
@@ -306,7 +282,7 @@ def t15_release_again():
 # ---- sharing
 
 
-def t16_neighbour():
+def t15_neighbour():
     "a worker that has seen only tiny units does not keep long ones from an idle neighbour"
     with Web(worker_slots=4) as w:
         tiny = w.submit("background", handler="echo", items_count=1200, batch_size=1)
@@ -326,7 +302,7 @@ def t16_neighbour():
 # ---- settings
 
 
-def t17_reload():
+def t16_reload():
     "SIGHUP applies log.level and log.format, to a worker and to an api"
     with Web() as w:
         conf = os.path.join(w.dir, "lathe.conf")

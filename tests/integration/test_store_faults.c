@@ -98,6 +98,25 @@ static void t01_a_frozen_server_holds_nobody(void **state)
     claim_release(&c);
 }
 
+/* Who can do without an answer does not wait for it as long as others. */
+static void t03_a_profile_has_its_deadline(void **state)
+{
+    struct store_bench *b = *state;
+    struct correction c[16];
+    struct profile p;
+    struct err e = ERR_INIT;
+    assert_true(store_profile(b->store, SPAN("echo"), 7, CLOCK_NEVER, &p, c, COUNT_OF(c), &e));
+    b->conf.store_timeout = 600000;
+    freeze(b);
+    int64_t begin = clock_now();
+    assert_false(store_profile(b->store, SPAN("echo"), 7, clock_after_ms(300), &p, c, COUNT_OF(c), &e));
+    assert_int_equal(e.code, ERR_STORE);
+    thaw();
+    assert_true(clock_now() - begin < 120 * NS_PER_S); /* and not 600 s */
+    b->conf.store_timeout = 20000;
+    wait_ready(b);
+}
+
 /* A worker's calls end earlier when it says so, and when somebody hurries it. */
 static void t02_a_frozen_server_and_a_hurry(void **state)
 {
@@ -351,6 +370,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORE_TEST(t01_a_frozen_server_holds_nobody),
         STORE_TEST(t02_a_frozen_server_and_a_hurry),
+        STORE_TEST(t03_a_profile_has_its_deadline),
         STORE_TEST(t10_commits_survive_lost_connections),
         STORE_TEST(t11_commits_survive_a_crash),
         STORE_TEST(t12_reads_go_on),
