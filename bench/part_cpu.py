@@ -7,7 +7,7 @@ CORES = len(os.sched_getaffinity(0))
 
 
 def run(s, quick):
-    items = 100 if quick else 400
+    items = 400 if quick else 2000  # some seconds one after another
     body = dict(handler="cpu.sum_squares", params={"n": 5000000}, items_count=items, workers=CORES, batch_size=items)
     names = ("multiprocessing", "threading", "hybrid")
     ratios = {name: [] for name in names}

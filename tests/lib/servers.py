@@ -90,7 +90,7 @@ class Postgres(Proc):
                         " where backend_type = 'client backend' and pid <> pg_backend_pid()")
 
     def stop(self, seconds=DEADLINE):
-        self.stack.allow("terminating connection due to administrator command")
+        self.stack.allow("terminating (connection|autovacuum process) due to administrator command")
         return super().stop(seconds)
 
     def kill(self):
