@@ -5,7 +5,7 @@ from service import Row
 
 WORKLOADS = {
     "waits": dict(handler="sleep", params={"ms": 10}, items_count=400, workers=8, batch_size=400),
-    "CPU": dict(handler="cpu.sum_squares", params={"n": 2000000}, items_count=300, workers=4, batch_size=300),
+    "CPU": dict(handler="cpu.sum_squares", params={"n": 20000000}, items_count=300, workers=4, batch_size=300),
     "both": dict(handler="simulate", items_count=300, workers=8, batch_size=300, simulate_db_delay=True,
                  simulate_redis_delay=True, params={"db_delay_ms": 20, "loop_iterations": 400000}),
 }
