@@ -30,6 +30,26 @@ def hanging(w, timeout_ms=500, **more):
     return w.submit("sequential", handler="test.hang", items_count=2, params={"at": 1}, timeout_ms=timeout_ms, **more)
 
 
+def slot_ticks(p):
+    """CPU that the slots of a worker have used, in clock ticks."""
+    ticks = []
+    for tid in os.listdir(f"/proc/{p.pid}/task"):
+        with open(f"/proc/{p.pid}/task/{tid}/stat") as f:
+            head, _, tail = f.read().rpartition(")")
+        fields = tail.split()
+        ticks += [int(fields[11])] if "(slot-" in head else []
+    return sum(ticks)
+
+
+def hangs(w, id):
+    """Until the handler itself spins: a task is shown as running from the claim on, and a unit has things to ask of the
+    store before its first item."""
+    running(w, id)
+    before = slot_ticks(w.worker)
+    wait_until("the handler spins", lambda: slot_ticks(w.worker) > before + 10)
+    return id
+
+
 def once(w, id, count):
     got = sorted(r["index"] for r in w.results(id))
     assert got == list(range(count)), f"{len(got)} results, {len(set(got))} different"
@@ -57,7 +77,7 @@ def t01_second_signal():
     "a second SIGTERM: leaves at once with 0 though a handler hangs, and its units are given back, not lost"
     with Web(worker_drain="600s", worker_lease="1s", worker_slots=4) as w:
         long = sleeping(w, 1000)
-        stuck = running(w, hanging(w, timeout_ms=3000))
+        stuck = hangs(w, hanging(w, timeout_ms=3000))
         procs = running(w, w.submit("multiprocessing", handler="sleep", items_count=4, workers=2, params={"ms": 600000}))
         w.worker.signal(signal.SIGTERM)
         w.worker.wait_log("worker.draining why=signal")
@@ -96,7 +116,7 @@ def t02_hang():
 def t03_hang_cancelled():
     "a handler that does not stop when its task is cancelled: the task is cancelled all the same, with a line an item"
     with Web(worker_drain="60s") as w:
-        id = running(w, hanging(w, timeout_ms=600000))
+        id = hangs(w, hanging(w, timeout_ms=600000))
         w.call("DELETE", f"/api/v1/tasks/{id}")
         task = w.finished(id)
         assert task["state"] == "cancelled", task
@@ -181,7 +201,7 @@ def t07_lost_lease():
 def t08_lost_lease_of_a_hang():
     "a lease lost under a handler that ignores its cancel does not keep the slot until the task's time limit"
     with Web(worker_lease="1s", worker_slots=1, worker_drain="60s", worker_attempts=1) as w:
-        id = running(w, hanging(w, timeout_ms=600000))
+        id = hangs(w, hanging(w, timeout_ms=600000))
         w.worker.freeze()
         other = w.lathe("worker")
         assert w.finished(id)["error"]["type"].endswith("worker-lost")
