@@ -3,6 +3,7 @@ import statistics
 
 from service import Row
 
+RUNS = 5
 WORKLOADS = {
     "waits": dict(handler="sleep", params={"ms": 10}, items_count=400, workers=8, batch_size=400),
     "CPU": dict(handler="cpu.sum_squares", params={"n": 20000000}, items_count=300, workers=4, batch_size=300),
@@ -19,19 +20,21 @@ def compare(s, body):
 
 
 def run(s, quick):
-    errors, off_best = [], []
+    errors = []
     for name, body in WORKLOADS.items():
         for _ in range(2):
             compare(s, body)  # what it learns from
-        table = compare(s, body)["strategies"]
-        found = [(row["strategy"], row["predicted_ms"], row["duration_ms"]) for row in table if row.get("predicted_ms")]
-        for strategy, predicted, measured in found:
-            errors.append((abs(predicted - measured) / measured, name, strategy))
-        chosen = min(found, key=lambda f: f[1])
-        best = min(measured for _, _, measured in found)
-        off_best.append(chosen[2] / best)
-        yield Row(f"recommended for {name}: {chosen[0]}", f"{chosen[2]:.0f} ms", f"{best:.0f} ms", chosen[2] / best, "<= 1.05",
-                  chosen[2] / best <= 1.05)
+        runs = [{row["strategy"]: row for row in compare(s, body)["strategies"] if row.get("predicted_ms")}
+                for _ in range(RUNS)]
+        for table in runs:
+            errors += [(abs(row["predicted_ms"] - row["duration_ms"]) / row["duration_ms"], name, strategy)
+                       for strategy, row in table.items()]
+        # The best of eight single runs is the luckiest: what is best is said by medians.
+        took = {strategy: statistics.median(table[strategy]["duration_ms"] for table in runs) for strategy in runs[0]}
+        chosen = min(runs[0], key=lambda strategy: runs[0][strategy]["predicted_ms"])
+        best = min(took.values())
+        yield Row(f"recommended for {name}: {chosen}, median of {RUNS}", f"{took[chosen]:.0f} ms", f"{best:.0f} ms",
+                  took[chosen] / best, "<= 1.05", took[chosen] / best <= 1.05)
     worst = max(errors)
     median = statistics.median(e for e, _, _ in errors)
     yield Row(f"prediction error, median of {len(errors)}", f"{median * 100:.1f} %", "", None, "<= 10 %", median <= 0.10)

@@ -28,6 +28,7 @@ CREATE TABLE tasks (
     started_at      timestamptz,                    -- the first start of a unit
     last_end        timestamptz,                    -- the latest end of a unit
     finished_at     timestamptz,                    -- when it became final
+    run_at          timestamptz,                    -- not before; NULL: at once
     digest          bigint NOT NULL,                -- of handler and params: the key of its profile
     item_timeout_ms bigint NOT NULL,
     timeout_ms      bigint NOT NULL,
@@ -51,8 +52,10 @@ CREATE TABLE tasks (
     workers         integer NOT NULL,
     priority        smallint NOT NULL,
     attempt         smallint NOT NULL DEFAULT 1,    -- the most workers that one of its units lost, + 1
+    tries           smallint NOT NULL DEFAULT 0,    -- the most failures of one of its units after which it was tried again
     container       boolean NOT NULL,               -- a parent: has children and no units of its own
     cancelling      boolean NOT NULL DEFAULT false, -- somebody asked for its end
+    followed        boolean NOT NULL DEFAULT false, -- others wait for its end: lathe_follow
     fail_fast       boolean NOT NULL,
     handler         text NOT NULL,
     strategy        text NOT NULL,
@@ -63,6 +66,7 @@ CREATE TABLE tasks (
     params          text NOT NULL,                  -- JSON, kept as it was written
     tags            text NOT NULL,
     meta            text NOT NULL,
+    terms         jsonb,                          -- src/model/terms.h; NULL: none, and nothing looks for any
     error_code      text,                           -- a slug of src/core/err.def; shown when the state is failed
     error_text      text,
     CONSTRAINT finished_is_final CHECK (lathe_final(state) = (finished_at IS NOT NULL)),
@@ -86,21 +90,47 @@ CREATE TRIGGER tasks_begin AFTER INSERT ON tasks FOR EACH ROW
     WHEN (lathe_final(NEW.state)) EXECUTE FUNCTION lathe_refuse();
 
 -- The claimable units. Hot and narrow: a row is inserted once and deleted once, never updated, so a ctid is a row.
+-- rank: the lowest is claimed first (lathe_rank).
 CREATE TABLE work (
     task     uuid NOT NULL,
-    run_at   timestamptz NOT NULL,
+    rank     timestamptz NOT NULL,
     seq      integer NOT NULL,
     first    integer NOT NULL,
     count    integer NOT NULL,
     kib      integer NOT NULL,
-    priority smallint NOT NULL,
     attempt  smallint NOT NULL,
+    tries    smallint NOT NULL DEFAULT 0,
     queue    text NOT NULL,
     PRIMARY KEY (task, seq)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0,
         vacuum_truncate = off);
 
-CREATE INDEX work_claim ON work (queue, priority DESC, run_at, task, seq);
+CREATE INDEX work_claim ON work (queue, rank, task, seq);
+
+-- The place of a unit in its queue: by age, where each step of priority counts for a minute of it. So a higher priority
+-- goes first, and nothing waits for ever behind a stream of it.
+CREATE FUNCTION lathe_rank(since timestamptz, priority smallint) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT since - priority * interval '1 minute' $$;
+
+-- Units that may not be claimed yet, out of the way of those that may: until their time (retries, run_at), or, where
+-- gate is set, until the gate has room. lathe_wake moves them to work.
+CREATE TABLE waiting (
+    task     uuid NOT NULL,
+    run_at   timestamptz NOT NULL,
+    rank     timestamptz NOT NULL,  -- that it will have at work
+    seq      integer NOT NULL,
+    first    integer NOT NULL,
+    count    integer NOT NULL,
+    kib      integer NOT NULL,
+    attempt  smallint NOT NULL,
+    tries    smallint NOT NULL,
+    queue    text NOT NULL,
+    gate     text,
+    PRIMARY KEY (task, seq)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX waiting_due ON waiting (run_at) WHERE gate IS NULL;
+CREATE INDEX waiting_gate ON waiting (gate, rank, task, seq) WHERE gate IS NOT NULL;
 
 -- One row a claimed batch. It is the fence: whoever finishes, releases or reaps a unit locks the row first.
 CREATE TABLE leases (
@@ -112,6 +142,7 @@ CREATE TABLE leases (
     tasks     uuid[] NOT NULL,
     seqs      integer[] NOT NULL,
     attempts  integer[] NOT NULL,
+    tries     integer[] NOT NULL,
     firsts    integer[] NOT NULL,
     counts    integer[] NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,

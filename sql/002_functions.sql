@@ -7,7 +7,7 @@
 -- before it is updated: only its lease and a cancel of it alone can meet there, and neither waits for anything behind it.
 
 -- A claimed unit.
-CREATE TYPE lathe_unit AS (lease uuid, task uuid, seq integer, attempt integer, first integer, count integer);
+CREATE TYPE lathe_unit AS (lease uuid, task uuid, seq integer, attempt integer, tries integer, first integer, count integer);
 
 -- What the end of some units of a task adds to it. code and detail say what failed.
 CREATE TYPE lathe_tally AS (
@@ -34,30 +34,64 @@ $$;
 CREATE FUNCTION lathe_stops(t tasks) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT t.cancelling OR (t.fail_fast AND (t.units_failed > 0 OR t.items_failed > 0)) $$;
 
-CREATE FUNCTION lathe_lock(ids uuid[], also_single boolean) RETURNS void LANGUAGE plpgsql AS
+-- The parents of some tasks, and of the tasks those with several units, and those in `also`.
+CREATE FUNCTION lathe_lock(ids uuid[], also uuid[]) RETURNS void LANGUAGE plpgsql AS
 $$
 DECLARE
     children boolean;
     several  boolean;
 BEGIN
-    SELECT bool_or(parent IS NOT NULL), bool_or(also_single OR units_total > 1) INTO children, several
+    SELECT bool_or(parent IS NOT NULL), bool_or(id = ANY (also) OR units_total > 1) INTO children, several
     FROM tasks WHERE id = ANY (ids);
     IF children THEN
         PERFORM FROM tasks WHERE id IN (SELECT parent FROM tasks WHERE id = ANY (ids)) ORDER BY id FOR NO KEY UPDATE;
     END IF;
     IF several THEN
-        PERFORM FROM tasks WHERE id = ANY (ids) AND (also_single OR units_total > 1) ORDER BY id FOR NO KEY UPDATE;
+        PERFORM FROM tasks WHERE id = ANY (ids) AND (id = ANY (also) OR units_total > 1) ORDER BY id FOR NO KEY UPDATE;
     END IF;
 END
 $$;
 
--- Puts all units of a queued task to work.
-CREATE FUNCTION lathe_begin(id uuid) RETURNS void LANGUAGE sql AS
+-- The units of queued tasks: to work, or to wait for their time.
+CREATE FUNCTION lathe_enter(ids uuid[]) RETURNS void LANGUAGE sql AS
 $$
-INSERT INTO work (task, run_at, seq, first, count, kib, priority, attempt, queue)
-SELECT t.id, now(), s, s * t.unit_size, least(t.unit_size, t.items_total - s * t.unit_size), t.unit_kib, t.priority, 1, t.queue
-FROM tasks t, generate_series(0, t.units_total - 1) s
-WHERE t.id = $1
+WITH units AS MATERIALIZED (
+    SELECT t.id AS task, greatest(t.run_at, now()) AS run_at, lathe_rank(greatest(t.run_at, now()), t.priority) AS rank, s AS seq,
+        s * t.unit_size AS first, least(t.unit_size, t.items_total - s * t.unit_size) AS count, t.unit_kib AS kib, t.queue
+    FROM tasks t, generate_series(0, t.units_total - 1) s
+    WHERE t.id = ANY (ids)
+), waits AS (
+    INSERT INTO waiting (task, run_at, rank, seq, first, count, kib, attempt, tries, queue)
+    SELECT task, run_at, rank, seq, first, count, kib, 1, 0, queue FROM units WHERE run_at > now()
+)
+INSERT INTO work (task, rank, seq, first, count, kib, attempt, queue)
+SELECT task, rank, seq, first, count, kib, 1, queue FROM units WHERE run_at <= now()
+$$;
+
+-- Tasks with terms that this very transaction has inserted, and may have tried to insert before: puts them where they
+-- belong.
+CREATE FUNCTION lathe_place(ids uuid[]) RETURNS void LANGUAGE plpgsql AS
+$$
+BEGIN
+    PERFORM lathe_enter(ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids) AND t.state = 'queued'
+                              AND t.xmin = pg_current_xact_id()::xid));
+END
+$$;
+
+-- Moves to work what is due; at most `room`. next: when somebody should look again; NULL: nothing waits for a time.
+CREATE FUNCTION lathe_wake(room bigint, OUT woken bigint, OUT next timestamptz) LANGUAGE plpgsql AS
+$$
+BEGIN
+    WITH due AS (
+        DELETE FROM waiting WHERE ctid = ANY (ARRAY(
+            SELECT w.ctid FROM waiting w WHERE w.gate IS NULL AND w.run_at <= now() ORDER BY w.run_at LIMIT room FOR UPDATE SKIP LOCKED))
+        RETURNING *
+    )
+    INSERT INTO work (task, rank, seq, first, count, kib, attempt, tries, queue)
+    SELECT task, rank, seq, first, count, kib, attempt, tries, queue FROM due;
+    GET DIAGNOSTICS woken = ROW_COUNT;
+    next := (SELECT min(w.run_at) FROM waiting w WHERE w.gate IS NULL);
+END
 $$;
 
 -- A child of p, which is locked, became final: releases the next or ends p. over: p became final; released: the next may run.
@@ -71,7 +105,7 @@ BEGIN
         SELECT id INTO turn FROM tasks WHERE parent = p AND state = 'scheduled' ORDER BY ord, id LIMIT 1;
         IF FOUND THEN
             UPDATE tasks SET state = 'queued' WHERE id = turn;
-            PERFORM lathe_begin(turn);
+            PERFORM lathe_enter(ARRAY [turn]);
             released := true;
         END IF;
     END IF;
@@ -101,6 +135,24 @@ BEGIN
 END
 $$;
 
+-- Takes all units of some tasks that nobody has; a row each. Waiting first: what moves to work meanwhile is found there.
+CREATE FUNCTION lathe_take(ids uuid[]) RETURNS SETOF uuid LANGUAGE plpgsql AS
+$$
+BEGIN
+    RETURN QUERY DELETE FROM waiting w WHERE w.task = ANY (ids) RETURNING w.task;
+    RETURN QUERY DELETE FROM work w WHERE w.task = ANY (ids) RETURNING w.task;
+END
+$$;
+
+-- What follows the end of tasks that have terms or that others wait for: they are final by now.
+CREATE FUNCTION lathe_follow(ids uuid[], OUT ended uuid[], OUT released boolean) LANGUAGE plpgsql AS
+$$
+BEGIN
+    ended := '{}';
+    released := false;
+END
+$$;
+
 -- Adds the ends of units to their tasks, makes final what is over, and goes on with its parent. The tasks are locked as
 -- far as lathe_lock does. ended: what became final; released: there is new work, of a sibling whose turn came.
 CREATE FUNCTION lathe_settle(ends lathe_tally[], OUT ended uuid[], OUT released boolean) LANGUAGE plpgsql AS
@@ -108,6 +160,8 @@ $$
 DECLARE
     doomed  uuid[];
     parents uuid[];
+    watched uuid[];
+    more    record;
     p       uuid;
     turn    record;
 BEGIN
@@ -116,9 +170,8 @@ BEGIN
     doomed := ARRAY(SELECT t.id FROM tasks t JOIN unnest(ends) e ON t.id = e.task
                     WHERE t.fail_fast AND t.units_total > 1 AND e.failed + e.items_failed > 0);
     IF doomed <> '{}' THEN
-        WITH gone AS (DELETE FROM work WHERE task = ANY (doomed) RETURNING task)
         SELECT ends || coalesce(array_agg(ROW (task, 1, 0, 1, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL)::lathe_tally), '{}')
-        INTO ends FROM gone;
+        INTO ends FROM lathe_take(doomed) gone(task);
     END IF;
 
     WITH a AS (
@@ -156,10 +209,16 @@ BEGIN
                                    (t.items_failed + a.items_failed)::integer) END,
             finished_at = CASE WHEN t.units_done + a.units >= t.units_total THEN now() END
         FROM a WHERE t.id = a.task AND NOT lathe_final(t.state)
-        RETURNING t.id, t.parent, t.state
+        RETURNING t.id, t.parent, t.state, t.followed OR t.terms IS NOT NULL AS watched
     )
-    SELECT array_agg(id), array_agg(DISTINCT parent) FILTER (WHERE parent IS NOT NULL)
-    INTO ended, parents FROM done WHERE lathe_final(state);
+    SELECT array_agg(id), array_agg(DISTINCT parent) FILTER (WHERE parent IS NOT NULL), array_agg(id) FILTER (WHERE d.watched)
+    INTO ended, parents, watched FROM done d WHERE lathe_final(state);
+
+    IF watched IS NOT NULL THEN
+        SELECT * INTO more FROM lathe_follow(watched);
+        ended := ended || more.ended;
+        released := more.released;
+    END IF;
 
     IF parents IS NOT NULL THEN
         FOREACH p IN ARRAY parents LOOP
@@ -174,22 +233,63 @@ BEGIN
 END
 $$;
 
+-- Sends round once more those units that are still under their leases and whose task goes on; their places. What it sends
+-- is not in `results`, and so is not finished; it is taken from its lease by the caller.
+CREATE FUNCTION lathe_again(u_lease uuid[], u_task uuid[], u_seq bigint[], u_again bigint[], u_bump bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql AS
+$$
+DECLARE
+    places bigint[];
+BEGIN
+    WITH units AS MATERIALIZED (
+        SELECT u.n, h.*, u.bump, now() + u.again * interval '1 millisecond' AS run_at, t.priority, t.unit_kib, t.queue
+        FROM unnest(u_lease, u_task, u_seq, u_again, u_bump) WITH ORDINALITY u(lease, task, seq, again, bump, n)
+        JOIN leases l ON l.id = u.lease
+        JOIN LATERAL unnest(l.tasks, l.seqs, l.attempts, l.tries, l.firsts, l.counts) h(task, seq, attempt, tries, first, count)
+            ON h.task = u.task AND h.seq = u.seq
+        JOIN tasks t ON t.id = u.task AND NOT lathe_final(t.state) AND NOT lathe_stops(t)
+        WHERE u.again IS NOT NULL
+    ), waits AS (
+        INSERT INTO waiting (task, run_at, rank, seq, first, count, kib, attempt, tries, queue)
+        SELECT task, run_at, lathe_rank(run_at, priority), seq, first, count, unit_kib, attempt, tries + bump, queue FROM units
+        ON CONFLICT DO NOTHING
+    ), told AS (
+        UPDATE tasks t SET tries = greatest(t.tries, u.tries)
+        FROM (SELECT task, max(tries + bump) AS tries FROM units GROUP BY task) u WHERE t.id = u.task AND t.tries < u.tries
+    )
+    SELECT array_agg(n) INTO places FROM units;
+    -- A unit that is asked for again and again is still on its lease until it is shortened.
+    UPDATE leases l SET (tasks, seqs, attempts, tries, firsts, counts) = (
+        SELECT array_agg(h.task), array_agg(h.seq), array_agg(h.attempt), array_agg(h.tries), array_agg(h.first), array_agg(h.count)
+        FROM unnest(l.tasks, l.seqs, l.attempts, l.tries, l.firsts, l.counts) h(task, seq, attempt, tries, first, count)
+        WHERE (h.task, h.seq) NOT IN (SELECT u_task[n], u_seq[n] FROM unnest(places) n))
+    WHERE l.id IN (SELECT u_lease[n] FROM unnest(places) n) AND l.remaining > (SELECT count(*) FROM unnest(places) n WHERE u_lease[n] = l.id);
+    RETURN places;
+END
+$$;
+
 -- Finishes units under their leases; the arrays run in step, u_* an entry a unit, p_* an entry a part of a result (p_unit:
 -- the place of its unit, from 1). An answer a unit, in their order: applied (its lease held it, now or when the same was
 -- called before), whether its task is final, the task's parent, whether that is final. sent_us is the worker's clock when
--- it called: its times are told relative to ours.
+-- it called: its times are told relative to ours. u_again: ms after which the unit is to be run once more, NULL: never;
+-- u_bump: whether that counts as a failure.
 CREATE FUNCTION lathe_finish(
     sent_us bigint, u_lease uuid[], u_task uuid[], u_seq bigint[], u_state text[], u_done bigint[], u_failed bigint[],
     u_processes bigint[], u_threads bigint[], u_width bigint[], u_grain bigint[],
     u_wall bigint[], u_cpu bigint[], u_wait bigint[], u_rss bigint[], u_predicted bigint[], u_start bigint[], u_end bigint[],
-    u_code text[], u_detail text[], p_unit bigint[], p_part bigint[], p_first bigint[], p_bytes bytea[]
+    u_code text[], u_detail text[], u_again bigint[], u_bump bigint[], p_unit bigint[], p_part bigint[], p_first bigint[], p_bytes bytea[]
 ) RETURNS TABLE (applied boolean, final boolean, over_parent uuid, parent_final boolean) LANGUAGE plpgsql AS
 $$
 DECLARE
     fresh bigint[]; -- places of the units that this call finishes
+    again bigint[]; -- and of those that it sends round once more
+    tried uuid[] := ARRAY(SELECT a.task FROM unnest(u_task, u_again) a(task, again) WHERE a.again IS NOT NULL);
 BEGIN
     PERFORM FROM leases l WHERE l.id = ANY (u_lease) ORDER BY l.id FOR UPDATE;
-    PERFORM lathe_lock(u_task, false);
+    PERFORM lathe_lock(u_task, tried);
+    IF tried <> '{}' THEN
+        again := lathe_again(u_lease, u_task, u_seq, u_again, u_bump);
+    END IF;
 
     -- IN (...) IS TRUE: looked up in a hash. As joins these would be nested loops over both sides, because nobody can tell
     -- the planner how long the arrays of a lease are.
@@ -197,6 +297,7 @@ BEGIN
         SELECT u.* FROM unnest(u_lease, u_task, u_seq::integer[]) WITH ORDINALITY u(lease, task, seq, n)
         WHERE ((u.lease, u.task, u.seq) IN (
             SELECT l.id, h.task, h.seq FROM leases l, unnest(l.tasks, l.seqs) h(task, seq) WHERE l.id = ANY (u_lease))) IS TRUE
+        AND (again IS NULL OR u.n <> ALL (again))
     ), kept AS (
         INSERT INTO results AS r (task, lease, seq, part, first, bytes)
         SELECT u_task[p.unit], u_lease[p.unit], u_seq[p.unit], p.part, p.first, p.bytes
@@ -214,10 +315,12 @@ BEGIN
             CASE WHEN u_threads[n] > 0 THEN ARRAY [u_processes[n], u_threads[n], u_width[n], u_grain[n]]::integer[] END,
             u_code[n], u_detail[n])::lathe_tally))
         FROM unnest(fresh) n;
+    END IF;
 
+    IF fresh IS NOT NULL OR again IS NOT NULL THEN
         -- Most leases end here: all their units at once.
         WITH f AS (
-            SELECT u_lease[n] AS id, count(*) AS n FROM unnest(fresh) n GROUP BY 1
+            SELECT u_lease[n] AS id, count(*) AS n FROM unnest(fresh || again) n GROUP BY 1
         ), gone AS (
             DELETE FROM leases l USING f WHERE l.id = f.id AND l.remaining = f.n
         )
@@ -225,7 +328,7 @@ BEGIN
     END IF;
 
     RETURN QUERY
-    SELECT r.done IS NOT NULL, coalesce(lathe_final(t.state), false), t.parent, coalesce(lathe_final(p.state), false)
+    SELECT r.done IS NOT NULL OR coalesce(u.n = ANY (again), false), coalesce(lathe_final(t.state), false), t.parent, coalesce(lathe_final(p.state), false)
     FROM unnest(u_lease, u_task, u_seq::integer[]) WITH ORDINALITY u(lease, task, seq, n)
     LEFT JOIN LATERAL (SELECT true AS done FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0
                        AND r.lease = u.lease OFFSET 0) r ON true
@@ -242,15 +345,17 @@ CREATE FUNCTION lathe_return(units lathe_unit[], bump integer, most integer, OUT
 $$
 DECLARE
     lost lathe_tally[];
+    ids  constant uuid[] := ARRAY(SELECT DISTINCT u.task FROM unnest(units) u);
     why  constant text := format('every worker that ran it was lost (%s)', most);
 BEGIN
-    PERFORM lathe_lock(ARRAY(SELECT DISTINCT u.task FROM unnest(units) u), true);
+    PERFORM lathe_lock(ids, ids);
     -- What was finished is not returned.
     units := ARRAY(SELECT u FROM unnest(units) u JOIN tasks t ON t.id = u.task AND NOT lathe_final(t.state)
                    WHERE NOT EXISTS (SELECT FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0));
 
-    INSERT INTO work (task, run_at, seq, first, count, kib, priority, attempt, queue)
-    SELECT u.task, t.created_at, u.seq, u.first, u.count, t.unit_kib, t.priority, u.attempt + bump, t.queue
+    INSERT INTO work (task, rank, seq, first, count, kib, attempt, tries, queue)
+    SELECT u.task, lathe_rank(greatest(t.run_at, t.created_at), t.priority), u.seq, u.first, u.count, t.unit_kib, u.attempt + bump,
+        u.tries, t.queue
     FROM unnest(units) u JOIN tasks t ON t.id = u.task
     WHERE u.attempt + bump <= most AND NOT lathe_stops(t);
     GET DIAGNOSTICS requeued = ROW_COUNT;
@@ -289,8 +394,9 @@ DECLARE
     units lathe_unit[];
 BEGIN
     PERFORM FROM leases l WHERE l.id = ANY (u_lease) ORDER BY l.id FOR UPDATE;
-    units := ARRAY(SELECT ROW (l.id, h.task, h.seq, h.attempt, h.first, h.count)::lathe_unit
-                   FROM leases l, unnest(l.tasks, l.seqs, l.attempts, l.firsts, l.counts) h(task, seq, attempt, first, count)
+    units := ARRAY(SELECT ROW (l.id, h.*)::lathe_unit
+                   FROM leases l,
+                       unnest(l.tasks, l.seqs, l.attempts, l.tries, l.firsts, l.counts) h(task, seq, attempt, tries, first, count)
                    WHERE l.id = ANY (u_lease)
                    AND (l.id = ANY (whole) OR ((l.id, h.task, h.seq) IN (SELECT * FROM unnest(u_lease, u_task, u_seq))) IS TRUE)
                    AND NOT EXISTS (SELECT FROM results r WHERE r.task = h.task AND r.seq = h.seq AND r.part = 0));
@@ -301,9 +407,10 @@ BEGIN
     ), gone AS (
         DELETE FROM leases l USING given g WHERE l.id = g.id AND g.gone
     )
-    UPDATE leases l SET (remaining, tasks, seqs, attempts, firsts, counts) = (
-        SELECT g.remaining, array_agg(h.task), array_agg(h.seq), array_agg(h.attempt), array_agg(h.first), array_agg(h.count)
-        FROM unnest(l.tasks, l.seqs, l.attempts, l.firsts, l.counts) h(task, seq, attempt, first, count)
+    UPDATE leases l SET (remaining, tasks, seqs, attempts, tries, firsts, counts) = (
+        SELECT g.remaining, array_agg(h.task), array_agg(h.seq), array_agg(h.attempt), array_agg(h.tries), array_agg(h.first),
+            array_agg(h.count)
+        FROM unnest(l.tasks, l.seqs, l.attempts, l.tries, l.firsts, l.counts) h(task, seq, attempt, tries, first, count)
         WHERE (l.id, h.task, h.seq) NOT IN (SELECT u.lease, u.task, u.seq FROM unnest(units) u))
     FROM given g WHERE l.id = g.id AND NOT g.gone AND g.remaining < l.remaining;
     SELECT r.ended, r.released INTO ended, released FROM lathe_return(units, bump, 32767) r;
@@ -341,8 +448,9 @@ BEGIN
     IF expired = '{}' THEN
         RETURN;
     END IF;
-    units := ARRAY(SELECT ROW (l.id, u.task, u.seq, u.attempt, u.first, u.count)::lathe_unit
-                   FROM leases l, unnest(l.tasks, l.seqs, l.attempts, l.firsts, l.counts) u(task, seq, attempt, first, count)
+    units := ARRAY(SELECT ROW (l.id, h.*)::lathe_unit
+                   FROM leases l,
+                       unnest(l.tasks, l.seqs, l.attempts, l.tries, l.firsts, l.counts) h(task, seq, attempt, tries, first, count)
                    WHERE l.id = ANY (expired));
     DELETE FROM leases WHERE id = ANY (expired);
     leases_n := cardinality(expired);
@@ -370,7 +478,7 @@ BEGIN
         PERFORM FROM tasks WHERE id = task FOR NO KEY UPDATE;
         targets := ARRAY(SELECT id FROM tasks WHERE parent = task AND NOT lathe_final(state) ORDER BY id FOR NO KEY UPDATE);
     ELSE
-        PERFORM lathe_lock(ARRAY [task], true);
+        PERFORM lathe_lock(ARRAY [task], ARRAY [task]);
         targets := ARRAY [task];
     END IF;
 
@@ -378,10 +486,8 @@ BEGIN
     WHERE (id = task OR id = ANY (targets)) AND NOT cancelling AND NOT lathe_final(state);
 
     -- A child that waits for its turn has no units at work: they go all at once.
-    WITH gone AS (
-        DELETE FROM work w WHERE w.task = ANY (targets) RETURNING w.task
-    ), n AS (
-        SELECT gone.task, count(*) AS units FROM gone GROUP BY gone.task
+    WITH n AS (
+        SELECT gone.task, count(*) AS units FROM lathe_take(targets) gone(task) GROUP BY gone.task
         UNION ALL
         SELECT id, units_total FROM tasks WHERE id = ANY (targets) AND state = 'scheduled'
     )

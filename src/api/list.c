@@ -1,7 +1,7 @@
 /* GET /api/v1/tasks: filters, newest first, a page at a time by keyset. */
 #include "api/cursor.h"
 #include "api/inside.h"
-#include "api/when.h"
+#include "core/when.h"
 #include "model/strategy.h"
 
 enum { PAGE_MOST = 500, PAGE_USUAL = 50 };

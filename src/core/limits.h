@@ -32,7 +32,8 @@
 #define LIMIT_ITEM_RESULT (1u * MIB)  /* bytes of one item's result */
 #define LIMIT_UNIT_RESULT (64u * MIB) /* bytes of all results of a unit */
 #define LIMIT_TIMEOUT_MS (7 * 24 * 3600 * 1000LL)
-#define LIMIT_NAME 64u /* bytes of a handler's, queue's or worker's name */
+#define LIMIT_DELAY_S (366 * 24 * 3600) /* how far ahead a task may be planned */
+#define LIMIT_NAME 64u                  /* bytes of a handler's, queue's or worker's name */
 #define LIMIT_TAGS 16u
 #define LIMIT_LIST_LOOK 20000u /* tasks that one page of a filtered list is looked for in */
 #define LIMIT_LIST 1000u       /* tasks in one page of a list */
@@ -41,6 +42,7 @@
 #define LIMIT_WRITE_BATCH 512u              /* rows in one group commit */
 #define LIMIT_WRITE_QUEUE 8192u             /* rows waiting for a group commit before 503 */
 #define LIMIT_WRITE_QUEUE_BYTES (64u * MIB) /* their params, inputs and the like */
+#define LIMIT_WAKE 4096                     /* units that one look at the waiting puts to work */
 #define LIMIT_CLAIM 1024u                   /* units in one claim */
 #define LIMIT_CLAIM_BYTES \
     (64u * MIB) /* inputs and params that one claim brings along, but for a single unit */

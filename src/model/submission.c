@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "core/clock.h"
+
 /* What submission_read works with, so that its parts are small. */
 struct reader {
     struct arena *arena;
@@ -311,6 +313,19 @@ static bool read_queue(struct reader *r)
     return true;
 }
 
+static bool read_terms(struct reader *r)
+{
+    struct submission *s = r->s;
+
+    if (!terms_check(&s->terms, clock_wall_us(), r->e))
+        return false;
+    if (!s->strategy && (s->terms.run_at_us > 0 || terms_write(r->arena, &s->terms).len > 0))
+        return err_at(
+            r->e, ERR_BAD_FIELD, "/run_at",
+            "a comparison begins at once and has no terms: its runs must not wait for anything else");
+    return true;
+}
+
 bool submission_read(struct arena *a, const struct strategy *strategy, const struct json *body,
                      struct span query, const struct handler *(*lookup)(struct span name),
                      struct submission *ret, struct err *e)
@@ -324,7 +339,8 @@ bool submission_read(struct arena *a, const struct strategy *strategy, const str
         return false;
     s.strategy = strategy;
     if (!read_query(&r, query) || !set_fields(&r) || !read_queue(&r) || !read_handler(&r, lookup) ||
-        !read_items(&r) || !read_shape(&r) || !read_inner(&r) || !read_compared(&r) || !read_labels(&r))
+        !read_items(&r) || !read_shape(&r) || !read_inner(&r) || !read_compared(&r) || !read_labels(&r) ||
+        !read_terms(&r))
         return false;
     *ret = s;
     return true;

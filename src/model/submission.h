@@ -10,6 +10,7 @@
 #include "core/limits.h"
 #include "model/handler.h"
 #include "model/strategy.h"
+#include "model/terms.h"
 
 struct submission {
     /* the fields of the body, in the order of submission_fields */
@@ -23,6 +24,7 @@ struct submission {
     char inner_name[LIMIT_NAME + 1];     /* background: how units run */
     int64_t item_timeout_ms, timeout_ms; /* 0: none */
     int on_item_error;                   /* 0 continue, 1 fail */
+    struct terms terms;
 
     /* made from them */
     const struct strategy *strategy, *inner; /* inner only for background, and for it in /compare */

@@ -201,11 +201,13 @@ void task_members(const struct task *t, struct json_out *o)
     put_name(o, "queue", t->queue);
     put_count(o, "priority", t->priority);
     put_count(o, "attempt", t->attempt);
+    put_count(o, "tries", t->tries);
     json_key(o, "params");
     json_put_raw(o, t->params);
     put_limits(o, t);
     put_counters(o, t);
     put_time(o, "created_at", t->created_us);
+    put_time(o, "run_at", t->run_at_us);
     put_time(o, "started_at", t->started_us);
     put_time(o, "finished_at", t->finished_us);
     put_measured(o, t);

@@ -47,6 +47,9 @@ struct task {
     bool fail_fast;                              /* on_item_error = fail */
     double progress;                             /* 0..1; finer than items_done when Redis has news */
     int64_t created_us, started_us, finished_us; /* wall clock; 0: not yet */
+    int64_t run_at_us;                           /* not before; 0: at once */
+    int tries;                                   /* failures after which it was tried again */
+    struct span terms;                           /* JSON of terms.h, "" if none */
     struct measured measured;
     struct span results; /* NDJSON of the first item results, whole lines, "" if none */
     struct err err;      /* code ERR_NONE: none */

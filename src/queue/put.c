@@ -17,7 +17,7 @@ struct put {
     struct new_task *list;
     struct buf lines; /* inputs as NDJSON, "" when items are only counted */
     size_t *ends;     /* of each item's line */
-    struct span tags, meta;
+    struct span tags, meta, terms;
     const char *label; /* of the metric */
     void (*done)(void *arg, struct uuid id, const struct err *e);
     void *arg;
@@ -101,6 +101,8 @@ static struct new_task new_task(struct put *p, const struct strategy *strategy)
         .unit_size = unit_size,
         .item_timeout_ms = s->item_timeout_ms,
         .timeout_ms = s->timeout_ms,
+        .run_at_us = s->terms.run_at_us,
+        .terms = p->terms,
         .fail_fast = s->on_item_error == 1,
         .units = units,
     };
@@ -176,6 +178,7 @@ bool queue_put(struct queue *q, struct arena *a, const struct submission *s,
         return false;
     p->tags = json_text(a, s->tags);
     p->meta = json_text(a, s->meta);
+    p->terms = terms_write(a, &s->terms);
     if (s->strategy != NULL)
         make_one(p);
     else

@@ -87,6 +87,8 @@ void queue_tell(struct queue_worker *w, const struct cache_view *views,
                 size_t n); /* progress; never fails aloud */
 bool queue_release(struct queue_worker *w, const struct unit *const *units, size_t n, bool count,
                    struct err *e) LATHE_CHECK;
+/* store_wake, then tells workers if something woke. */
+bool queue_wake(struct queue_worker *w, int64_t *ret_next_ms, struct err *e) LATHE_CHECK;
 bool queue_reap(struct queue_worker *w, struct arena *a, struct reaped *ret, struct err *e) LATHE_CHECK;
 
 #endif

@@ -1,5 +1,6 @@
 #include <pthread.h>
 
+#include "core/limits.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/net.h"
@@ -183,6 +184,18 @@ bool queue_reap(struct queue_worker *w, struct arena *a, struct reaped *ret, str
         return false;
     notify_done(w->queue->notify, ret->ended.ids, ret->ended.count);
     if (ret->requeued > 0 || ret->ended.released) {
+        notify_work(w->queue->notify, SPAN("*")); /* of which queues is not known here */
+        net_ring(w->bell);
+    }
+    return true;
+}
+
+bool queue_wake(struct queue_worker *w, int64_t *ret_next_ms, struct err *e)
+{
+    int64_t woken;
+    if (!store_wake(w->store, LIMIT_WAKE, &woken, ret_next_ms, e))
+        return false;
+    if (woken > 0) {
         notify_work(w->queue->notify, SPAN("*")); /* of which queues is not known here */
         net_ring(w->bell);
     }

@@ -17,18 +17,19 @@ const struct stmt claim_stmt = {
     ") SELECT name FROM hop) q WHERE $5::bool AND q.name IS NOT NULL"
     "), taken AS ("
     "DELETE FROM work WHERE ctid = ANY (ARRAY(SELECT x.ctid FROM ("
-    "SELECT c.ctid, sum(c.kib) OVER (ORDER BY c.priority DESC, c.run_at, c.task, c.seq ROWS UNBOUNDED PRECEDING) - c.kib "
+    "SELECT c.ctid, sum(c.kib) OVER (ORDER BY c.rank, c.task, c.seq ROWS UNBOUNDED PRECEDING) - c.kib "
     "AS before FROM names n, LATERAL ("
-    "SELECT w.ctid, w.kib, w.priority, w.run_at, w.task, w.seq FROM work w "
-    "WHERE w.queue = n.name AND w.run_at <= now() ORDER BY w.priority DESC, w.run_at, w.task, w.seq "
+    "SELECT w.ctid, w.kib, w.rank, w.task, w.seq FROM work w "
+    "WHERE w.queue = n.name ORDER BY w.rank, w.task, w.seq "
     "LIMIT $6::bigint FOR UPDATE SKIP LOCKED) c "
-    "ORDER BY c.priority DESC, c.run_at, c.task, c.seq LIMIT $6) x WHERE x.before < $7::bigint)) "
-    "RETURNING task, run_at, seq, first, count, priority, attempt"
+    "ORDER BY c.rank, c.task, c.seq LIMIT $6) x WHERE x.before < $7::bigint)) "
+    "RETURNING task, rank, seq, first, count, attempt, tries"
     "), lease AS ("
-    "INSERT INTO leases (id, worker, since, until, remaining, tasks, seqs, attempts, firsts, counts) "
+    "INSERT INTO leases (id, worker, since, until, remaining, tasks, seqs, attempts, tries, firsts, counts) "
     "SELECT $1::uuid, $2::uuid, now(), now() + $3::bigint * interval '1 millisecond', count(*), array_agg(task), "
-    "array_agg(seq), array_agg(attempt::integer), array_agg(first), array_agg(count) FROM taken HAVING count(*) > 0"
-    ") SELECT w.task, w.seq, w.first, w.count, w.attempt, t.handler, t.strategy, t.inner_strategy, t.queue, t.params, "
+    "array_agg(seq), array_agg(attempt::integer), array_agg(tries::integer), array_agg(first), array_agg(count) FROM taken HAVING count(*) > 0"
+    ") SELECT w.task, w.seq, w.first, w.count, w.attempt, w.tries, t.handler, t.strategy, t.inner_strategy, t.queue, t.params, "
+    "t.terms::text, "
     "t.digest, t.shape_asked[1], t.shape_asked[2], t.shape_asked[3], t.shape_asked[4], t.batch_size, t.workers, "
     "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.units_total = 1, i.first, i.bytes "
     "FROM taken w JOIN tasks t ON t.id = w.task LEFT JOIN LATERAL ("
@@ -37,7 +38,7 @@ const struct stmt claim_stmt = {
     "(SELECT o.unit_size FROM tasks o WHERE o.id = t.inputs_of) END, 1) AS size OFFSET 0) cut, inputs c "
     "WHERE c.task = t.inputs_of AND c.seq BETWEEN w.first / cut.size AND (w.first + w.count - 1) / cut.size"
     ") i ON t.inputs_of IS NOT NULL "
-    "ORDER BY w.priority DESC, w.run_at, w.task, w.seq"};
+    "ORDER BY w.rank, w.task, w.seq"};
 
 void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want)
 {
@@ -76,11 +77,13 @@ static void read_unit(struct arena *a, struct row *r, struct unit *u)
     u->first = row_int(r);
     u->count = row_int(r);
     u->attempt = (int)row_int(r);
+    u->tries = (int)row_int(r);
     u->handler = arena_copy(a, row_span(r));
     u->strategy = arena_copy(a, row_span(r));
     u->inner = arena_copy(a, row_span(r));
     u->queue = arena_copy(a, row_span(r));
     u->params = arena_copy(a, row_span(r));
+    u->terms = arena_copy(a, row_span(r));
     u->digest = (uint64_t)row_int(r);
     u->has_shape = !row_null(r);
     u->shape.processes = row_int(r);

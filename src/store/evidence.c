@@ -27,9 +27,10 @@ static const struct stmt corrections_stmt = {
  * not the index that claims make holes in. */
 static const struct stmt stats_stmt = {
     "stats",
-    "SELECT q.n, coalesce(extract(epoch FROM now() - q.oldest), 0)::float8, l.n, coalesce(l.units, 0)::bigint, "
+    "SELECT q.n, coalesce(extract(epoch FROM now() - o.created_at), 0)::float8, l.n, coalesce(l.units, 0)::bigint, "
     "(SELECT count(*) FROM workers WHERE seen_at > now() - interval '1 minute') "
-    "FROM (SELECT count(kib) AS n, min(run_at) AS oldest FROM (SELECT run_at, kib FROM work LIMIT 1000000) w) q, "
+    "FROM (SELECT count(kib) AS n FROM (SELECT kib FROM work LIMIT 1000000) w) q LEFT JOIN LATERAL "
+    "(SELECT t.created_at FROM work w JOIN tasks t ON t.id = w.task ORDER BY w.task LIMIT 1) o ON true, "
     "(SELECT count(*) AS n, sum(remaining) AS units FROM leases) l"};
 
 static struct host read_host(struct row *r)

@@ -8,7 +8,7 @@ const struct stmt finish_stmt = {
     "SELECT applied, final, over_parent, parent_final FROM lathe_finish($1::bigint, $2::uuid[], $3::uuid[], "
     "$4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], "
     "$12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], "
-    "$19::text[], $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bytea[])"};
+    "$19::text[], $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bytea[])"};
 
 #define PART_BYTES (128u * 1024u) /* of a result, but for a line that is longer */
 
@@ -119,6 +119,8 @@ void finish_params(struct params *p, struct finish *const *list, size_t n)
     EACH(PG_INT, element_int(p, f->finished_us));
     EACH(PG_TEXT, element_error(p, &f->err, true));
     EACH(PG_TEXT, element_error(p, &f->err, false));
+    EACH(PG_INT, f->again ? element_int(p, f->again_ms) : element_null(p));
+    EACH(PG_INT, element_int(p, f->counts));
     EACH_PART(PG_INT, element_int(p, (int64_t)part.unit));
     EACH_PART(PG_INT, element_int(p, part.part));
     EACH_PART(PG_INT, element_int(p, part_first(&part, list)));

@@ -60,15 +60,21 @@ bool monotonic_cond_wait(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline
 
 void params_release_at(struct params *p); /* for CLEANUP() */
 
+/* The state that is shown. What a worker has is running, and what has its time ahead is scheduled, though nothing was
+ * written when that began or ends. */
+#define TASK_STATE                                                         \
+    "CASE WHEN t.state = 'queued' AND h.since IS NOT NULL THEN 'running' " \
+    "WHEN t.state = 'queued' AND t.run_at > now() AND t.tries = 0 THEN 'scheduled' ELSE t.state END"
+
 /* tasks.c: every column that `struct task` shows; t is tasks, h.since when its lease began, or NULL */
 #define TASK_COLUMNS                                                                                                  \
-    "t.id, t.parent, CASE WHEN t.state = 'queued' AND h.since IS NOT NULL THEN 'running' ELSE t.state END, "          \
+    "t.id, t.parent, " TASK_STATE ", "                                                                                \
     "t.cancelling AND NOT lathe_final(t.state), t.handler, t.strategy, t.inner_strategy, t.queue, t.params, t.tags, " \
     "t.meta, t.shape_used[1], t.shape_used[2], t.shape_used[3], t.shape_used[4], t.priority, t.attempt, "             \
     "t.items_total, t.items_done, t.items_failed, t.batch_size, t.workers, t.units_total, t.units_done, "             \
     "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.created_at, "                                                    \
     "coalesce(t.started_at, CASE WHEN t.state = 'queued' THEN h.since END), t.finished_at, "                          \
-    "t.wall_us, t.cpu_us, t.wait_us, t.peak_rss_kib, t.predicted_us, "                                                \
+    "t.run_at, t.tries, t.terms::text, t.wall_us, t.cpu_us, t.wait_us, t.peak_rss_kib, t.predicted_us, "              \
     "CASE WHEN t.state = 'failed' THEN CASE WHEN t.units_failed = 0 THEN 'items-failed' ELSE t.error_code END END, "  \
     "CASE WHEN t.state = 'failed' THEN t.error_text END"
 
@@ -91,6 +97,8 @@ void task_from_row(struct arena *a, const PGresult *result, int row, struct task
 /* put.c: the one statement of the group commit. Answers how many tasks are new. */
 extern const struct stmt put_stmt;
 void put_params(struct params *p, struct new_tasks *const *lists, size_t n);
+extern const struct stmt place_stmt; /* in the same transaction, after put, when there are such tasks */
+bool place_params(struct params *p, struct new_tasks *const *lists, size_t n);
 size_t put_bytes(const struct new_tasks *t);
 
 /* finish.c */

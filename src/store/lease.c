@@ -30,6 +30,10 @@ static const struct stmt reap_stmt = {
     "reap",
     "SELECT leader, leases_n, requeued, failed, ended, released, dead FROM lathe_reap($1::bigint::integer, 100)"};
 
+static const struct stmt wake_stmt = {
+    "wake", "SELECT woken, coalesce(greatest(extract(epoch FROM next - now()) * 1000, 0), -1)::bigint "
+            "FROM lathe_wake($1::bigint)"};
+
 /* ---- the beat ---- */
 
 static void worker_params(struct params *p, const struct worker_info *i)
@@ -169,6 +173,22 @@ bool store_release(struct store_worker *w, struct arena *a, const struct unit *c
     struct row row = row_at(step.result, 0);
     *ret = ended_from_row(a, &row);
     db_steps_clear(&step, 1);
+    return true;
+}
+
+/* ---- what waits ---- */
+
+bool store_wake(struct store_worker *w, int room, int64_t *ret_woken, int64_t *ret_next_ms, struct err *e)
+{
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    struct step steps[] = {{.stmt = &lazy_stmt}, {.stmt = &wake_stmt, .params = &p, .sync = true}};
+    params_int(&p, room);
+    if (!run(w, steps, COUNT_OF(steps), e))
+        return false;
+    struct row row = row_at(steps[1].result, 0);
+    *ret_woken = row_int(&row);
+    *ret_next_ms = row_int(&row);
+    db_steps_clear(steps, COUNT_OF(steps));
     return true;
 }
 

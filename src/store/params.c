@@ -159,6 +159,24 @@ void element_span(struct params *p, struct span v)
     buf_span(&p->bytes, v);
 }
 
+void element_text(struct params *p, struct span v)
+{
+    if (v.len == 0)
+        element_null(p);
+    else
+        element_span(p, v);
+}
+
+void element_time(struct params *p, int64_t us)
+{
+    if (us == 0) {
+        element_null(p);
+        return;
+    }
+    element(p, PG_TIME, sizeof us);
+    put_64(p, us - PG_EPOCH_US);
+}
+
 void params_end(struct params *p)
 {
     assert(p->elements >= 0);

@@ -21,8 +21,18 @@
 
 #define PARAMS_MOST 40
 
+#define PG_EPOCH_US INT64_C(946684800000000) /* PostgreSQL counts from 2000 */
+
 /* Type oids of pg_type.dat, which never change. */
-enum pg_type { PG_BOOL = 16, PG_BYTES = 17, PG_INT = 20, PG_TEXT = 25, PG_NUM = 701, PG_UUID = 2950 };
+enum pg_type {
+    PG_BOOL = 16,
+    PG_BYTES = 17,
+    PG_INT = 20,
+    PG_TEXT = 25,
+    PG_NUM = 701,
+    PG_TIME = 1184,
+    PG_UUID = 2950
+};
 
 struct params {
     struct buf bytes;
@@ -55,6 +65,8 @@ void element_int(struct params *p, int64_t v);
 void element_num(struct params *p, double v);
 void element_bool(struct params *p, bool v);
 void element_span(struct params *p, struct span v); /* PG_TEXT, PG_BYTES */
+void element_text(struct params *p, struct span v); /* the same; "" is NULL */
+void element_time(struct params *p, int64_t us);    /* since 1970; 0: NULL */
 void element_null(struct params *p);
 void params_end(struct params *p);
 

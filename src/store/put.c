@@ -7,28 +7,30 @@ const struct stmt put_stmt = {
     "WITH new AS MATERIALIZED ("
     "INSERT INTO tasks (id, parent, inputs_of, digest, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, "
     "unit_size, batch_size, workers, priority, container, fail_fast, handler, strategy, inner_strategy, queue, "
-    "shape_asked, params, tags, meta, unit_kib) "
+    "shape_asked, params, tags, meta, unit_kib, run_at, terms) "
     "SELECT r.id, r.parent, r.inputs_of, r.digest, r.item_timeout_ms, r.timeout_ms, r.state::task_state, r.ord, "
     "r.items_total, r.units_total, r.unit_size, r.batch_size, r.workers, r.priority, r.container, r.fail_fast, r.handler, "
     "r.strategy, r.inner_strategy, r.queue, "
     "CASE WHEN r.threads > 0 THEN ARRAY[r.processes, r.threads, r.width, r.grain]::integer[] END, "
-    "r.params, r.tags, r.meta, r.unit_kib "
+    "r.params, r.tags, r.meta, r.unit_kib, r.run_at, r.terms::jsonb "
     "FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[], "
     "$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bool[], $16::bool[], "
     "$17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], "
-    "$25::text[], $26::text[], $27::text[], $28::bigint[]) "
+    "$25::text[], $26::text[], $27::text[], $28::bigint[], $29::timestamptz[], $30::text[]) "
     "AS r(id, parent, inputs_of, digest, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, unit_size, "
     "batch_size, workers, priority, container, fail_fast, handler, strategy, inner_strategy, queue, processes, threads, "
-    "width, grain, params, tags, meta, unit_kib) "
-    "ON CONFLICT (id) DO NOTHING RETURNING id, state, queue, priority, items_total, units_total, unit_size, unit_kib"
+    "width, grain, params, tags, meta, unit_kib, run_at, terms) "
+    "ON CONFLICT (id) DO NOTHING RETURNING id, state, queue, priority, items_total, units_total, unit_size, unit_kib, "
+    "run_at IS NULL AND terms IS NULL AS plain"
     "), units AS ("
-    "INSERT INTO work (task, run_at, seq, first, count, kib, priority, attempt, queue) "
-    "SELECT n.id, now(), s, s * n.unit_size, least(n.unit_size, n.items_total - s * n.unit_size), n.unit_kib, n.priority, 1, n.queue "
-    "FROM new n, generate_series(0, n.units_total - 1) s WHERE n.state = 'queued'"
+    "INSERT INTO work (task, rank, seq, first, count, kib, attempt, queue) "
+    "SELECT n.id, lathe_rank(now(), n.priority), s, s * n.unit_size, least(n.unit_size, n.items_total - s * n.unit_size), "
+    "n.unit_kib, 1, n.queue "
+    "FROM new n, generate_series(0, n.units_total - 1) s WHERE n.state = 'queued' AND n.plain"
     "), chunks AS ("
     "INSERT INTO inputs (task, seq, first, count, bytes) "
     "SELECT i.task, i.seq, i.first, i.count, i.bytes "
-    "FROM unnest($29::uuid[], $30::bigint[], $31::bigint[], $32::bigint[], $33::bytea[]) AS i(task, seq, first, count, bytes) "
+    "FROM unnest($31::uuid[], $32::bigint[], $33::bigint[], $34::bigint[], $35::bytea[]) AS i(task, seq, first, count, bytes) "
     "WHERE (i.task IN (SELECT n.id FROM new n)) IS TRUE"
     ") SELECT count(*) FROM new"};
 
@@ -147,7 +149,29 @@ void put_params(struct params *p, struct new_tasks *const *lists, size_t n)
     EACH(PG_TEXT, element_span(p, t->tags));
     EACH(PG_TEXT, element_span(p, t->meta));
     EACH(PG_INT, element_int(p, unit_kib(lists[i], t)));
+    EACH(PG_TIME, element_time(p, t->run_at_us));
+    EACH(PG_TEXT, element_text(p, t->terms));
     put_inputs(p, lists, n);
+}
+
+/* Of those tasks that are not just put to work: their ids. False: there are none. */
+const struct stmt place_stmt = {"place", "SELECT lathe_place($1::uuid[])"};
+
+bool place_params(struct params *p, struct new_tasks *const *lists, size_t n)
+{
+    bool any = false;
+    params_clear(p);
+    params_array(p, PG_UUID);
+    for (size_t i = 0; i < n; i++) {
+        for (const struct new_task *t = lists[i]->list, *end = t + lists[i]->count; t < end; t++) {
+            if (t->run_at_us == 0 && t->terms.len == 0)
+                continue;
+            element_uuid(p, t->id);
+            any = true;
+        }
+    }
+    params_end(p);
+    return any;
 }
 
 size_t put_bytes(const struct new_tasks *list)
@@ -155,7 +179,7 @@ size_t put_bytes(const struct new_tasks *list)
     size_t bytes = 0;
     for (size_t i = 0; i < list->count; i++) {
         const struct new_task *t = &list->list[i];
-        bytes += t->params.len + t->tags.len + t->meta.len + inputs_bytes(t);
+        bytes += t->params.len + t->tags.len + t->meta.len + t->terms.len + inputs_bytes(t);
     }
     return bytes;
 }

@@ -13,6 +13,7 @@
 
 #include "core/span.h"
 #include "core/uuid.h"
+#include "store/params.h"
 
 /* Columns are read in order: row_* takes the next one. */
 struct row {
@@ -85,7 +86,7 @@ static inline int64_t row_time(struct row *r)
 {
     bool null = row_null(r);
     int64_t us = row_int(r);
-    return null ? 0 : us + INT64_C(946684800000000);
+    return null ? 0 : us + PG_EPOCH_US;
 }
 
 /* uuid[] without NULLs: its number, and element i. */

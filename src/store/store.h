@@ -53,6 +53,8 @@ struct new_task {
     int64_t items_total, batch_size, workers, unit_size; /* unit k is items [k*unit_size, …) */
     int64_t item_timeout_ms, timeout_ms;
     bool fail_fast;
+    int64_t run_at_us;     /* not before; 0: at once */
+    struct span terms;     /* JSON of model/terms.h; "": none, and the task costs nothing for them */
     struct uuid inputs_of; /* whose inputs it reads: itself or its parent */
     const struct span
         *inputs;   /* one NDJSON chunk per unit, `units` of them, each line ended; NULL: items are only
@@ -146,7 +148,9 @@ struct unit {
     struct uuid task, lease; /* the lease is the fence: without it nothing of the unit can be finished */
     int64_t seq, first, count;
     int attempt; /* workers lost before, + 1 */
+    int tries;   /* failures before, after which it was tried again */
     struct span handler, strategy, inner, queue, params;
+    struct span terms; /* JSON of model/terms.h, "" if none */
     uint64_t digest;
     bool has_shape;
     struct shape shape;
@@ -176,6 +180,9 @@ struct finish {
     int64_t item_cpu_ns, item_wait_ns; /* sums over items: for the profile */
     int64_t started_us, finished_us;
     struct err err;
+    bool again;       /* run the unit once more, unless its task stops: nothing else of it is stored */
+    bool counts;      /* with again: as a failure */
+    int64_t again_ms; /* with again: not before so many ms */
     /* set by store_turn */
     bool applied;         /* false: the lease had gone; discard */
     bool final;           /* the task (or its parent: see ended) is over */
@@ -214,6 +221,11 @@ bool store_beat(struct store_worker *w, struct arena *a, const struct worker_inf
  * task that stops anyway end it: *ret. */
 bool store_release(struct store_worker *w, struct arena *a, const struct unit *const *units, size_t n,
                    bool count, struct ended *ret, struct err *e) LATHE_CHECK;
+
+/* Puts to work, `room` at most, the units whose time has come. *ret_next_ms: until somebody should look again; -1: nothing
+ * waits for a time. */
+bool store_wake(struct store_worker *w, int room, int64_t *ret_woken, int64_t *ret_next_ms,
+                struct err *e) LATHE_CHECK;
 
 struct reaped {
     int64_t leases, requeued, failed;

@@ -25,7 +25,8 @@ static const struct stmt children_stmt = {"children",
     " w WHERE w.id >= $1::uuid AND w.id < $2::uuid "                                                                    \
     "AND ($3::text = '' OR w.handler = $3) AND ($4::text = '' OR w.strategy = $4) AND ($5::text = '' OR w.queue = $5) " \
     "AND ($6::text = '' OR $6::text::task_state = CASE WHEN w.state = 'queued' AND "                                    \
-    "(w.id IN (SELECT task FROM held)) IS TRUE THEN 'running' ELSE w.state END) "                                       \
+    "(w.id IN (SELECT task FROM held)) IS TRUE THEN 'running' WHEN w.state = 'queued' AND w.run_at > now() "            \
+    "AND w.tries = 0 THEN 'scheduled' ELSE w.state END) "                                                               \
     "ORDER BY w.id DESC LIMIT $7::bigint) t LEFT JOIN LATERAL ("                                                        \
     "SELECT min(held.since) AS since FROM held WHERE t.state = 'queued' AND held.task = t.id) h ON true "               \
     "ORDER BY t.id DESC"
@@ -57,7 +58,7 @@ static void read_names(struct arena *a, struct row *r, struct task *t)
     t->meta = arena_copy(a, row_span(r));
 }
 
-static void read_numbers(struct row *r, struct task *t)
+static void read_numbers(struct arena *a, struct row *r, struct task *t)
 {
     t->shape.processes = row_int(r);
     t->shape.threads = row_int(r);
@@ -78,6 +79,9 @@ static void read_numbers(struct row *r, struct task *t)
     t->created_us = row_time(r);
     t->started_us = row_time(r);
     t->finished_us = row_time(r);
+    t->run_at_us = row_time(r);
+    t->tries = (int)row_int(r);
+    t->terms = arena_copy(a, row_span(r));
     t->measured.wall_us = row_int(r);
     t->measured.cpu_us = row_int(r);
     t->measured.wait_us = row_int(r);
@@ -112,7 +116,7 @@ void task_from_row(struct arena *a, const PGresult *result, int row, struct task
     assert(known);
     t->cancelling = row_bool(&r);
     read_names(a, &r, t);
-    read_numbers(&r, t);
+    read_numbers(a, &r, t);
     read_error(&r, &t->err);
     t->results = arena_copy(a, whole_lines(row_span(&r)));
     if (t->items_total > 0)

@@ -22,7 +22,7 @@ struct store_writer {
     size_t rows, bytes; /* queued and under way */
     bool stopping;
     int64_t stop_by;
-    struct params params; /* the thread's */
+    struct params params, places; /* the thread's */
     struct new_tasks *batch[LIMIT_WRITE_BATCH];
 };
 
@@ -139,10 +139,24 @@ static int64_t attempt_deadline(struct store_writer *w, struct new_tasks *const 
     return first;
 }
 
-/* One statement, one commit. */
+static bool send(struct store_writer *w, bool place, int64_t deadline, struct err *e)
+{
+    struct step steps[] = {{.stmt = &put_stmt, .params = &w->params, .sync = !place},
+                           {.stmt = &place_stmt, .params = &w->places, .sync = true}};
+    size_t n = place ? 2 : 1;
+    bool ok = db_run(&w->db, steps, n, deadline, e);
+    for (size_t i = 0; i < n && ok; i++) {
+        ok = steps[i].err.code == ERR_NONE;
+        if (!ok)
+            *e = steps[i].err;
+    }
+    db_steps_clear(steps, n);
+    return ok;
+}
+
+/* One round trip, one commit. */
 static bool commit(struct store_writer *w, struct new_tasks *const *lists, size_t n, struct err *e)
 {
-    PGresult *r CLEANUP(db_result_clear) = NULL;
     int64_t began = clock_now();
     size_t rows = 0;
     for (size_t i = 0; i < n; i++)
@@ -150,7 +164,7 @@ static bool commit(struct store_writer *w, struct new_tasks *const *lists, size_
     put_params(&w->params, lists, n);
     if (fault_hit("store.commit"))
         return err_set(e, ERR_STORE, "fault point store.commit");
-    if (!db_one(&w->db, &put_stmt, &w->params, attempt_deadline(w, lists, n), &r, e))
+    if (!send(w, place_params(&w->places, lists, n), attempt_deadline(w, lists, n), e))
         return false;
     if (fault_hit("store.committed")) { /* committed, but nobody knows */
         db_close(&w->db);
@@ -202,7 +216,7 @@ bool store_writer_new(struct store *s, struct store_writer **ret, struct err *e)
 {
     struct store_writer *w = mem_alloc(sizeof *w);
     w->store = s;
-    w->params = (struct params)PARAMS_INIT;
+    w->params = w->places = (struct params)PARAMS_INIT;
     w->tail = &w->head;
     store_db_init(s, &w->db, true);
     pthread_mutex_init(&w->mutex, NULL);
@@ -228,6 +242,7 @@ void store_writer_free(struct store_writer *w)
     pthread_mutex_unlock(&w->mutex);
     pthread_join(w->thread, NULL);
     params_release(&w->params);
+    params_release(&w->places);
     pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->mutex);
     mem_free(w);

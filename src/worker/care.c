@@ -176,6 +176,25 @@ static void keep_house(struct worker *w)
     }
 }
 
+/* ---- what waits for its time ---- */
+
+void care_wake_by(struct worker *w, int64_t ms)
+{
+    int64_t at = clock_after_ms(ms);
+    if (at < w->next_wake)
+        w->next_wake = at;
+}
+
+/* At the next time that is known, and at every poll for what others put to wait. */
+static void wake(struct worker *w)
+{
+    struct err e = ERR_INIT;
+    int64_t next_ms;
+    w->next_wake = clock_after_ms(clock_jitter(conf_now(&w->conf->worker_poll)));
+    if (queue_wake(w->queue_worker, &next_ms, &e) && next_ms >= 0)
+        care_wake_by(w, next_ms + 1);
+}
+
 /* ---- what is due ---- */
 
 bool care(struct worker *w)
@@ -187,6 +206,8 @@ bool care(struct worker *w)
     } else if (now >= w->next_tell) {
         tell(w);
         watch(w);
+    } else if (now >= w->next_wake) {
+        wake(w);
     } else if (now >= w->next_reap) {
         keep_house(w);
     } else {
@@ -202,7 +223,7 @@ static int64_t sooner(int64_t a, int64_t b)
 
 int64_t care_next(const struct worker *w)
 {
-    int64_t next = sooner(w->next_beat, w->next_reap), oldest = slots_oldest(w->slots);
+    int64_t next = sooner(sooner(w->next_beat, w->next_wake), w->next_reap), oldest = slots_oldest(w->slots);
     if (oldest != CLOCK_NEVER)
         next = sooner(next, oldest + WAIT_MOST_NS);
     /* Nothing runs: nothing to tell or to watch. */

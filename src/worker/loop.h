@@ -50,7 +50,7 @@ struct worker {
     double mean_unit_ns; /* moving average of a unit's time, for the prefetch */
     int64_t last_end;    /* of a unit */
     int store_failures;  /* in a row */
-    int64_t next_turn, next_poll, next_beat, next_tell, next_reap; /* clock_now() deadlines */
+    int64_t next_turn, next_poll, next_beat, next_tell, next_reap, next_wake; /* clock_now() deadlines */
 
     enum ending ending;
     bool leaving;   /* nobody waits for what still runs */
@@ -79,6 +79,7 @@ bool turn_abandon(struct worker *w, struct run *r, enum task_state state, const 
 bool care(struct worker *w);               /* one thing that is due; false: nothing is */
 int64_t care_next(const struct worker *w); /* when care() should be called next */
 void care_look_for_cancels(struct worker *w);
+void care_wake_by(struct worker *w, int64_t ms); /* something waits for its time: look then at the latest */
 
 /* worker.c */
 void worker_recycle(struct worker *w, const char *why);

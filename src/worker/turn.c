@@ -93,6 +93,8 @@ static void settle(struct worker *w)
             evidence_forget(w->evidence, f->unit->digest);
         if (f->released)
             w->look = true;
+        if (f->again)
+            care_wake_by(w, f->again_ms + 1);
         board_let_go(w, w->finished[i]);
     }
     w->finishes_n = w->finishes_bytes = 0;

@@ -24,18 +24,21 @@
 #define L1 ID(a)
 #define L2 ID(b)
 
-#define FINISH(lease, seq, state)                                                   \
-    "SELECT * FROM lathe_finish(0, '{" lease "}', '{" T "}', '{" seq "}', '{" state \
-    "}', '{1}', '{0}', '{0}', '{1}', '{1}', "                                       \
-    "'{1}', '{1}', '{1}', '{1}', '{1}', '{0}', '{0}', '{0}', '{item-failed}', '{x}', '{1}', '{0}', '{0}', '{\"\"}')"
+#define FINISH(lease, seq, state, again)                                                       \
+    "SELECT * FROM lathe_finish(0, '{" lease "}', '{" T "}', '{" seq "}', '{" state            \
+    "}', '{1}', '{0}', '{0}', '{1}', '{1}', "                                                  \
+    "'{1}', '{1}', '{1}', '{1}', '{1}', '{0}', '{0}', '{0}', '{item-failed}', '{x}', '{" again \
+    "}', '{1}', '{1}', '{0}', '{0}', '{\"\"}')"
 
 /* A call of one session. */
 static const struct op {
     const char *name, *sql;
 } ops[] = {
-    {"finish", FINISH(L1, "0", "succeeded")},
-    {"fail", FINISH(L1, "0", "failed")},
-    {"finish-other", FINISH(L2, "1", "succeeded")},
+    {"finish", FINISH(L1, "0", "succeeded", "NULL")},
+    {"fail", FINISH(L1, "0", "failed", "NULL")},
+    {"again", FINISH(L1, "0", "failed", "0")},
+    {"wake", "SELECT * FROM lathe_wake(10)"},
+    {"finish-other", FINISH(L2, "1", "succeeded", "NULL")},
     {"release", "SELECT lathe_release('{" L1 "}', NULL, NULL, 0)"},
     {"release-two", "SELECT lathe_release('{" L2 "," L1 "}', NULL, NULL, 0)"},
     {"reap", "SELECT * FROM lathe_reap(3, 10)"},
@@ -51,7 +54,7 @@ static const struct fixture {
 } fixtures[] = {
     {"single", "SELECT test_task('" T "', NULL, 0, 'queued', 1, false); SELECT test_task('" U
                "', NULL, 0, 'queued', 1, false);"
-               "SELECT lathe_begin('" U "'); SELECT test_lease('" L1 "', '" T "', 0)"},
+               "SELECT lathe_enter(ARRAY['" U "'::uuid]); SELECT test_lease('" L1 "', '" T "', 0)"},
     {"units",
      "SELECT test_task('" T "', NULL, 0, 'queued', 3, false); SELECT test_lease('" L1 "', '" T "', 0);"
      "SELECT test_lease('" L2 "', '" T "', 1); SELECT test_work('" T "', 2)"},
@@ -78,22 +81,23 @@ static const char helpers[] =
     "container, fail_fast, handler, strategy, inner_strategy, queue, params, tags, meta) VALUES (id, 0, 0, 0, 'running', 0, "
     "9, children, 1, 1, 1, 5, true, false, 'h', 'compare', '', 'default', '', '', '') $$;"
     "CREATE OR REPLACE FUNCTION test_work(task uuid, seq int) RETURNS void LANGUAGE sql AS $$ INSERT INTO work VALUES "
-    "(task, now(), seq, seq, 1, 0, 5, 1, 'default') $$;"
+    "(task, now(), seq, seq, 1, 0, 1, 0, 'default') $$;"
     "CREATE OR REPLACE FUNCTION test_lease(id uuid, task uuid, seq int) RETURNS void LANGUAGE sql AS $$ INSERT INTO leases "
-    "VALUES (id, id, now(), now() - interval '1 hour', 1, ARRAY[task], ARRAY[seq], ARRAY[1], ARRAY[seq], ARRAY[1]) $$;";
+    "VALUES (id, id, now(), now() - interval '1 hour', 1, ARRAY[task], ARRAY[seq], ARRAY[1], ARRAY[0], ARRAY[seq], ARRAY[1]) $$;";
 
 /* One row a rule that is broken. */
 static const char rules[] =
     "WITH held AS (SELECT l.id, u.task, u.seq FROM leases l, unnest(l.tasks, l.seqs) u(task, seq) WHERE NOT EXISTS "
     "(SELECT FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0)), "
-    "places AS (SELECT task, seq FROM work UNION ALL SELECT task, seq FROM held UNION ALL "
+    "places AS (SELECT task, seq FROM work UNION ALL SELECT task, seq FROM waiting UNION ALL SELECT task, seq FROM held UNION ALL "
     "SELECT task, seq FROM results WHERE part = 0) "
     "SELECT 'a unit is in two places' FROM places GROUP BY task, seq HAVING count(*) > 1 "
     "UNION ALL SELECT 'units do not add up' FROM tasks t WHERE NOT container AND state <> 'scheduled' AND units_total <> "
-    "units_done + (SELECT count(*) FROM work w WHERE w.task = t.id) + (SELECT count(*) FROM held h WHERE h.task = t.id) "
+    "units_done + (SELECT count(*) FROM work w WHERE w.task = t.id) + (SELECT count(*) FROM waiting w WHERE w.task = t.id) + (SELECT count(*) FROM held h WHERE h.task = t.id) "
     "UNION ALL SELECT 'a task is over and is not' FROM tasks t WHERE lathe_final(state) <> (units_done = units_total) "
     "UNION ALL SELECT 'a lease miscounts' FROM leases l WHERE remaining <> (SELECT count(*) FROM held h WHERE h.id = l.id) "
     "UNION ALL SELECT 'a cancelled task goes on' FROM tasks t JOIN work w ON w.task = t.id WHERE t.cancelling "
+    "UNION ALL SELECT 'a cancelled task waits' FROM tasks t JOIN waiting w ON w.task = t.id WHERE t.cancelling "
     "UNION ALL SELECT 'a scheduled task has work' FROM tasks t JOIN work w ON w.task = t.id WHERE t.state = 'scheduled' "
     "UNION ALL SELECT 'a parent has no child in turn' FROM tasks p WHERE container AND NOT lathe_final(state) AND 1 <> "
     "(SELECT count(*) FROM tasks c WHERE c.parent = p.id AND c.state IN ('queued', 'running')) "
@@ -235,6 +239,8 @@ static void work_off(struct store_bench *b)
         if (bench_number(b, "SELECT count(*) FROM tasks WHERE NOT lathe_final(state)") == 0)
             return;
         bench_sql(b, "SELECT lathe_release(array_agg(id), NULL, NULL, 0) FROM leases");
+        bench_sql(b, "UPDATE waiting SET run_at = now()");
+        bench_sql(b, "SELECT lathe_wake(1000)");
         struct claim c = bench_claim(b, 100);
         if (c.count == 0)
             break;
@@ -254,7 +260,7 @@ static void try_order(struct store_bench *b, const struct fixture *f, const stru
 {
     snprintf(trace, sizeof trace, " %s:", f->name);
     char sql[2048];
-    snprintf(sql, sizeof sql, "TRUNCATE tasks, work, leases, results; %s", f->sql);
+    snprintf(sql, sizeof sql, "TRUNCATE tasks, work, waiting, leases, results; %s", f->sql);
     bench_sql(b, sql);
     for (int i = 0; i < SESSIONS; i++) {
         sessions[i].op = i < n ? chosen[i] : NULL;

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "api/cursor.h"
-#include "api/when.h"
+#include "core/when.h"
 #include "core/attr.h"
 #include "core/clock.h"
 #include "../lib/test.h"

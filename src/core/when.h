@@ -1,8 +1,8 @@
 /*
  * when.h: times as callers write them. Pure.
  */
-#ifndef LATHE_API_WHEN_H
-#define LATHE_API_WHEN_H
+#ifndef LATHE_CORE_WHEN_H
+#define LATHE_CORE_WHEN_H
 
 #include <stdbool.h>
 #include <stdint.h>

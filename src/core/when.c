@@ -1,7 +1,7 @@
 /* RFC 3339, by hand: strptime knows neither fractions nor whether a date exists. */
 #include <string.h>
 
-#include "api/when.h"
+#include "core/when.h"
 
 /* Exactly n digits off the front. */
 static bool digits(struct span *s, size_t n, int64_t low, int64_t high, int64_t *ret)

@@ -1,0 +1,33 @@
+/*
+ * terms.h: what a task asks for beyond being run once and soon. Most ask for nothing, and then nothing is stored, looked at
+ * or paid for. What is asked for is one JSON object: written here from the checked fields of a submission, kept in
+ * tasks.terms, read by the functions of sql/ by its keys, and read here again by the worker that runs a unit.
+ *
+ * A term is a member of this struct, a row of submission_fields.c, a check in terms_check, a line in terms_write, and, if a
+ * worker needs it, a line in terms_read.
+ */
+#ifndef LATHE_MODEL_TERMS_H
+#define LATHE_MODEL_TERMS_H
+
+#include "core/arena.h"
+#include "core/err.h"
+#include "core/json.h"
+
+#define TERMS_TIME 40 /* bytes of a time as callers write it */
+
+struct terms {
+    /* as given; see submission_fields.c */
+    char run_at[TERMS_TIME + 1];
+    double delay;
+
+    /* made from it */
+    int64_t run_at_us; /* not before; 0: at once. A column of its own, not in the JSON */
+};
+
+/* Completes what was read into the fields. `now_us` is what a delay counts from. ERR_BAD_FIELD names the pointer. */
+bool terms_check(struct terms *t, int64_t now_us, struct err *e) LATHE_CHECK;
+
+/* The JSON object in the arena; "" when nothing is asked for. */
+struct span terms_write(struct arena *a, const struct terms *t);
+
+#endif
