@@ -27,8 +27,9 @@ class Postgres(Proc):
         self.sockets = os.path.join(s.dir, "sock")
         settings = {
             "listen_addresses": "", "unix_socket_directories": self.sockets, "fsync": "on" if s.fsync else "off",
-            "full_page_writes": "on" if s.fsync else "off", "shared_buffers": "32MB", "max_connections": "100",
-            "log_line_prefix": "%m [%p] %a ", "log_checkpoints": "off", "max_wal_size": "256MB", "timezone": "UTC",
+            "full_page_writes": "on" if s.fsync else "off", "shared_buffers": "128MB" if s.fsync else "32MB",
+            "max_connections": "100", "log_line_prefix": "%m [%p] %a ", "log_checkpoints": "off",
+            "max_wal_size": "1GB" if s.fsync else "256MB", "timezone": "UTC",
         }
         argv = [os.path.join(self.bin, "postgres"), "-D", self.data]
         for name, value in settings.items():
