@@ -9,6 +9,8 @@ places='
 ^(fcgiapp|fcgi_stdio|fcgios|fastcgi)\.h$  ^src/fcgi/
 ^json(-c/.*|\.h|_object.*)                ^src/core/json
 ^ini\.h$                                  ^src/core/conf
+^curl/                                    ^src/exec/http
+^openssl/                                 ^src/core/hmac\.c$
 ^(ev|event).*\.h$                         ^src/exec/
 ^(gmodule|glib|apr).*\.h$                 ^$
 ^cmocka\.h$                               ^tests/
