@@ -1,0 +1,2 @@
+-- Its number is taken; what it brings comes with its feature.
+SELECT;
