@@ -1,0 +1,337 @@
+"""bench/queue: see there. Each part yields rows; a row's figure is the median of `runs`, its spread beside it."""
+import http.client
+import json
+import os
+import re
+import socket
+import statistics
+import sys
+import threading
+import time
+
+from service import Nginx, Row, Service, descendants, fdatasync_ms, memory, servers, wait_until
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "peers"))
+import part_http  # noqa: E402
+import peers  # noqa: E402
+
+PARTS = ("submit", "bulk", "drain", "latency", "backlog", "worker")
+ECHO = {"handler": "echo", "items_count": 1}
+PIECE = 10000  # submissions in one tasks:batch
+
+class Plan:
+    """How much is measured."""
+
+    def __init__(self, args):
+        self.quick = "--quick" in args
+        self.peers = "--no-peers" not in args
+        self.runs = 1 if self.quick else 3
+        self.seconds = 4 if self.quick else 20
+        self.tasks = 20000 if self.quick else 200000
+        self.peer_tasks = 5000 if self.quick else 20000
+
+def spread(values):
+    """The median, and as text how far the others are from it."""
+    middle = statistics.median(values)
+    if len(values) < 2:
+        return middle, ""
+    return middle, f"{min(values) / middle - 1:+.0%} {max(values) / middle - 1:+.0%}"
+
+def rate_row(what, values, peer=None, reach=None, least=None, peer_name=""):
+    """`least`: the rate, or where there is a peer the ratio to it, that is asked for."""
+    middle, around = spread(values)
+    ratio = middle / peer if peer else middle / least if least else None
+    good = None if least is None else (ratio >= least if peer else middle >= least)
+    return Row(f"{what} {around}".rstrip(), f"{middle:,.0f} /s", f"{peer:,.0f} /s" if peer else "", ratio,
+               (reach or (f">= {least:,}" if least else "")) + (f" of {peer_name}" if peer_name else ""), good)
+
+def free_port():
+    with socket.socket() as c:
+        c.bind(("127.0.0.1", 0))
+        return c.getsockname()[1]
+
+# ---- many at once
+
+def batch_body(count, **more):
+    return json.dumps({"tasks": [{**ECHO, **more}] * count}).encode()
+
+def put_batches(s, count, queue="default"):
+    """Seconds for `count` tasks by tasks:batch over two connections."""
+    body, left = batch_body(PIECE, queue=queue), [count // PIECE]
+    lock, errors = threading.Lock(), []
+
+    def client():
+        c = http.client.HTTPConnection("127.0.0.1", s.nginx.port, timeout=300)
+        while True:
+            with lock:
+                if left[0] == 0 or errors:
+                    return
+                left[0] -= 1
+            c.request("POST", "/api/v1/tasks:batch", body, {"Content-Type": "application/json"})
+            answer = c.getresponse()
+            text = answer.read()
+            if answer.status != 200 or text.count(b'"id"') < PIECE:
+                errors.append(f"{answer.status}: {text[:300]}")
+    threads = [threading.Thread(target=client) for _ in range(2)]
+    begin = time.monotonic()
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not errors, errors[0]
+    return time.monotonic() - begin
+
+def clear(s):
+    s.stack.pg.sql("TRUNCATE tasks, work, waiting, leases, inputs, results")
+    s.stack.pg.sql("VACUUM ANALYZE")
+    s.stack.pg.sql("CHECKPOINT")
+
+def bulk(s, plan):
+    s.worker.stop()
+    http_rates, sql_rates = [], []
+    for _ in range(plan.runs):
+        http_rates.append(plan.tasks / put_batches(s, plan.tasks))
+        assert s.stack.pg.sql("select count(*) from tasks") == str(plan.tasks)
+        clear(s)
+        begin = time.monotonic()
+        s.stack.pg.sql(f"SELECT count(*) FROM lathe.submit_many('echo', {plan.tasks})")
+        sql_rates.append(plan.tasks / (time.monotonic() - begin))
+        assert s.stack.pg.sql("select count(*) from tasks") == str(plan.tasks)
+        clear(s)
+    yield rate_row("submit, tasks:batch of 10,000 over HTTP, durable", http_rates, least=80000)
+    yield rate_row("submit, lathe.submit_many in SQL, durable", sql_rates, least=80000)
+    s.worker.start()
+
+# ---- one at a time
+
+def submit(s, plan):
+    script = os.path.join(s.stack.dir, "submit.lua")
+    with open(script, "w") as f:
+        f.write(part_http.SUBMIT)
+    responder = part_http.Responder(s.stack).start()
+    os.chmod(responder.socket, 0o666)  # nginx runs as another user
+    front = Nginx(s.stack, f"unix:{responder.socket}", "nginx-peer").start()
+    s.worker.stop()
+    trivial, ours = [], []
+    for _ in range(plan.runs):
+        trivial.append(part_http.wrk(front.port, "/", plan.seconds))
+        ours.append(part_http.wrk(s.nginx.port, "/api/v1/tasks/background", plan.seconds, script))
+        clear(s)
+    responder.kill()
+    front.stop()
+    yield rate_row("submit, one a request, 64 connections, durable", ours, statistics.median(trivial), ">= 0.5", 0.5,
+                   "a trivial responder")
+    if plan.peers:
+        peer = peers.fastapi_celery(s, free_port(), part_http.wrk, plan.seconds).get("submit")
+        if peer:
+            yield rate_row("  beside FastAPI + Celery (not durable)", ours, peer, ">= 8", 8)
+    s.worker.start()
+
+# ---- working off
+
+def drained(s, count):
+    """The rate from the first end to the last, by the database's clock; every task by its id, with its result."""
+    s.worker.start()
+    pg = s.stack.pg
+    wait_until("all is done", lambda: pg.sql("select count(*) from work") == "0" and pg.sql(
+        "select count(*) from leases") == "0", 900, every=0.25)
+    assert pg.sql("select count(*) from tasks where state = 'succeeded' and items_done = 1") == str(count)
+    seconds = float(pg.sql("select extract(epoch from max(finished_at) - min(finished_at)) from tasks"))
+    first = int(pg.sql("select count(*) from tasks where finished_at = (select min(finished_at) from tasks)"))
+    rss = memory(s.worker.pid, "VmHWM") / 1024
+    s.worker.stop()
+    return (count - first) / seconds, rss
+
+def wal_position(s):
+    return float(s.stack.pg.sql("select pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
+
+def drain(s, plan):
+    s.worker.stop()
+    for count in sorted({20000, plan.tasks}):
+        rates, wal, rss = [], [], []
+        for _ in range(plan.runs):
+            clear(s)
+            begin = wal_position(s)
+            put_batches(s, count)
+            rate, mib = drained(s, count)
+            rates.append(rate)
+            rss.append(mib)
+            wal.append((wal_position(s) - begin) / count)
+            sample = s.stack.pg.sql("select id from tasks order by id limit 1")
+            status, doc = s.call("GET", f"/api/v1/tasks/{sample}")
+            assert status == 200 and len(doc["results"]) == 1, doc
+        yield rate_row(f"drain {count:,} no-op tasks, results kept, durable", rates, least=40000)
+        middle, around = spread(wal)
+        yield Row(f"  WAL of a task's life {around}", f"{middle:,.0f} bytes", "1,843 bytes", middle / 1843, "<= 1.00", middle <= 1843)
+        yield Row("  memory of the worker, at most", f"{max(rss):.1f} MiB", "16 MiB", max(rss) / 16, "<= 1.00", max(rss) <= 16)
+    clear(s)
+    if plan.peers:
+        yield from drain_peers(s, plan, statistics.median(rates))
+    s.worker.start()
+
+def drain_peers(s, plan, ours):
+    n = plan.peer_tasks
+    for pool in ("prefork", "threads"):
+        got = peers.celery_drain(s, n, pool)
+        if got:
+            yield Row(f"  Celery, {pool}, in Redis; {got['rss_mib']:.0f} MiB", f"{got['drain']:,.0f} /s", "", ours / got["drain"],
+                      "Lathe is so many times it")
+    for name, script, args in (
+            ("graphile-worker, deletes its rows", "graphile.mjs", lambda: peers.node_url(s, "graphile")),
+            ("pg-boss, fetch and complete of 500", "pgboss.mjs", lambda: peers.node_url(s, "pgboss")),
+            ("BullMQ, in Redis", "bullmq.mjs", lambda: s.stack.redis.socket)):
+        if not os.path.isdir(os.path.join(peers.NODE, "node_modules")):
+            continue
+        got = peers.node(script, args(), n)
+        yield Row(f"  {name}; {got['rss_mib']:.0f} MiB", f"{got['drain']:,.0f} /s", f"bulk {got['bulk']:,.0f} /s", ours / got["drain"],
+                  "Lathe is so many times it")
+
+# ---- how soon
+
+class Caller(threading.Thread):
+    """Sends its share of a steady stream, one request at a time on a kept connection; late ones count from when they were due."""
+
+    def __init__(self, port, times, path, body):
+        super().__init__()
+        self.sock = socket.create_connection(("127.0.0.1", port))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request = (f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+                        .encode() + body)
+        self.times, self.took = times, []
+
+    def run(self):
+        for due in self.times:
+            wait = due - time.perf_counter()
+            if wait > 0:
+                time.sleep(wait)
+            self.sock.sendall(self.request)
+            text = b""
+            while b"\r\n\r\n" not in text or len(text) < self.end(text):
+                text += self.sock.recv(65536)
+            assert text.startswith(b"HTTP/1.1 20"), text[:200]
+            self.took.append(time.perf_counter() - due)
+
+    @staticmethod
+    def end(text):
+        head, _, _ = text.partition(b"\r\n\r\n")
+        return len(head) + 4 + int(re.search(rb"(?i)content-length: (\d+)", head).group(1))
+
+def stream(port, rate, seconds, path, body, callers=8):
+    """Latencies in ms, sorted, of `rate` requests a second."""
+    start, count = time.perf_counter() + 0.2, rate * seconds
+    team = [Caller(port, [start + i / rate for i in range(k, count, callers)], path, body) for k in range(callers)]
+    for c in team:
+        c.start()
+    for c in team:
+        c.join()
+    return sorted(t * 1e3 for c in team for t in c.took)
+
+def latency(s, plan):
+    sync = fdatasync_ms(s.stack.dir)
+    body = json.dumps(ECHO).encode()
+    stream(s.nginx.port, 200, 3, "/api/v1/tasks/sequential", body)  # warm
+    p50, p99 = [], []
+    for _ in range(plan.runs):
+        took = stream(s.nginx.port, 200, plan.seconds, "/api/v1/tasks/sequential", body)
+        p50.append(took[len(took) // 2])
+        p99.append(took[len(took) * 99 // 100])
+    for what, values, most in (("p50", p50, 1.5), ("p99", p99, 6)):
+        middle, around = spread(values)
+        yield Row(f"200 tasks/s, submit to result visible, {what} {around}", f"{middle:.2f} ms", f"{most} ms", middle / most,
+                  f"<= 1.00; one fdatasync is {sync:.2f} ms", middle <= most)
+    clear(s)
+    stream(s.nginx.port, 300, plan.seconds, "/api/v1/tasks/background", body)
+    wait_until("all is done", lambda: s.stack.pg.sql("select count(*) from tasks where finished_at is null") == "0", 60)
+    p95 = float(s.stack.pg.sql("select percentile_disc(0.95) within group (order by extract(epoch from started_at - created_at)) "
+                               "from tasks")) * 1e3
+    yield Row("300 tasks/s, submission to start, p95", f"{p95:.2f} ms", "5 ms", p95 / 5, "<= 1.00", p95 <= 5)
+
+def backlog(s, plan):
+    """The first 20,000 of a long queue against 20,000 alone."""
+    s.worker.stop()
+    rates = {}
+    for behind in (0, plan.tasks * 5):
+        clear(s)
+        put_batches(s, 20000)
+        if behind:
+            put_batches(s, behind)
+        s.worker.start()
+        got = {}
+        wait_until("20,000 are done", lambda: got.update(n=int(s.stack.pg.sql(
+            "select count(*) from tasks where finished_at is not null"))) or got["n"] >= 20000, 300, every=0.05)
+        s.worker.kill()
+        # The first that ended, so many of them as were asked for.
+        rates[behind] = float(s.stack.pg.sql(
+            "select (count(*) - 1) / nullif(extract(epoch from max(finished_at) - min(finished_at)), 0) from "
+            "(select finished_at from tasks where finished_at is not null order by finished_at limit 20000) t"))
+    behind = max(rates)
+    ratio = rates[behind] / rates[0]
+    yield Row(f"drain with {behind:,} more queued behind", f"{rates[behind]:,.0f} /s", f"{rates[0]:,.0f} /s", ratio, ">= 0.90 of without",
+              ratio >= 0.9)
+    clear(s)
+    s.worker.start()
+
+def first_claim(path, offset):
+    with open(path, "rb") as f:
+        f.seek(offset)
+        return b"worker.first_claim" in f.read()
+
+
+def pss_kib(pid):
+    """What a process takes of memory, pages that it shares counted by its share of them."""
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("Pss:"))
+
+
+def worker(s, plan):
+    """From exec to the first task, and memory then."""
+    took, rss = [], []
+    for _ in range(5):
+        s.worker.stop()
+        s.call("POST", "/api/v1/tasks/background", ECHO)
+        log = os.path.getsize(s.worker.log)
+        begin = time.monotonic()
+        s.worker.start(wait=False)
+        wait_until("it has a task", lambda: first_claim(s.worker.log, log), 30, every=0.001)
+        took.append((time.monotonic() - begin) * 1e3)
+        wait_until("it is done", lambda: s.stack.pg.sql("select count(*) from leases") == "0", 30)
+        rss.append(sum(pss_kib(pid) for pid in descendants(s.worker.pid)) / 1024)
+    ms, mib = statistics.median(took), max(rss)
+    yield Row("worker: start to first task", f"{ms:.0f} ms", "50 ms", ms / 50, "<= 1.00", ms <= 50)
+    yield Row("worker: memory of it and its children then", f"{mib:.1f} MiB", "16 MiB", mib / 16, "<= 1.00", mib <= 16)
+
+# ---- a long time
+
+def soak(s, minutes):
+    """2,000 tasks a second beside a transaction that is ten minutes old at most: rate, dead rows, memory, each minute."""
+    import soak as long_run
+    yield from long_run.run(s, minutes, put_batches)
+
+def main():
+    args = sys.argv[1:]
+    plan = Plan(args)
+    names = [a for a in args if not a.startswith("-")]
+    print(f"{time.strftime('%Y-%m-%d')}, {service_machine()}{', quick' if plan.quick else ''}\n", flush=True)
+    print(f"{'what':<64} {'measured':>14} {'limit or peer':>16} {'ratio':>7}   to reach")
+    parts = [(n, globals()[n]) for n in (names or PARTS) if n in PARTS]
+    if names[:1] == ["soak"]:
+        minutes = float(names[1]) if len(names) > 1 else 30
+        parts = [("soak", lambda s, _: soak(s, minutes))]
+    if not parts:
+        raise SystemExit(f"bench/queue has no such part; it has: {' '.join(PARTS)} soak")
+    missed = 0
+    for _, part in parts:
+        with Service() as s:
+            for row in part(s, plan):
+                print(f"{row.what:<64} {row.measured:>14} {row.limit:>16} "
+                      f"{'' if row.ratio is None else format(row.ratio, '.2f'):>7}   {row.reach} "
+                      f"{ {True: 'ok', False: 'MISSED', None: ''}[row.good] }".rstrip(), flush=True)
+                missed += row.good is False
+    print(f"\n{missed} missed" if missed else "\nall reached")
+
+def service_machine():
+    import main as bench_main
+    return bench_main.machine()
+
+if __name__ == "__main__":
+    main()
