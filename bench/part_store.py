@@ -66,6 +66,8 @@ def run(s, quick):
               f["put"] >= 15000)
     yield Row("store: the same beside pgbench, 64 clients, a row a commit", f"{f['put']:.0f}/s", f"{peer:.0f}/s",
               f["put"] / peer, ">= 1.00", f["put"] >= peer)
+    yield Row("store: submissions, lists of 10,000", f"{f['bulk']:.0f}/s", "80000/s", f["bulk"] / 80000, ">= 1.00",
+              f["bulk"] >= 80000)
     yield Row("store: units finished and claimed, 256 a turn, durable", f"{f['turn']:.0f}/s", "", None)
     wal = f["put_wal"] + f["turn_wal"]
     yield Row("store: WAL of a task's whole life", f"{wal:.0f} bytes", "1843 bytes", wal / 1843, "<= 1.00", wal <= 1843)

@@ -18,6 +18,8 @@
 
 #define LATENCIES 2000
 #define CLAIM 256
+#define BULK 10000
+#define BULKS 10
 
 static struct store *store;
 static struct store_writer *writer;
@@ -68,10 +70,9 @@ static void on_put(void *arg, const struct err *e)
     pthread_mutex_unlock(&mutex);
 }
 
-static void put(struct put *p)
+static struct new_task task_new(void)
 {
-    struct err e = ERR_INIT;
-    p->task = (struct new_task){
+    return (struct new_task){
         .id = uuid_v7(),
         .handler = SPAN("echo"),
         .strategy = SPAN("background"),
@@ -88,6 +89,23 @@ static void put(struct put *p)
         .unit_size = 1,
         .units = 1,
     };
+}
+
+/* Until fewer than `most` are in flight; counts one more. */
+static void wait_below(size_t most)
+{
+    pthread_mutex_lock(&mutex);
+    while (in_flight >= most)
+        pthread_cond_wait(&changed, &mutex);
+    in_flight++;
+    pthread_mutex_unlock(&mutex);
+}
+
+static void put(struct put *p)
+{
+    struct err e = ERR_INIT;
+    p->task = task_new();
+    p->task.inputs_of = p->task.id;
     p->list = (struct new_tasks){.list = &p->task, .count = 1, .done = on_put, .arg = p};
     p->began = clock_now();
     if (!store_put(writer, &p->list, &e))
@@ -99,18 +117,35 @@ static double put_all(struct put *list, size_t n, size_t most)
 {
     int64_t began = clock_now();
     for (size_t i = 0; i < n; i++) {
-        pthread_mutex_lock(&mutex);
-        while (in_flight >= most)
-            pthread_cond_wait(&changed, &mutex);
-        in_flight++;
-        pthread_mutex_unlock(&mutex);
+        wait_below(most);
         put(&list[i]);
     }
-    pthread_mutex_lock(&mutex);
-    while (in_flight > 0)
-        pthread_cond_wait(&changed, &mutex);
-    pthread_mutex_unlock(&mutex);
+    wait_below(1);
+    in_flight = 0;
     return (double)(clock_now() - began) / 1e9;
+}
+
+/* Lists of BULK tasks, two at a time: one is written, one waits. */
+static double put_bulk(struct put *puts, size_t n)
+{
+    struct new_task *tasks = mem_array(n * BULK, sizeof *tasks);
+    int64_t began = clock_now();
+    for (size_t i = 0; i < n * BULK; i++) {
+        tasks[i] = task_new();
+        tasks[i].inputs_of = tasks[i].id;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct err e = ERR_INIT;
+        wait_below(2);
+        puts[i].list = (struct new_tasks){.list = tasks + i * BULK, .count = BULK, .done = on_put, .arg = &puts[i]};
+        if (!store_put(writer, &puts[i].list, &e))
+            die("put", &e);
+    }
+    wait_below(1);
+    in_flight = 0;
+    double s = (double)(clock_now() - began) / 1e9;
+    mem_free(tasks);
+    return s;
 }
 
 static int by_time(const void *a, const void *b)
@@ -193,6 +228,9 @@ int main(int argc, char **argv)
     show_latency("put", list, n);
     printf("put_wal %.0f bytes/task\n", (wal() - before) / (double)n);
 
+    s = put_bulk(list, BULKS);
+    printf("bulk %.0f tasks/s\n", BULKS * BULK / s);
+
     struct worker_info info = {.name = SPAN("bench"), .host = SPAN("here"), .queues = SPAN("default")};
     struct store_worker *w;
     if (!store_worker_new(store, &info, &w, &e))
@@ -203,7 +241,7 @@ int main(int argc, char **argv)
     s = (double)(clock_now() - began) / 1e9;
     printf("turn %.0f units/s\nturn_wal %.0f bytes/unit\n", (double)done / s,
            (wal() - before) / (double)done);
-    if (done != n + LATENCIES + 100)
+    if (done != n + LATENCIES + 100 + BULKS * BULK)
         die("drain", &(struct err){.text = "units were lost"});
 
     store_worker_free(w);

@@ -39,8 +39,8 @@
 #define LIMIT_LIST 1000u       /* tasks in one page of a list */
 
 /* inside */
-#define LIMIT_WRITE_BATCH 512u              /* rows in one group commit */
-#define LIMIT_WRITE_QUEUE 8192u             /* rows waiting for a group commit before 503 */
+#define LIMIT_WRITE_BATCH 512u              /* rows in one group commit; a longer list goes alone */
+#define LIMIT_WRITE_QUEUE 32768u            /* rows waiting for a group commit before 503 */
 #define LIMIT_WRITE_QUEUE_BYTES (64u * MIB) /* their params, inputs and the like */
 #define LIMIT_WAKE 4096                     /* units that one look at the waiting puts to work */
 #define LIMIT_CLAIM 1024u                   /* units in one claim */

@@ -215,6 +215,7 @@ static void *notify_thread(void *arg)
 {
     struct notify *n = arg;
     int64_t next = 0;
+    pthread_setname_np(pthread_self(), "notify");
     pthread_mutex_lock(&n->lock);
     for (;;) {
         await_news(n, next);

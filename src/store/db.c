@@ -337,6 +337,8 @@ static bool run(struct db *db, struct step *steps, size_t n, int64_t deadline, s
     for (size_t i = 0; i < n; i++)
         if (!send_step(db, &steps[i], e))
             return false;
+    if (db->meanwhile)
+        db->meanwhile(db->meanwhile_arg);
     return take_steps(db, steps, n, deadline, e);
 }
 

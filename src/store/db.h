@@ -42,8 +42,11 @@ struct db {
     struct db_gate *gate;
     const char *role; /* application_name is lathe-<role> */
     bool arrays;      /* its statements bring arrays: see SETTINGS in db.c */
-    int hurry;        /* while this descriptor is readable nothing waits longer than a second; -1: none */
-    PGconn *conn;     /* NULL: not open */
+    void (*meanwhile)(
+        void *arg); /* NULL: none; called when the steps have gone out, before their answers are waited for */
+    void *meanwhile_arg;
+    int hurry;    /* while this descriptor is readable nothing waits longer than a second; -1: none */
+    PGconn *conn; /* NULL: not open */
     const struct stmt *prepared[DB_STATEMENTS];
     size_t prepared_n;
 };

@@ -94,11 +94,35 @@ struct ended ended_from_row(struct arena *a, struct row *r);
 
 void task_from_row(struct arena *a, const PGresult *result, int row, struct task *ret);
 
-/* put.c: the one statement of the group commit. Answers how many tasks are new. */
-extern const struct stmt put_stmt;
-void put_params(struct params *p, struct new_tasks *const *lists, size_t n);
-extern const struct stmt place_stmt; /* in the same transaction, after put, when there are such tasks */
-bool place_params(struct params *p, struct new_tasks *const *lists, size_t n);
+/* put.c: the statements of the group commit: one for each kind of tasks that are alike, one for the rest of them, one for
+ * those that are not just put to work. */
+#define PUT_KINDS 4      /* that are sent by themselves */
+#define PUT_KIND_LEAST 4 /* rows of such a kind */
+#define PUT_STEPS (PUT_KINDS + 2)
+
+struct put_row {
+    const struct new_tasks *list;
+    const struct new_task *task;
+    struct put_row *next;
+};
+
+struct put_rows {
+    struct put_row *first, **end;
+    size_t count;
+};
+
+/* Kept from batch to batch for its memory. */
+struct put_batch {
+    struct put_row *rows;
+    size_t room;
+    struct put_rows kinds[PUT_KINDS], rest;
+    struct params params[PUT_STEPS];
+};
+
+void put_batch_init(struct put_batch *b);
+void put_batch_release(struct put_batch *b);
+/* One transaction; returns how many steps. They use the lists, and the batch, until the next call. */
+size_t put_steps(struct put_batch *b, struct new_tasks *const *lists, size_t n, struct step *steps);
 size_t put_bytes(const struct new_tasks *t);
 
 /* finish.c */

@@ -1,5 +1,12 @@
-/* writer.c: group commit. Callers queue lists of tasks; one thread sends all that has gathered as one statement and one
- * commit. While it waits for the disk the next batch gathers: the only delay that anybody adds is the disk's. */
+/* writer.c: group commit. Callers queue lists of tasks; one thread sends all that has gathered in one round trip and one
+ * commit. While it waits for the disk the next batch gathers.
+ *
+ * Under load a commit of a few rows costs nearly as much as one of many. Callers that wait for their answer come in two
+ * crowds: one is being written, the other gathers. As soon as a commit is over the second would be sent however small it
+ * is, so that it stays small and the first large. So a batch waits until half of those who are about have come, but no
+ * longer than GATHER after the commit before: one caller alone never waits, nor does who comes after a pause.
+ *
+ * The answers of a batch are given while the next one is under way. */
 #include <assert.h>
 
 #include "core/fault.h"
@@ -11,6 +18,13 @@
 #define BATCH_BYTES (8u * MIB) /* a batch is closed above this; a larger list goes alone */
 #define RETRY_MS 50            /* after a failure that left the connection standing */
 #define LEAST_MS 1000          /* of a list's time that an attempt may take, however late the list is */
+#define GATHER NS_PER_MS
+#define CROWD 8 /* callers; fewer are not waited for */
+
+struct lists {
+    struct new_tasks *list[LIMIT_WRITE_BATCH];
+    size_t count;
+};
 
 struct store_writer {
     struct store *store;
@@ -19,14 +33,25 @@ struct store_writer {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct new_tasks *head, **tail;
-    size_t rows, bytes; /* queued and under way */
+    size_t queued, queued_rows; /* lists, and their tasks */
+    size_t enough;              /* lists with which the thread wants to be woken; 0: it does not sleep */
+    size_t rows, bytes;         /* queued and under way */
     bool stopping;
     int64_t stop_by;
-    struct params params, places; /* the thread's */
-    struct new_tasks *batch[LIMIT_WRITE_BATCH];
+    /* the thread's */
+    int64_t gather_by;
+    size_t crowd;              /* lists of the last batch: their callers may come again */
+    struct lists now, written; /* written: and not answered yet */
+    struct put_batch put;
 };
 
 /* ---- the callers' side ---- */
+
+/* With the mutex. */
+static bool is_enough(const struct store_writer *w)
+{
+    return w->queued >= w->enough || w->queued_rows >= LIMIT_WRITE_BATCH || w->stopping;
+}
 
 bool store_put(struct store_writer *w, struct new_tasks *t, struct err *e)
 {
@@ -41,11 +66,15 @@ bool store_put(struct store_writer *w, struct new_tasks *t, struct err *e)
     if (!stopping && !full) {
         *w->tail = t;
         w->tail = &t->next;
+        w->queued++;
+        w->queued_rows += t->count;
         w->rows += t->count;
         w->bytes += t->bytes;
-        pthread_cond_signal(&w->changed);
     }
+    bool wake = w->enough > 0 && is_enough(w);
     pthread_mutex_unlock(&w->mutex);
+    if (wake)
+        pthread_cond_signal(&w->changed);
     if (stopping)
         return err_set(e, ERR_STOPPING, "the service is stopping: nothing was written");
     return !full || err_set(e, ERR_BUSY, "as many tasks wait to be written already as may: try again");
@@ -53,42 +82,77 @@ bool store_put(struct store_writer *w, struct new_tasks *t, struct err *e)
 
 /* ---- the thread's ---- */
 
-/* Takes what goes into one statement. 0: there is nothing, and there will be nothing. */
-static size_t take(struct store_writer *w)
+/* After this nothing of the lists may be touched: they are their owners' again. */
+static void answer_all(struct store_writer *w, struct new_tasks **lists, size_t n, const struct err *e)
 {
-    size_t n = 0, rows = 0, bytes = 0;
+    size_t rows = 0, bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        rows += lists[i]->count;
+        bytes += lists[i]->bytes;
+    }
     pthread_mutex_lock(&w->mutex);
-    while (!w->head && !w->stopping)
+    w->rows -= rows;
+    w->bytes -= bytes;
+    pthread_mutex_unlock(&w->mutex);
+    for (size_t i = 0; i < n; i++)
+        lists[i]->done(lists[i]->arg, e);
+}
+
+static void answer(struct store_writer *w, struct new_tasks *t, const struct err *e)
+{
+    answer_all(w, &t, 1, e);
+}
+
+static void answer_written(void *writer)
+{
+    struct store_writer *w = writer;
+    size_t n = w->written.count;
+    w->written.count = 0;
+    if (n > 0)
+        answer_all(w, w->written.list, n, NULL);
+}
+
+/* Until a batch is worth sending; with the mutex. What was written is answered first if there is time for it. */
+static void gather(struct store_writer *w)
+{
+    size_t about = w->crowd + w->queued;
+    w->enough = about < CROWD ? 1 : about / 2;
+    if (w->written.count > 0 && !is_enough(w)) {
+        pthread_mutex_unlock(&w->mutex);
+        answer_written(w);
+        pthread_mutex_lock(&w->mutex);
+    }
+    while (w->enough > 1 && !is_enough(w) && clock_now() < w->gather_by)
+        monotonic_cond_wait(&w->changed, &w->mutex, w->gather_by);
+    w->enough = 1;
+    while (!is_enough(w))
         pthread_cond_wait(&w->changed, &w->mutex);
-    while (w->head && n < LIMIT_WRITE_BATCH) {
+    w->enough = 0;
+}
+
+/* Takes what goes into one transaction. False: there is nothing, and there will be nothing. */
+static bool take(struct store_writer *w)
+{
+    struct lists *now = &w->now;
+    size_t rows = 0, bytes = 0;
+    now->count = 0;
+    pthread_mutex_lock(&w->mutex);
+    gather(w);
+    while (w->head && now->count < LIMIT_WRITE_BATCH) {
         struct new_tasks *t = w->head;
         rows += t->count;
         bytes += t->bytes;
-        if (n > 0 && (rows > LIMIT_WRITE_BATCH || bytes > BATCH_BYTES))
+        if (now->count > 0 && (rows > LIMIT_WRITE_BATCH || bytes > BATCH_BYTES))
             break;
-        w->batch[n++] = t;
+        now->list[now->count++] = t;
+        w->queued--;
+        w->queued_rows -= t->count;
         w->head = t->next;
         if (!w->head)
             w->tail = &w->head;
     }
     pthread_mutex_unlock(&w->mutex);
-    return n;
-}
-
-/* After this nothing of the list may be touched: it is its owner's again. */
-static void answer(struct store_writer *w, struct new_tasks *t, const struct err *e)
-{
-    pthread_mutex_lock(&w->mutex);
-    w->rows -= t->count;
-    w->bytes -= t->bytes;
-    pthread_mutex_unlock(&w->mutex);
-    t->done(t->arg, e);
-}
-
-static void answer_all(struct store_writer *w, struct new_tasks **lists, size_t n, const struct err *e)
-{
-    for (size_t i = 0; i < n; i++)
-        answer(w, lists[i], e);
+    return now->count > 0;
 }
 
 /* Answers those whose time is over. `last` is why they were not written yet. Returns how many are left. */
@@ -139,11 +203,8 @@ static int64_t attempt_deadline(struct store_writer *w, struct new_tasks *const 
     return first;
 }
 
-static bool send(struct store_writer *w, bool place, int64_t deadline, struct err *e)
+static bool send(struct store_writer *w, struct step *steps, size_t n, int64_t deadline, struct err *e)
 {
-    struct step steps[] = {{.stmt = &put_stmt, .params = &w->params, .sync = !place},
-                           {.stmt = &place_stmt, .params = &w->places, .sync = true}};
-    size_t n = place ? 2 : 1;
     bool ok = db_run(&w->db, steps, n, deadline, e);
     for (size_t i = 0; i < n && ok; i++) {
         ok = steps[i].err.code == ERR_NONE;
@@ -158,13 +219,14 @@ static bool send(struct store_writer *w, bool place, int64_t deadline, struct er
 static bool commit(struct store_writer *w, struct new_tasks *const *lists, size_t n, struct err *e)
 {
     int64_t began = clock_now();
+    struct step steps[PUT_STEPS];
     size_t rows = 0;
     for (size_t i = 0; i < n; i++)
         rows += lists[i]->count;
-    put_params(&w->params, lists, n);
+    size_t steps_n = put_steps(&w->put, lists, n, steps);
     if (fault_hit("store.commit"))
         return err_set(e, ERR_STORE, "fault point store.commit");
-    if (!send(w, place_params(&w->places, lists, n), attempt_deadline(w, lists, n), e))
+    if (!send(w, steps, steps_n, attempt_deadline(w, lists, n), e))
         return false;
     if (fault_hit("store.committed")) { /* committed, but nobody knows */
         db_close(&w->db);
@@ -176,14 +238,23 @@ static bool commit(struct store_writer *w, struct new_tasks *const *lists, size_
     return true;
 }
 
-/* Writes lists until each was answered. A connection that is lost at the commit leaves open what became of it: the same
- * rows are sent again, and those that are there stay as they are. A row that PostgreSQL refuses is found by halving. */
+/* Remembers lists whose commit is over, until the next batch is under way. */
+static void keep_written(struct store_writer *w, struct new_tasks *const *lists, size_t n)
+{
+    memcpy(w->written.list + w->written.count, lists, n * sizeof(struct new_tasks *));
+    w->written.count += n;
+}
+
+/* Writes lists until each is written or answered. A connection that is lost at the commit leaves open what became of it: the
+ * same rows are sent again, and those that are there stay as they are. A row that PostgreSQL refuses is found by halving. */
 static void write_lists(struct store_writer *w, struct new_tasks **lists, size_t n)
 {
     struct err e = ERR_INIT;
     while ((n = drop_late(w, lists, n, &e)) > 0) {
-        if (commit(w, lists, n, &e)) {
-            answer_all(w, lists, n, NULL);
+        bool ok = commit(w, lists, n, &e);
+        answer_written(w); /* if they were not yet: those of the batch before */
+        if (ok) {
+            keep_written(w, lists, n);
             return;
         }
         metric_add(M_store_errors, NULL, 1);
@@ -203,9 +274,13 @@ static void write_lists(struct store_writer *w, struct new_tasks **lists, size_t
 static void *run(void *arg)
 {
     struct store_writer *w = arg;
-    size_t n;
-    while ((n = take(w)) > 0)
-        write_lists(w, w->batch, n);
+    pthread_setname_np(pthread_self(), "store-writer");
+    while (take(w)) {
+        w->crowd = w->now.count;
+        write_lists(w, w->now.list, w->crowd);
+        w->gather_by = clock_now() + GATHER;
+    }
+    answer_written(w);
     db_close(&w->db);
     return NULL;
 }
@@ -216,9 +291,11 @@ bool store_writer_new(struct store *s, struct store_writer **ret, struct err *e)
 {
     struct store_writer *w = mem_alloc(sizeof *w);
     w->store = s;
-    w->params = w->places = (struct params)PARAMS_INIT;
+    put_batch_init(&w->put);
     w->tail = &w->head;
     store_db_init(s, &w->db, true);
+    w->db.meanwhile = answer_written;
+    w->db.meanwhile_arg = w;
     pthread_mutex_init(&w->mutex, NULL);
     monotonic_cond_init(&w->changed);
     if (pthread_create(&w->thread, NULL, run, w) != 0) {
@@ -241,8 +318,7 @@ void store_writer_free(struct store_writer *w)
     pthread_cond_signal(&w->changed);
     pthread_mutex_unlock(&w->mutex);
     pthread_join(w->thread, NULL);
-    params_release(&w->params);
-    params_release(&w->places);
+    put_batch_release(&w->put);
     pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->mutex);
     mem_free(w);

@@ -115,6 +115,45 @@ static void t05_a_list_is_one(void **state)
     bench_count(b, "work", 0);
 }
 
+static struct new_task elaborate_task(int priority)
+{
+    struct new_task n = bench_task(5, 2);
+    n.priority = priority;
+    n.has_shape = true;
+    n.shape = (struct shape){.processes = 1, .threads = 2, .width = 3, .grain = 4};
+    n.tags = SPAN("[\"a\"]");
+    n.inner = SPAN("threading");
+    n.item_timeout_ms = 10;
+    n.timeout_ms = 20;
+    n.fail_fast = true;
+    return n;
+}
+
+/* Tasks that are alike are sent by another statement than those that are not: their rows must be the same. */
+static void t06_alike_or_not(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n[12];
+    for (size_t i = 0; i < COUNT_OF(n); i++)
+        n[i] = elaborate_task(i < 6 ? 5 : i < 11 ? 4 : 3); /* two kinds of six and five, and one by itself */
+    n[1].meta = SPAN("{\"b\": 1}");
+    n[11].meta = SPAN("{\"b\": 1}");
+    bench_put_ok(b, n, COUNT_OF(n));
+    bench_put_ok(b, n, COUNT_OF(n));
+    bench_count(b, "tasks", 12);
+    bench_count(b, "work", 36);
+    assert_int_equal(bench_number(b, "SELECT count(*) FROM tasks WHERE meta <> ''"), 2);
+    assert_int_equal(
+        bench_number(
+            b, "SELECT count(DISTINCT to_jsonb(t) - 'id' - 'priority' - 'meta' - 'created_at') FROM tasks t"),
+        1);
+    assert_int_equal(bench_number(b, "SELECT count(DISTINCT to_jsonb(w) - 'task' - 'rank') FROM work w"), 3);
+    assert_int_equal(bench_number(b, "SELECT count(DISTINCT rank) FROM work"), 3);
+    struct task t = bench_get(b, n[0].id);
+    assert_true(t.fail_fast && t.timeout_ms == 20 && t.item_timeout_ms == 10 && t.units_total == 3);
+    assert_true(span_is(t.inner, "threading") && span_is(t.tags, "[\"a\"]") && t.meta.len == 0);
+}
+
 /* ---- claim and finish ---- */
 
 static void t10_life_of_a_single(void **state)
@@ -541,6 +580,7 @@ int main(void)
         STORE_TEST(t03_put_again_adds_nothing),
         STORE_TEST(t04_a_bad_row_fails_alone),
         STORE_TEST(t05_a_list_is_one),
+        STORE_TEST(t06_alike_or_not),
         STORE_TEST(t10_life_of_a_single),
         STORE_TEST(t11_finish_again),
         STORE_TEST(t12_stale_finish_changes_nothing),
