@@ -11,7 +11,7 @@ $$ SELECT s IN ('succeeded', 'failed', 'cancelled') $$;
 CREATE FUNCTION lathe_may(was task_state, becomes task_state) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$
 SELECT CASE was
-    WHEN 'scheduled' THEN becomes IN ('queued', 'running', 'cancelled')
+    WHEN 'scheduled' THEN becomes IN ('queued', 'running', 'failed', 'cancelled')
     WHEN 'queued' THEN becomes IN ('running', 'succeeded', 'failed', 'cancelled')
     WHEN 'running' THEN becomes IN ('succeeded', 'failed', 'cancelled')
     ELSE false

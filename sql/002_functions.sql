@@ -73,6 +73,8 @@ $$;
 CREATE FUNCTION lathe_place(ids uuid[]) RETURNS void LANGUAGE plpgsql AS
 $$
 BEGIN
+    INSERT INTO expiring SELECT lathe_expires(t.terms), t.id FROM tasks t
+    WHERE t.id = ANY (ids) AND t.terms ? 'expires_us' AND t.xmin = pg_current_xact_id()::xid;
     PERFORM lathe_enter(ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids) AND t.state = 'queued'
                               AND t.xmin = pg_current_xact_id()::xid));
 END
@@ -200,9 +202,12 @@ BEGIN
                 ELSE coalesce(extract(epoch FROM greatest(t.last_end, a.ended) - least(t.started_at, a.started)) * 1000000, 0)::bigint END,
             predicted_us = CASE WHEN t.units_total = 1 THEN a.predicted ELSE 0 END,
             shape_used = greatest(t.shape_used, a.shape),
-            -- The error of a unit that failed goes before that of an item in a unit that did not.
-            error_code = CASE WHEN t.units_failed = 0 AND a.failed > 0 THEN a.hard_code ELSE coalesce(t.error_code, a.code) END,
-            error_text = CASE WHEN t.units_failed = 0 AND a.failed > 0 THEN a.hard_detail ELSE coalesce(t.error_text, a.detail) END,
+            -- The error of a unit that failed goes before that of an item in a unit that did not, the first before later
+            -- ones, and that of a try after all others.
+            error_code = CASE WHEN t.units_failed = 0 AND a.failed > 0 THEN a.hard_code
+                WHEN t.units_failed = 0 AND t.tries > 0 THEN coalesce(a.code, t.error_code) ELSE coalesce(t.error_code, a.code) END,
+            error_text = CASE WHEN t.units_failed = 0 AND a.failed > 0 THEN a.hard_detail
+                WHEN t.units_failed = 0 AND t.tries > 0 THEN coalesce(a.detail, t.error_text) ELSE coalesce(t.error_text, a.detail) END,
             state = CASE WHEN t.units_done + a.units < t.units_total THEN 'running'
                 ELSE lathe_outcome(t.cancelling, t.fail_fast, (t.units_failed + a.failed)::integer,
                                    (t.units_cancelled + a.cancelled)::integer, t.items_total,
@@ -233,29 +238,42 @@ BEGIN
 END
 $$;
 
+-- After this a task's units are not begun any more; NULL: they always are.
+CREATE FUNCTION lathe_expires(terms jsonb) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT 'epoch'::timestamptz + (terms ->> 'expires_us')::bigint * interval '1 microsecond' $$;
+
 -- Sends round once more those units that are still under their leases and whose task goes on; their places. What it sends
 -- is not in `results`, and so is not finished; it is taken from its lease by the caller.
-CREATE FUNCTION lathe_again(u_lease uuid[], u_task uuid[], u_seq bigint[], u_again bigint[], u_bump bigint[]) RETURNS bigint[]
-LANGUAGE plpgsql AS
+-- What would come after its task's time, or is put off (bump 0) for ever, is not sent round.
+CREATE FUNCTION lathe_again(u_lease uuid[], u_task uuid[], u_seq bigint[], u_again bigint[], u_bump bigint[], u_code text[],
+                            u_detail text[]) RETURNS bigint[] LANGUAGE plpgsql AS
 $$
 DECLARE
     places bigint[];
 BEGIN
     WITH units AS MATERIALIZED (
-        SELECT u.n, h.*, u.bump, now() + u.again * interval '1 millisecond' AS run_at, t.priority, t.unit_kib, t.queue
-        FROM unnest(u_lease, u_task, u_seq, u_again, u_bump) WITH ORDINALITY u(lease, task, seq, again, bump, n)
+        SELECT u.n, h.*, u.bump, u.code, u.detail, now() + u.again * interval '1 millisecond' AS run_at, t.priority, t.unit_kib,
+            t.queue
+        FROM unnest(u_lease, u_task, u_seq, u_again, u_bump, u_code, u_detail) WITH ORDINALITY
+            u(lease, task, seq, again, bump, code, detail, n)
         JOIN leases l ON l.id = u.lease
         JOIN LATERAL unnest(l.tasks, l.seqs, l.attempts, l.tries, l.firsts, l.counts) h(task, seq, attempt, tries, first, count)
             ON h.task = u.task AND h.seq = u.seq
         JOIN tasks t ON t.id = u.task AND NOT lathe_final(t.state) AND NOT lathe_stops(t)
         WHERE u.again IS NOT NULL
+        AND now() + u.again * interval '1 millisecond' < coalesce(lathe_expires(t.terms), 'infinity')
+        AND (u.bump > 0 OR now() < greatest(t.created_at, t.run_at) + interval '7 days')
     ), waits AS (
         INSERT INTO waiting (task, run_at, rank, seq, first, count, kib, attempt, tries, queue)
         SELECT task, run_at, lathe_rank(run_at, priority), seq, first, count, unit_kib, attempt, tries + bump, queue FROM units
         ON CONFLICT DO NOTHING
     ), told AS (
-        UPDATE tasks t SET tries = greatest(t.tries, u.tries)
-        FROM (SELECT task, max(tries + bump) AS tries FROM units GROUP BY task) u WHERE t.id = u.task AND t.tries < u.tries
+        UPDATE tasks t SET tries = greatest(t.tries, u.tries),
+            error_code = CASE WHEN t.units_failed = 0 THEN u.code ELSE t.error_code END,
+            error_text = CASE WHEN t.units_failed = 0 THEN u.detail ELSE t.error_text END
+        FROM (SELECT task, max(tries + bump) AS tries, (array_agg(code ORDER BY n DESC))[1] AS code,
+                  (array_agg(detail ORDER BY n DESC))[1] AS detail FROM units WHERE bump > 0 GROUP BY task) u
+        WHERE t.id = u.task
     )
     SELECT array_agg(n) INTO places FROM units;
     -- A unit that is asked for again and again is still on its lease until it is shortened.
@@ -288,7 +306,7 @@ BEGIN
     PERFORM FROM leases l WHERE l.id = ANY (u_lease) ORDER BY l.id FOR UPDATE;
     PERFORM lathe_lock(u_task, tried);
     IF tried <> '{}' THEN
-        again := lathe_again(u_lease, u_task, u_seq, u_again, u_bump);
+        again := lathe_again(u_lease, u_task, u_seq, u_again, u_bump, u_code, u_detail);
     END IF;
 
     -- IN (...) IS TRUE: looked up in a hash. As joins these would be nested loops over both sides, because nobody can tell

@@ -67,6 +67,7 @@ struct task document_new(struct arena *a, const struct submission *s)
         .shape = s->has_shape ? s->shape : (struct shape){0},
         .priority = (int)s->priority,
         .run_at_us = s->terms.run_at_us,
+        .terms = terms_write(a, &s->terms),
         .attempt = 1,
         .items_total = s->strategy ? s->items : s->items * (int64_t)compared(s),
         .batch_size = unit_size,

@@ -68,10 +68,20 @@ void clock_format(int64_t wall_us, char text[CLOCK_TEXT])
              (unsigned)d.tm_min % 100, (unsigned)d.tm_sec % 100, (unsigned)us % 1000000);
 }
 
-int64_t clock_jitter(int64_t ms)
+static uint64_t chance(void)
 {
     uint64_t r = 0;
     if (getrandom(&r, sizeof r, GRND_NONBLOCK) != (ssize_t)sizeof r)
         r = (uint64_t)clock_now();
-    return ms / 2 + (ms > 0 ? (int64_t)(r % (uint64_t)ms) : 0);
+    return r;
+}
+
+int64_t clock_jitter(int64_t ms)
+{
+    return ms / 2 + (ms > 0 ? (int64_t)(chance() % (uint64_t)ms) : 0);
+}
+
+double clock_chance(void)
+{
+    return (double)(chance() % (1u << 30)) / (double)(1u << 30);
 }

@@ -18,6 +18,7 @@ int64_t clock_thread_cpu(void); /* CPU time of the calling thread, ns */
 int64_t clock_process_cpu(void);
 
 int64_t clock_jitter(int64_t ms);   /* ms spread over [ms/2, ms*3/2), so that many do not come at once */
+double clock_chance(void);          /* anything from [0, 1) */
 int64_t clock_after_ms(int64_t ms); /* a deadline; ms < 0 is CLOCK_NEVER */
 int clock_poll_ms(
     int64_t deadline); /* what is left as a poll(2) time-out: rounded up, 0 when past, -1 for never */

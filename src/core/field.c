@@ -39,7 +39,7 @@ static void set_default(const struct field *f, void *to)
         *(int64_t *)to = f->def;
         break;
     case FIELD_NUM:
-        *(double *)to = (double)f->def;
+        *(double *)to = (double)f->def + f->def_part;
         break;
     case FIELD_BOOL:
         *(bool *)to = f->def != 0;

@@ -25,7 +25,7 @@
 
 enum field_type {
     FIELD_INT,  /* int64_t; min..max; def */
-    FIELD_NUM,  /* double; min..max; def (whole) */
+    FIELD_NUM,  /* double; min..max; def + def_part */
     FIELD_BOOL, /* bool; def 0 or 1 */
     FIELD_TEXT, /* char[max + 1], NUL-terminated; at least min bytes; def_text; no control characters */
     FIELD_ENUM, /* int (index into .words); def */
@@ -37,6 +37,7 @@ struct field {
     enum field_type type;
     size_t offset;
     int64_t min, max, def;
+    double def_part; /* FIELD_NUM: what is not whole of the default */
     const char *def_text;
     const char *const *words; /* NULL-terminated, FIELD_ENUM */
     const char *summary;      /* one line: what it means and its unit */

@@ -56,8 +56,10 @@ static void put_default(const struct field *f, struct json_out *o)
     json_key(o, "default");
     switch (f->type) {
     case FIELD_INT:
-    case FIELD_NUM:
         json_put_int(o, f->def);
+        break;
+    case FIELD_NUM:
+        json_put_num(o, (double)f->def + f->def_part);
         break;
     case FIELD_BOOL:
         json_put_bool(o, f->def != 0);

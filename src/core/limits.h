@@ -32,6 +32,12 @@
 #define LIMIT_ITEM_RESULT (1u * MIB)  /* bytes of one item's result */
 #define LIMIT_UNIT_RESULT (64u * MIB) /* bytes of all results of a unit */
 #define LIMIT_TIMEOUT_MS (7 * 24 * 3600 * 1000LL)
+#define LIMIT_RETRIES 1000u        /* failures of a unit after which it is tried again */
+#define LIMIT_ITEM_RETRIES 100u    /* likewise of an item inside its run */
+#define LIMIT_ITEM_BACKOFF_MS 5000 /* an item's wait for its next try: it keeps its place in the run */
+#define LIMIT_SNOOZE_MS (24 * 3600 * 1000LL) /* one snooze */
+#define LIMIT_SNOOZES_MS \
+    (7 * 24 * 3600 * 1000LL)            /* all of a unit: so long after its task could first be run */
 #define LIMIT_DELAY_S (366 * 24 * 3600) /* how far ahead a task may be planned */
 #define LIMIT_NAME 64u                  /* bytes of a handler's, queue's or worker's name */
 #define LIMIT_TAGS 16u

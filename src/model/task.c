@@ -206,6 +206,10 @@ void task_members(const struct task *t, struct json_out *o)
     json_put_raw(o, t->params);
     put_limits(o, t);
     put_counters(o, t);
+    if (t->terms.len > 0) {
+        json_key(o, "terms");
+        json_put_raw(o, t->terms);
+    }
     put_time(o, "created_at", t->created_us);
     put_time(o, "run_at", t->run_at_us);
     put_time(o, "started_at", t->started_us);

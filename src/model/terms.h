@@ -12,6 +12,7 @@
 #include "core/arena.h"
 #include "core/err.h"
 #include "core/json.h"
+#include "model/retry.h"
 
 #define TERMS_TIME 40 /* bytes of a time as callers write it */
 
@@ -19,9 +20,14 @@ struct terms {
     /* as given; see submission_fields.c */
     char run_at[TERMS_TIME + 1];
     double delay;
+    const struct json *expires_json, *backoff_json;
+    int64_t retries;      /* failures of a unit after which it is tried again */
+    int64_t item_retries; /* failures of an item after which it is tried again inside its run */
 
     /* made from it */
-    int64_t run_at_us; /* not before; 0: at once. A column of its own, not in the JSON */
+    struct backoff backoff; /* of both */
+    int64_t expires_us;     /* not begun after it; 0: whenever */
+    int64_t run_at_us;      /* not before; 0: at once. A column of its own, not in the JSON */
 };
 
 /* Completes what was read into the fields. `now_us` is what a delay counts from. ERR_BAD_FIELD names the pointer. */
@@ -29,5 +35,8 @@ bool terms_check(struct terms *t, int64_t now_us, struct err *e) LATHE_CHECK;
 
 /* The JSON object in the arena; "" when nothing is asked for. */
 struct span terms_write(struct arena *a, const struct terms *t);
+
+/* What a worker needs of that object (retries, item_retries, backoff, expires_us); "" gives the defaults. */
+bool terms_read(struct arena *a, struct span json, struct terms *ret, struct err *e) LATHE_CHECK;
 
 #endif

@@ -75,8 +75,9 @@ void params_release_at(struct params *p); /* for CLEANUP() */
     "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.created_at, "                                                    \
     "coalesce(t.started_at, CASE WHEN t.state = 'queued' THEN h.since END), t.finished_at, "                          \
     "t.run_at, t.tries, t.terms::text, t.wall_us, t.cpu_us, t.wait_us, t.peak_rss_kib, t.predicted_us, "              \
-    "CASE WHEN t.state = 'failed' THEN CASE WHEN t.units_failed = 0 THEN 'items-failed' ELSE t.error_code END END, "  \
-    "CASE WHEN t.state = 'failed' THEN t.error_text END"
+    "CASE WHEN t.state = 'failed' THEN CASE WHEN t.units_failed = 0 THEN 'items-failed' ELSE t.error_code END "       \
+    "WHEN t.tries > 0 AND NOT lathe_final(t.state) THEN t.error_code END, "                                           \
+    "CASE WHEN t.state = 'failed' OR (t.tries > 0 AND NOT lathe_final(t.state)) THEN t.error_text END"
 
 /* A column behind TASK_COLUMNS: the first lines of the results, at most $N bytes. */
 #define TASK_RESULTS(N)                                                    \

@@ -30,6 +30,8 @@ static const struct stmt reap_stmt = {
     "reap",
     "SELECT leader, leases_n, requeued, failed, ended, released, dead FROM lathe_reap($1::bigint::integer, 100)"};
 
+static const struct stmt expire_stmt = {"expire", "SELECT expired, ended, released FROM lathe_expire(1000)"};
+
 static const struct stmt wake_stmt = {
     "wake", "SELECT woken, coalesce(greatest(extract(epoch FROM next - now()) * 1000, 0), -1)::bigint "
             "FROM lathe_wake($1::bigint)"};
@@ -194,23 +196,41 @@ bool store_wake(struct store_worker *w, int room, int64_t *ret_woken, int64_t *r
 
 /* ---- the reaper ---- */
 
+static struct ended both(struct arena *a, struct ended x, struct ended y)
+{
+    struct ended all = {.count = x.count + y.count, .released = x.released || y.released};
+    all.ids = arena_array(a, all.count, sizeof *all.ids);
+    for (size_t i = 0; i < all.count; i++)
+        all.ids[i] = i < x.count ? x.ids[i] : y.ids[i - x.count];
+    return all;
+}
+
 bool store_reap(struct store_worker *w, struct arena *a, struct reaped *ret, struct err *e)
 {
     struct params p CLEANUP(params_release_at) = PARAMS_INIT;
-    struct step step = {.stmt = &reap_stmt, .params = &p, .sync = true};
+    struct step steps[] = {{.stmt = &reap_stmt, .params = &p, .sync = true},
+                           {.stmt = &expire_stmt, .sync = true}};
     if (fault_hit("store.reap"))
         return err_set(e, ERR_STORE, "fault point store.reap");
     params_int(&p, conf_now(&w->store->conf->worker_attempts));
-    if (!run(w, &step, 1, e))
+    if (!run(w, steps, COUNT_OF(steps), e))
         return false;
-    struct row row = row_at(step.result, 0);
+    if (steps[0].err.code != ERR_NONE) {
+        if (e)
+            *e = steps[0].err;
+        db_steps_clear(steps, COUNT_OF(steps));
+        return false;
+    }
+    struct row row = row_at(steps[0].result, 0), late = row_at(steps[1].result, 0);
     struct reaped r = {.leader = row_bool(&row)};
     r.leases = row_int(&row);
     r.requeued = row_int(&row);
     r.failed = row_int(&row);
     r.ended = ended_from_row(a, &row);
     sweep(w, r.leader ? row_int(&row) : 0);
-    db_steps_clear(&step, 1);
+    r.expired = row_int(&late);
+    r.ended = both(a, r.ended, ended_from_row(a, &late));
+    db_steps_clear(steps, COUNT_OF(steps));
     *ret = r;
     return true;
 }

@@ -229,7 +229,8 @@ bool store_wake(struct store_worker *w, int room, int64_t *ret_woken, int64_t *r
 
 struct reaped {
     int64_t leases, requeued, failed;
-    struct ended ended; /* too many workers lost */
+    int64_t expired;    /* tasks of which units were not begun in time */
+    struct ended ended; /* too many workers lost, or not begun in time */
     bool leader;        /* false: another worker keeps house */
 };
 /* Housekeeping, by whoever holds the advisory lock: expired leases, workers long gone. */

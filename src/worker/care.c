@@ -168,6 +168,8 @@ static void keep_house(struct worker *w)
     w->next_reap = clock_after_ms(clock_jitter(conf_now(&w->conf->worker_lease) / 3));
     if (!queue_reap(w->queue_worker, &a, &r, &e))
         return; /* the next turn tells of the store */
+    if (r.expired > 0)
+        log_info("worker.expired", "tasks=%lld meaning=nobody began them in time", (long long)r.expired);
     if (r.leases > 0) {
         log_warn("worker.reaped", "leases=%lld requeued=%lld failed=%lld meaning=a worker was lost",
                  (long long)r.leases, (long long)r.requeued, (long long)r.failed);

@@ -7,6 +7,7 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "model/strategy.h"
+#include "worker/again.h"
 
 struct run *run_new(const struct unit *u, void *batch)
 {
@@ -136,6 +137,8 @@ static void on_item(void *arg, const struct outcome *o)
                 LIMIT_UNIT_RESULT / MIB);
     if (o->kind == OUTCOME_FAILED && (r->failure.code == ERR_NONE || o->err->code == ERR_TASK_TIMEOUT))
         r->failure = *o->err;
+    if (o->kind == OUTCOME_FAILED && err_retryable(o->err->code))
+        r->mendable = true;
 }
 
 /* ---- its end ---- */
@@ -224,16 +227,36 @@ static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, 
     return true;
 }
 
+/* False: it is not to be run, because they cannot be read or its time is over. */
+static bool read_terms(struct run *r, struct arena *a, struct err *e)
+{
+    char text[CLOCK_TEXT];
+    if (r->unit->terms.len == 0)
+        return true;
+    if (!terms_read(a, r->unit->terms, &r->terms, e))
+        return false;
+    if (r->terms.expires_us == 0 || clock_wall_us() < r->terms.expires_us)
+        return true;
+    clock_format(r->terms.expires_us, text);
+    return err_set(e, ERR_EXPIRED, "it was not to be begun after %s, and no worker had come to it before",
+                   text);
+}
+
 void run_unit(struct run *r, const struct run_env *env)
 {
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
     struct err e = ERR_INIT;
     r->finish = (struct finish){.unit = r->unit, .started_us = clock_wall_us()};
-    if (!run_plan(r, env, &a, &e)) {
+    if (!read_terms(r, &a, &e)) {
+        end_failed(r, &e); /* nothing of it was run */
+    } else if (!run_plan(r, env, &a, &e)) {
         end_failed(r, &e);
+        r->mendable = err_retryable(e.code);
         r->finish.items_done = r->finish.items_failed = r->unit->count;
     }
     r->finish.finished_us = clock_wall_us();
+    if (r->unit->terms.len > 0)
+        again_decide(&r->finish, &r->terms, r->mendable, r->finish.finished_us, clock_chance());
 }
 
 void run_end_without(struct run *r, enum task_state state, const struct err *e, struct finish *ret)
@@ -258,6 +281,9 @@ void run_end_without(struct run *r, enum task_state state, const struct err *e, 
         .finished_us = now,
         .err = *e,
     };
-    if (atomic_load(&r->deadline) != CLOCK_NEVER)
-        ret->shape = r->finish.shape;
+    if (atomic_load(&r->deadline) == CLOCK_NEVER)
+        return; /* it did not get so far as to know its shape and terms */
+    ret->shape = r->finish.shape;
+    if (failed && u->terms.len > 0)
+        again_decide(ret, &r->terms, err_retryable(e->code), now, clock_chance());
 }

@@ -10,6 +10,7 @@
 #include "exec/exec.h"
 #include "handlers/registry.h"
 #include "store/store.h"
+#include "model/terms.h"
 #include "worker/evidence.h"
 #include "worker/lines.h"
 
@@ -51,6 +52,8 @@ struct run {
     /* the slot's thread's */
     struct lines lines;
     struct err failure; /* the first of an item; the time limit of the unit goes before any other */
+    bool mendable;      /* an item failed that might not the next time */
+    struct terms terms; /* what of them concerns running */
     struct finish finish;
     struct run *next;   /* in the list of all, the claim loop's */
     struct run *queued; /* in the slots' queue or done list */

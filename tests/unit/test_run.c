@@ -215,6 +215,133 @@ static void t11_failed_items_are_no_failure(void **state)
     assert_int_equal(f->items_failed, 1);
 }
 
+/* ---- once more ---- */
+
+static const struct err mishap = {.code = ERR_ITEM_FAILED, .text = "bad"};
+static const struct err for_good = {.code = ERR_ITEM_TOO_LARGE, .text = "too much"};
+
+static const struct finish *with(const struct outcome *list, size_t n, const char *terms)
+{
+    fake.outcomes = list;
+    fake.outcomes_n = n;
+    unit.count = (int64_t)n;
+    unit.terms = span_of(terms);
+    return run_it();
+}
+
+#define TERMS "{\"retries\":2,\"backoff\":{\"base_ms\":100,\"factor\":3,\"jitter\":0}}"
+
+static void t30_all_failed(void **state)
+{
+    (void)state;
+    const struct outcome list[] = {{.index = 0, .kind = OUTCOME_FAILED, .err = &mishap},
+                                   {.index = 1, .kind = OUTCOME_FAILED, .err = &mishap}};
+    const struct finish *f = with(list, 2, TERMS);
+    assert_true(f->again && f->counts);
+    assert_int_equal(f->again_ms, 100);
+    assert_int_equal(f->items_failed, 2); /* whole, for a task that does not go on */
+    assert_int_equal(f->err.code, ERR_ITEM_FAILED);
+}
+
+static void t31_the_next_wait_is_longer(void **state)
+{
+    (void)state;
+    const struct outcome list[] = {{.index = 0, .kind = OUTCOME_FAILED, .err = &mishap}};
+    unit.tries = 1;
+    assert_int_equal(with(list, 1, TERMS)->again_ms, 300);
+}
+
+static void t32_no_tries_left(void **state)
+{
+    (void)state;
+    const struct outcome list[] = {{.index = 0, .kind = OUTCOME_FAILED, .err = &mishap}};
+    unit.tries = 2;
+    const struct finish *f = with(list, 1, TERMS);
+    assert_false(f->again);
+    assert_int_equal(f->items_failed, 1);
+}
+
+/* It would be a success with failed items. */
+static void t33_one_failed(void **state)
+{
+    (void)state;
+    const struct outcome list[] = {{.index = 0, .kind = OUTCOME_FAILED, .err = &mishap},
+                                   {.index = 1, .kind = OUTCOME_OK, .result = SPAN("1")}};
+    assert_false(with(list, 2, TERMS)->again);
+}
+
+static void t34_one_failed_is_the_end(void **state)
+{
+    (void)state;
+    const struct outcome list[] = {{.index = 0, .kind = OUTCOME_FAILED, .err = &mishap},
+                                   {.index = 1, .kind = OUTCOME_CANCELLED, .err = &mishap}};
+    unit.fail_fast = true;
+    assert_true(with(list, 2, TERMS)->again);
+}
+
+static void t35_what_nothing_mends(void **state)
+{
+    (void)state;
+    const struct outcome list[] = {{.index = 0, .kind = OUTCOME_FAILED, .err = &for_good}};
+    assert_false(with(list, 1, TERMS)->again);
+}
+
+static void t36_no_handler(void **state)
+{
+    (void)state;
+    unit.handler = SPAN("nobody's");
+    const struct finish *f = with(NULL, 0, TERMS);
+    assert_false(f->again);
+    assert_int_equal(f->err.code, ERR_NO_HANDLER);
+}
+
+static void t37_cancelled_never(void **state)
+{
+    (void)state;
+    const struct outcome list[] = {{.index = 0, .kind = OUTCOME_FAILED, .err = &mishap},
+                                   {.index = 1, .kind = OUTCOME_CANCELLED, .err = &mishap}};
+    atomic_store(&r->wanted, true);
+    const struct finish *f = with(list, 2, TERMS);
+    assert_int_equal(f->state, TASK_cancelled);
+    assert_false(f->again);
+}
+
+static void t38_not_after_its_time(void **state)
+{
+    (void)state;
+    char terms[200];
+    const struct outcome list[] = {{.index = 0, .kind = OUTCOME_FAILED, .err = &mishap}};
+    snprintf(
+        terms, sizeof terms,
+        "{\"retries\":2,\"expires_us\":%lld,\"backoff\":{\"base_ms\":7200000,\"max_ms\":7200000,\"jitter\":0}}",
+        (long long)clock_wall_us() + 3600 * 1000000LL);
+    const struct finish *f = with(list, 1, terms);
+    assert_false(f->again);
+    assert_int_equal(f->err.code, ERR_ITEM_FAILED);
+}
+
+static void t39_too_late_to_begin(void **state)
+{
+    (void)state;
+    const struct finish *f = with(NULL, 0, "{\"retries\":2,\"expires_us\":1000000}");
+    assert_int_equal(f->state, TASK_failed);
+    assert_int_equal(f->err.code, ERR_EXPIRED);
+    assert_false(f->again);
+    assert_int_equal(f->items_done, 0);
+    assert_null(fake.plan.handler); /* nothing was run */
+}
+
+static void t40_time_limit_without_it(void **state)
+{
+    (void)state;
+    struct finish f;
+    const struct err e = {.code = ERR_TASK_TIMEOUT, .text = "gone"};
+    with(NULL, 0, TERMS);
+    atomic_store(&r->started, clock_now());
+    run_end_without(r, TASK_failed, &e, &f);
+    assert_true(f.again && f.counts);
+}
+
 /* ---- an end without it ---- */
 
 static void t20_without_it(void **state)
@@ -264,6 +391,17 @@ int main(void)
         TEST(t06_second_attempt),
         TEST(t10_time_limit_after_a_failure),
         TEST(t11_failed_items_are_no_failure),
+        TEST(t30_all_failed),
+        TEST(t31_the_next_wait_is_longer),
+        TEST(t32_no_tries_left),
+        TEST(t33_one_failed),
+        TEST(t34_one_failed_is_the_end),
+        TEST(t35_what_nothing_mends),
+        TEST(t36_no_handler),
+        TEST(t37_cancelled_never),
+        TEST(t38_not_after_its_time),
+        TEST(t39_too_late_to_begin),
+        TEST(t40_time_limit_without_it),
         TEST(t20_without_it),
         TEST(t21_cancelled_without_it),
     };

@@ -145,7 +145,23 @@ static const struct bad {
     {"hybrid", "7", "", ERR_BAD_FIELD},
     {"hybrid", "{\"itemscount\":1}", "/itemscount", ERR_UNKNOWN_FIELD},
     {"hybrid", "{\"a/b~c\":1}", "/a~1b~0c", ERR_UNKNOWN_FIELD},
-    {"hybrid", "{\"retries\":1}", "/retries", ERR_UNKNOWN_FIELD},
+    {"hybrid", "{\"retry\":1}", "/retry", ERR_UNKNOWN_FIELD},
+    /* time */
+    {"hybrid", "{\"retries\":1001}", "/retries", ERR_BAD_FIELD},
+    {"hybrid", "{\"retries\":-1}", "/retries", ERR_BAD_FIELD},
+    {"hybrid", "{\"item_retries\":101}", "/item_retries", ERR_BAD_FIELD},
+    {"hybrid", "{\"backoff\":5}", "/backoff", ERR_BAD_FIELD},
+    {"hybrid", "{\"backoff\":{\"factor\":0.5}}", "/backoff/factor", ERR_BAD_FIELD},
+    {"hybrid", "{\"backoff\":{\"jitter\":2}}", "/backoff/jitter", ERR_BAD_FIELD},
+    {"hybrid", "{\"backoff\":{\"base\":2}}", "/backoff/base", ERR_UNKNOWN_FIELD},
+    {"hybrid", "{\"expires\":\"2001-01-01T00:00:00Z\"}", "/expires", ERR_BAD_FIELD},
+    {"hybrid", "{\"expires\":\"tomorrow\"}", "/expires", ERR_BAD_FIELD},
+    {"hybrid", "{\"expires\":0}", "/expires", ERR_BAD_FIELD},
+    {"hybrid", "{\"expires\":-5}", "/expires", ERR_BAD_FIELD},
+    {"hybrid", "{\"expires\":true}", "/expires", ERR_BAD_FIELD},
+    {"hybrid", "{\"expires\":1e300}", "/expires", ERR_BAD_FIELD},
+    {"hybrid", "{\"expires\":60,\"delay\":60}", "/expires", ERR_BAD_FIELD},
+    {NULL, "{\"retries\":1}", "/run_at", ERR_BAD_FIELD},
     /* counts */
     {"hybrid", "{\"items_count\":0}", "/items_count", ERR_BAD_FIELD},
     {"hybrid", "{\"items_count\":-1}", "/items_count", ERR_BAD_FIELD},
@@ -212,6 +228,32 @@ static const struct bad {
     {NULL, "{\"strategies\":[\"threads\",\"threaded\"]}", "/strategies/1", ERR_BAD_FIELD},
     {NULL, "{\"shape\":{}}", "/shape", ERR_BAD_FIELD},
 };
+
+/* What is asked for comes to the worker as it was asked. */
+static void test_terms(void **unused)
+{
+    struct terms read;
+
+    (void)unused;
+    expect(reads("hybrid", "{}", ""));
+    assert_int_equal(terms_write(&arena, &got.terms).len, 0);
+    expect(reads("hybrid", "{\"retries\":0,\"backoff\":{\"base_ms\":5}}", ""));
+    assert_int_equal(terms_write(&arena, &got.terms).len, 0);
+    expect(reads("hybrid", "{\"item_retries\":2,\"backoff\":{\"base_ms\":5,\"factor\":1.5},\"expires\":60.5}",
+                 "retries=3"));
+    assert_true(terms_read(&arena, terms_write(&arena, &got.terms), &read, &e));
+    assert_int_equal(read.retries, 3);
+    assert_int_equal(read.item_retries, 2);
+    assert_int_equal(read.backoff.base_ms, 5);
+    assert_int_equal(read.backoff.max_ms, 3600000);
+    assert_true(read.backoff.factor == 1.5 && read.backoff.jitter == 0.5);
+    assert_int_equal(read.expires_us, got.terms.expires_us);
+    expect(reads("hybrid", "{\"expires\":\"2100-01-01T00:00:00Z\",\"run_at\":\"2099-01-01\"}", ""));
+    assert_int_equal(got.terms.expires_us, 4102444800000000);
+    assert_true(terms_read(&arena, SPAN(""), &read, &e));
+    assert_int_equal(read.retries + read.item_retries + read.expires_us, 0);
+    assert_true(terms_read(&arena, SPAN("{\"of\": \"others\"}"), &read, &e));
+}
 
 static void test_refused(void **unused)
 {
@@ -386,6 +428,7 @@ int main(void)
         cmocka_unit_test_teardown(test_defaults, clean),
         cmocka_unit_test_teardown(test_everything, clean),
         cmocka_unit_test_teardown(test_items, clean),
+        cmocka_unit_test_teardown(test_terms, clean),
         cmocka_unit_test_teardown(test_refused, clean),
         cmocka_unit_test_teardown(test_too_large, clean),
         cmocka_unit_test_teardown(test_compare, clean),

@@ -107,7 +107,7 @@ static void test_whole(void **unused)
         {"results", "[{\"i\":0},{\"i\":1}]"},
         {"error.type", "\"/problems/items-failed\""},
         {"error.detail", "\"3 of 750 \\\"items\\\" failed\""},
-        {"error.retryable", "false"},
+        {"error.retryable", "true"},
         {"tags", "[\"a\"]"},
         {"meta", "{\"k\":1}"},
         {"links.self", "\"/api/v1/tasks/" ID "\""},
