@@ -10,6 +10,7 @@
 #include "core/limits.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/net_guard.h"
 #include "core/parent.h"
 #include "core/sig.h"
 #include "core/span.h"
@@ -99,6 +100,8 @@ static bool run(const struct command *command, struct cmd *c, int argc, char **a
     if (!conf_load(&c->conf, NULL, &argc, argv, e))
         return false;
     set_up_log(&c->conf, command);
+    if (!net_guard_open(c->conf.http_allow, e))
+        return false;
     return command->run(c, argc, argv, e);
 }
 

@@ -44,6 +44,11 @@
 #define LIMIT_LIST_LOOK 20000u /* tasks that one page of a filtered list is looked for in */
 #define LIMIT_LIST 1000u       /* tasks in one page of a list */
 
+/* outgoing requests */
+#define LIMIT_URL 2048u             /* bytes of a URL */
+#define LIMIT_HTTP_HEAD (64u * KIB) /* bytes of the headers of an answer */
+#define LIMIT_HTTP_HEADERS 64u      /* headers of a request */
+
 /* inside */
 #define LIMIT_WRITE_BATCH 512u              /* rows in one group commit; a longer list goes alone */
 #define LIMIT_WRITE_QUEUE 32768u            /* rows waiting for a group commit before 503 */

@@ -5,6 +5,7 @@
 #include "core/limits.h"
 #include "core/net.h"
 #include "exec/children.h"
+#include "exec/http.h"
 #include "exec/local.h"
 #include "exec/procs.h"
 #include "exec/rss.h"
@@ -71,5 +72,6 @@ void exec_idle(void)
 void exec_stop(void)
 {
     children_release();
+    http_release();
     zygote_stop();
 }

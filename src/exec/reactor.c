@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "exec/http.h"
 #include "exec/meter.h"
 #include "exec/waiting.h"
 
@@ -20,6 +21,8 @@ struct reactor {
     int64_t from, to; /* places taken and not yet begun */
     int64_t now;      /* as of the last look at the clock */
     bool stopping;
+    struct http_port port; /* of its items */
+    struct http *http;     /* NULL until one of them makes a call */
 };
 
 static int64_t after(int64_t now, int64_t span)
@@ -136,6 +139,40 @@ static void park(struct reactor *r, struct slot *s)
         finish(r, s, OUTCOME_FAILED, &e);
 }
 
+/* ---- HTTP calls of items */
+
+static void drive(void *arg)
+{
+    http_drive(arg);
+}
+
+static void call_over(void *arg)
+{
+    struct slot *s = arg;
+    waiting_wake(&s->reactor->waiting, s);
+}
+
+static struct http_call *start_call(struct http_port *p, struct item *it, const struct http_request *q,
+                                    struct err *e)
+{
+    struct reactor *r = (void *)((char *)p - offsetof(struct reactor, port));
+    struct slot *s = (void *)((char *)it - offsetof(struct slot, item));
+    struct http_call *call;
+    if (!r->http) {
+        if (!http_open(&r->http, e))
+            return NULL;
+        if (!waiting_invite(&r->waiting, http_descriptor(r->http), drive, r->http, e)) {
+            http_close(r->http);
+            r->http = NULL;
+            return NULL;
+        }
+    }
+    if (!http_begin(r->http, q, call_over, s, &call, e))
+        return NULL;
+    call->port = p;
+    return call;
+}
+
 /* ---- stepping */
 
 static bool must_stop(struct reactor *r)
@@ -178,6 +215,7 @@ static void begin(struct reactor *r, int64_t place)
     s->item.input = work_input(w, s->position);
     s->item.args = w->args;
     s->item.cancel = w->cancel;
+    s->item.http = &r->port;
     r->in_flight++;
     r->now = meter_start(&r->meter);
     if (r->tally.first_step == CLOCK_NEVER)
@@ -296,7 +334,8 @@ static void refuse_rest(struct reactor *r)
 void reactor_run(const struct work *w, const struct sink *sink, struct lane *lane, struct tally *ret)
 {
     assert(w->width >= 1 && w->grain >= 1);
-    struct reactor r = {.work = w, .sink = sink, .lane = lane, .tally = TALLY_INIT};
+    struct reactor r = {
+        .work = w, .sink = sink, .lane = lane, .tally = TALLY_INIT, .port = {start_call, http_end}};
     slots_init(&r.slots, w->handler->state_size);
     waiting_init(&r.waiting, w->bell);
     int64_t cpu = clock_thread_cpu();
@@ -317,6 +356,7 @@ void reactor_run(const struct work *w, const struct sink *sink, struct lane *lan
     if (r.stopping && sink->all)
         refuse_rest(&r);
     waiting_release(&r.waiting);
+    http_close(r.http);
     slots_release(&r.slots);
     r.tally.cpu = clock_thread_cpu() - cpu;
     *ret = r.tally;

@@ -54,7 +54,7 @@ struct slot *slots_get(struct slots *s)
     s->free = slot->next;
     slot->next = NULL;
     slot->used = true;
-    slot->stepped = false;
+    slot->stepped = slot->calling = false;
     slot->cpu = slot->wait = slot->partial = 0;
     slot->item.progress = 0;
     slot->item.err.code = ERR_NONE;

@@ -26,6 +26,7 @@ struct slot {
     int64_t asked;     /* since when it waits */
     int64_t partial;   /* what it has added to the lane's partial_milli */
     bool used, stepped;
+    bool calling; /* it waits for the end of an HTTP call */
 };
 
 struct slots {

@@ -50,6 +50,15 @@ static bool open_loop(struct waiting *w, struct err *e)
     return true;
 }
 
+static void put_ready(struct waiting *w, struct slot *s)
+{
+    timers_remove(&w->timers, &s->timer);
+    s->calling = false;
+    s->next = NULL;
+    *w->ready_end = s;
+    w->ready_end = &s->next;
+}
+
 static void on_descriptor(struct ev_loop *loop, ev_io *io, int events)
 {
     struct slot *s = io->data;
@@ -57,10 +66,7 @@ static void on_descriptor(struct ev_loop *loop, ev_io *io, int events)
     (void)events;
     ev_io_stop(loop, io);
     w->watched--;
-    timers_remove(&w->timers, &s->timer);
-    s->next = NULL;
-    *w->ready_end = s;
-    w->ready_end = &s->next;
+    put_ready(w, s);
 }
 
 static bool watch(struct waiting *w, struct slot *s, struct err *e)
@@ -87,12 +93,42 @@ static void unwatch(struct waiting *w, struct slot *s)
     }
 }
 
+/* ---- a guest */
+
+static void on_guest(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct waiting *w = io->data;
+    (void)loop, (void)events;
+    w->guest(w->guest_arg);
+}
+
+bool waiting_invite(struct waiting *w, int fd, void (*ready)(void *arg), void *arg, struct err *e)
+{
+    if (!w->loop && !open_loop(w, e))
+        return false;
+    w->guest = ready;
+    w->guest_arg = arg;
+    ev_io_init(&w->guest_io, on_guest, fd, EV_READ);
+    w->guest_io.data = w;
+    ev_io_start(w->loop, &w->guest_io);
+    w->watched++;
+    return true;
+}
+
+void waiting_wake(struct waiting *w, struct slot *s)
+{
+    if (!s->calling)
+        return;
+    unwatch(w, s);
+    put_ready(w, s);
+}
+
 /* ---- both */
 
 bool waiting_add(struct waiting *w, struct slot *s, int64_t due, struct err *e)
 {
     const struct item_wait *wait = &s->item.wait;
-    if (wait->fd < 0 ? wait->until == CLOCK_NEVER : !(wait->events & (POLLIN | POLLOUT)))
+    if (wait->fd < 0 ? wait->until == CLOCK_NEVER && !wait->call : !(wait->events & (POLLIN | POLLOUT)))
         return err_set(e, ERR_INTERNAL,
                        "the handler waits for nothing: neither for a time nor for a descriptor");
     if (wait->fd >= 0 && !watch(w, s, e))
@@ -101,6 +137,7 @@ bool waiting_add(struct waiting *w, struct slot *s, int64_t due, struct err *e)
         due = wait->until;
     if (due != CLOCK_NEVER)
         timers_add(&w->timers, &s->timer, due);
+    s->calling = wait->call;
     return true;
 }
 
@@ -108,6 +145,7 @@ void waiting_remove(struct waiting *w, struct slot *s)
 {
     timers_remove(&w->timers, &s->timer);
     unwatch(w, s);
+    s->calling = false;
 }
 
 struct slot *waiting_due(struct waiting *w, int64_t now)
@@ -117,6 +155,7 @@ struct slot *waiting_due(struct waiting *w, int64_t now)
         return NULL;
     struct slot *s = (void *)((char *)t - offsetof(struct slot, timer));
     unwatch(w, s);
+    s->calling = false;
     return s;
 }
 

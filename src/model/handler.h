@@ -41,6 +41,8 @@
 #include "core/field.h"
 #include "core/span.h"
 
+struct http_port;
+
 enum step { STEP_DONE, STEP_FAIL, STEP_WAIT };
 
 /* What a step waits for: the earlier of a time and a descriptor. */
@@ -48,6 +50,7 @@ struct item_wait {
     int64_t until; /* clock_now() scale; CLOCK_NEVER: only the descriptor */
     int fd;        /* -1: only the time */
     int events;    /* POLLIN, POLLOUT */
+    bool call;     /* also for the end of an HTTP call of the item (model/http.h) */
 };
 
 struct item {
@@ -57,7 +60,8 @@ struct item {
     const void *args;  /* the handler's params struct */
     void *state;       /* state_size bytes, zeroed before the first step */
     const struct cancel *cancel;
-    int64_t deadline; /* of this item, CLOCK_NEVER if there is none */
+    int64_t deadline;       /* of this item, CLOCK_NEVER if there is none */
+    struct http_port *http; /* see model/http.h; NULL: what runs the item makes no HTTP calls */
 
     /* made by the step */
     struct buf out;  /* the result: exactly one JSON value on one line; empty counts as null */
@@ -89,6 +93,13 @@ static inline enum step item_wait_until(struct item *it, int64_t when)
 static inline enum step item_wait_fd(struct item *it, int fd, int events, int64_t until)
 {
     it->wait = (struct item_wait){.until = until, .fd = fd, .events = events};
+    return STEP_WAIT;
+}
+
+/* Until a call that http_start began is over, or the item's time is. */
+static inline enum step item_wait_call(struct item *it)
+{
+    it->wait = (struct item_wait){.until = CLOCK_NEVER, .fd = -1, .call = true};
     return STEP_WAIT;
 }
 

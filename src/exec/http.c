@@ -1,0 +1,473 @@
+#include "exec/http.h"
+
+#include <assert.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+
+#include "core/limits.h"
+#include "core/mem.h"
+#include "core/net.h"
+#include "core/net_guard.h"
+
+#define IDLE_MOST 8        /* clients that are kept for the next run */
+#define IDLE_CALLS 64      /* one that had more calls at once has too many connections to be kept */
+#define CONNECT_MS 10000   /* of which curl may use half for the first address */
+#define EVENTS 64          /* looked at together */
+#define RECEIVE_BYTES 8192 /* a call under way takes as much, and there may be ten thousands */
+
+struct call {
+    struct http_call shown;
+    struct http *client;
+    CURL *easy;
+    struct curl_slist *headers;
+    struct buf head, body;
+    bool too_large;
+    struct err refusal; /* the address that was refused */
+    char error[CURL_ERROR_SIZE];
+    void (*over)(void *arg);
+    void *arg;
+};
+
+struct http {
+    CURLM *multi;
+    int sockets, alarm; /* an epoll set, and a timerfd in it */
+    int64_t calls, most_calls;
+    struct http *next; /* idle */
+};
+
+/* ---- curl's sockets and its one timer, in the client's descriptor */
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
+{
+    struct http *h = arg;
+    struct epoll_event ev = {.data.fd = fd};
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        epoll_ctl(h->sockets, EPOLL_CTL_DEL, fd, NULL);
+        return 0;
+    }
+    ev.events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+    if (epoll_ctl(h->sockets, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev) < 0 &&
+        (errno == EEXIST || errno == ENOENT))
+        epoll_ctl(h->sockets, errno == EEXIST ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev);
+    curl_multi_assign(h->multi, fd, h);
+    return 0;
+}
+
+static int on_timer(CURLM *multi, long ms, void *arg)
+{
+    struct http *h = arg;
+    struct itimerspec t = {{0}, {0}}; /* off */
+    (void)multi;
+    if (ms >= 0)
+        t.it_value = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS + 1};
+    timerfd_settime(h->alarm, 0, &t, NULL);
+    return 0;
+}
+
+/* Looks at the address that is about to be connected to. */
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    struct call *c = arg;
+    (void)purpose;
+    if (!net_guard_check(&a->addr, &c->refusal))
+        return CURL_SOCKET_BAD;
+    return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
+/* ---- clients */
+
+static struct {
+    pthread_mutex_t lock;
+    struct http *list;
+    int count;
+} idle = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static CURLcode ready = CURLE_FAILED_INIT;
+
+/* At the first call of a process, which is after all forks: the zygote has no libcurl in it that was used, and each child
+ * comes here by itself. TLS writes with write(2), so that a closed connection would kill a process that did not ask. */
+static void prepare(void)
+{
+    struct sigaction usual;
+    if (sigaction(SIGPIPE, NULL, &usual) == 0 && usual.sa_handler == SIG_DFL) {
+        struct sigaction ignore = {.sa_handler = SIG_IGN};
+        sigaction(SIGPIPE, &ignore, NULL);
+    }
+    ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static void free_client(struct http *h)
+{
+    if (h->multi)
+        curl_multi_cleanup(h->multi);
+    net_close(h->alarm);
+    net_close(h->sockets);
+    mem_free(h);
+}
+
+static bool open_client(struct http *h, struct err *e)
+{
+    struct epoll_event ev = {.events = EPOLLIN};
+    h->sockets = epoll_create1(EPOLL_CLOEXEC);
+    h->alarm = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    ev.data.fd = h->alarm;
+    if (h->sockets < 0 || h->alarm < 0 || epoll_ctl(h->sockets, EPOLL_CTL_ADD, h->alarm, &ev) < 0)
+        return err_errno(e, "no descriptors for outgoing HTTP");
+    h->multi = curl_multi_init();
+    if (!h->multi)
+        return err_set(e, ERR_SYSTEM, "libcurl could not be started");
+    curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+    curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+    return true;
+}
+
+static struct http *take_idle(void)
+{
+    pthread_mutex_lock(&idle.lock);
+    struct http *h = idle.list;
+    if (h) {
+        idle.list = h->next;
+        idle.count--;
+    }
+    pthread_mutex_unlock(&idle.lock);
+    return h;
+}
+
+bool http_open(struct http **ret, struct err *e)
+{
+    pthread_once(&once, prepare);
+    if (ready != CURLE_OK)
+        return err_set(e, ERR_SYSTEM, "libcurl could not be started: %s", curl_easy_strerror(ready));
+    struct http *h = take_idle();
+    if (!h) {
+        h = mem_alloc(sizeof *h);
+        h->alarm = h->sockets = -1;
+        if (!open_client(h, e)) {
+            free_client(h);
+            return false;
+        }
+    }
+    *ret = h;
+    return true;
+}
+
+void http_close(struct http *h)
+{
+    if (!h)
+        return;
+    assert(h->calls == 0);
+    bool keep = h->most_calls <= IDLE_CALLS;
+    h->most_calls = 0;
+    if (keep) {
+        pthread_mutex_lock(&idle.lock);
+        keep = idle.count < IDLE_MOST;
+        if (keep) {
+            h->next = idle.list;
+            idle.list = h;
+            idle.count++;
+        }
+        pthread_mutex_unlock(&idle.lock);
+    }
+    if (!keep)
+        free_client(h);
+}
+
+void http_release(void)
+{
+    struct http *h;
+    while ((h = take_idle()))
+        free_client(h);
+}
+
+int http_descriptor(const struct http *h)
+{
+    return h->sockets;
+}
+
+/* ---- what comes back */
+
+static size_t on_head(char *bytes, size_t size, size_t n, void *arg)
+{
+    struct call *c = arg;
+    struct span line = {bytes, size * n};
+    if (span_starts(line, "HTTP/")) { /* of the next answer, after a redirect or a 100 */
+        buf_clear(&c->head);
+        return line.len;
+    }
+    buf_span(&c->head, line);
+    c->too_large = c->head.failed;
+    return c->too_large ? 0 : line.len;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
+{
+    struct call *c = arg;
+    buf_put(&c->body, bytes, size * n);
+    c->too_large = c->body.failed;
+    return c->too_large ? 0 : size * n;
+}
+
+static void set_error(struct call *c, CURLcode code)
+{
+    struct err *e = &c->shown.err;
+    const char *why = c->error[0] ? c->error : curl_easy_strerror(code);
+    if (c->too_large || code == CURLE_FILESIZE_EXCEEDED)
+        err_set(e, ERR_ITEM_TOO_LARGE, "the answer is larger than %zu bytes, or its headers than %u",
+                c->body.max, LIMIT_HTTP_HEAD);
+    else if (c->refusal.code != ERR_NONE &&
+             (code == CURLE_COULDNT_CONNECT || code == CURLE_ABORTED_BY_CALLBACK))
+        *e = c->refusal;
+    else if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ||
+             code == CURLE_TOO_MANY_REDIRECTS)
+        err_set(e, ERR_ITEM_FAILED, "%s",
+                why); /* what the server said: a redirect to nowhere, or no HTTP at all */
+    else if (code == CURLE_OPERATION_TIMEDOUT)
+        err_set(e, ERR_TIMEOUT, "%s", why);
+    else
+        err_set(e, ERR_UNREACHABLE, "%s", why);
+}
+
+static void set_answer(struct call *c)
+{
+    struct http_call *shown = &c->shown;
+    long status = 0, version = 0, redirects = 0;
+    curl_off_t bytes = 0;
+    curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(c->easy, CURLINFO_HTTP_VERSION, &version);
+    curl_easy_getinfo(c->easy, CURLINFO_REDIRECT_COUNT, &redirects);
+    curl_easy_getinfo(c->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
+    curl_easy_getinfo(c->easy, CURLINFO_EFFECTIVE_URL, &shown->url);
+    shown->status = (int)status;
+    shown->redirects = redirects;
+    shown->bytes = bytes;
+    shown->version = version == CURL_HTTP_VERSION_1_0 ? 10 : version == CURL_HTTP_VERSION_2_0 ? 20 : 11;
+    shown->head = buf_view(&c->head);
+    shown->body = buf_view(&c->body);
+}
+
+static void finish(struct call *c, CURLcode code)
+{
+    if (code == CURLE_OK)
+        set_answer(c);
+    else
+        set_error(c, code);
+    curl_multi_remove_handle(c->client->multi, c->easy);
+    c->client->calls--;
+    c->shown.done = true;
+    c->over(c->arg);
+}
+
+void http_drive(struct http *h)
+{
+    struct epoll_event events[EVENTS];
+    int left, n = epoll_wait(h->sockets, events, EVENTS, 0);
+    for (int i = 0; i < n; i++) {
+        uint64_t ticks;
+        unsigned e = events[i].events;
+        int what = (e & EPOLLIN ? CURL_CSELECT_IN : 0) | (e & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                   (e & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+        bool alarm = events[i].data.fd == h->alarm;
+        if (alarm && read(h->alarm, &ticks, sizeof ticks) < 0)
+            continue; /* set anew by what came before */
+        curl_multi_socket_action(h->multi, alarm ? CURL_SOCKET_TIMEOUT : events[i].data.fd, alarm ? 0 : what,
+                                 &left);
+    }
+    CURLMsg *m;
+    while ((m = curl_multi_info_read(h->multi, &left))) {
+        struct call *c = NULL;
+        CURLcode code = m->data.result;
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &c);
+        finish(c, code);
+    }
+}
+
+/* ---- what is sent */
+
+/* They say how the message ends, or where the connection goes: curl's business. */
+static bool is_ours(struct span name)
+{
+    static const char *const ours[] = {
+        "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer",
+        "expect",         "http2-settings"};
+    for (size_t i = 0; i < COUNT_OF(ours); i++)
+        if (span_eq_nocase(name, ours[i]))
+            return true;
+    struct span start = name;
+    return span_eq_nocase(span_take(&start, 6), "proxy-");
+}
+
+static bool is_token(struct span name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char ch = name.ptr[i];
+        if (ch <= ' ' || ch > '~' || strchr("()<>@,;:\\\"/[]?={}", ch))
+            return false;
+    }
+    return name.len > 0 && name.len <= LIMIT_HEADER;
+}
+
+static bool is_value(struct span value)
+{
+    for (size_t i = 0; i < value.len; i++)
+        if (((unsigned char)value.ptr[i] < ' ' && value.ptr[i] != '\t') || value.ptr[i] == 0x7f)
+            return false;
+    return value.len <= LIMIT_HEADER;
+}
+
+static void add_header(struct call *c, const char *text)
+{
+    struct curl_slist *more = curl_slist_append(c->headers, text);
+    assert(more);
+    c->headers = more;
+}
+
+static bool add_headers(struct call *c, const struct http_request *r, struct err *e)
+{
+    struct buf line CLEANUP(buf_release) = BUF_INIT(2 * LIMIT_HEADER + 4);
+    bool typed = false, agent = false;
+    if (r->header_count > LIMIT_HTTP_HEADERS)
+        return err_set(e, ERR_BAD_FIELD, "a request has %u headers at most", LIMIT_HTTP_HEADERS);
+    for (size_t i = 0; i < r->header_count; i++) {
+        struct span name = r->headers[i].name, value = span_trim(r->headers[i].value);
+        if (!is_token(name) || !is_value(value) || is_ours(name))
+            return err_set(e, ERR_BAD_FIELD, "the header \"%.*s\" may not be set, or not so",
+                           (int)(name.len < 64 ? name.len : 64), name.len ? name.ptr : "");
+        typed |= span_eq_nocase(name, "content-type");
+        agent |= span_eq_nocase(name, "user-agent");
+        buf_clear(&line);
+        buf_span(&line, name);
+        buf_puts(&line, value.len ? ": " : ";"); /* curl's word for a header without a value */
+        buf_span(&line, value);
+        buf_char(&line, '\0');
+        add_header(c, line.ptr);
+    }
+    add_header(c, "Expect:"); /* it would cost a second with servers that do not know it */
+    if (!typed)
+        add_header(c, "Content-Type:");
+    if (!agent)
+        add_header(c, "User-Agent: lathe/" PACKAGE_VERSION);
+    curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
+    return true;
+}
+
+static bool set_method(struct call *c, const struct http_request *r, struct err *e)
+{
+    char method[24];
+    struct span name = r->method.len ? r->method : SPAN("GET");
+    if (!is_token(name) || name.len >= sizeof method || span_eq_nocase(name, "CONNECT"))
+        return err_set(e, ERR_BAD_FIELD, "this is no method that a request can have");
+    memcpy(method, name.ptr, name.len);
+    method[name.len] = '\0';
+    bool get = span_is(name, "GET"), head = span_is(name, "HEAD"), post = span_is(name, "POST");
+    if (r->body.len || !(get || head)) {
+        curl_easy_setopt(c->easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.len);
+        curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, r->body.len ? r->body.ptr : "");
+    }
+    if (head)
+        curl_easy_setopt(c->easy, CURLOPT_NOBODY, 1L);
+    else if (!post && !(get && r->body.len == 0))
+        curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, method);
+    return true;
+}
+
+static bool set_url(struct call *c, const struct http_request *r, struct err *e)
+{
+    char url[LIMIT_URL + 1];
+    if (!http_check_url(r->url, "url", e))
+        return false;
+    memcpy(url, r->url.ptr, r->url.len);
+    url[r->url.len] = '\0';
+    curl_easy_setopt(c->easy, CURLOPT_URL, url);
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c->easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+    curl_easy_setopt(c->easy, CURLOPT_REDIR_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+#endif
+    curl_easy_setopt(c->easy, CURLOPT_FOLLOWLOCATION, r->redirects > 0 ? 1L : 0L);
+    curl_easy_setopt(c->easy, CURLOPT_MAXREDIRS, (long)r->redirects);
+    return true;
+}
+
+static void set_limits(struct call *c, const struct http_request *r)
+{
+    int64_t ms = r->until == CLOCK_NEVER ? 0 : (r->until - clock_now() + NS_PER_MS - 1) / NS_PER_MS;
+    if (r->until != CLOCK_NEVER)
+        curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, ms > 1 ? (long)ms : 1L);
+    curl_easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    curl_easy_setopt(c->easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)(r->most > 0 ? r->most : 1));
+    curl_easy_setopt(c->easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BYTES);
+    if (r->unpack)
+        curl_easy_setopt(c->easy, CURLOPT_ACCEPT_ENCODING, "");
+}
+
+static void set_rest(struct call *c)
+{
+    curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
+    curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, c->error);
+    curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c->easy, CURLOPT_PROXY, ""); /* not even that of the environment */
+    curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETDATA, c);
+    curl_easy_setopt(c->easy, CURLOPT_HEADERFUNCTION, on_head);
+    curl_easy_setopt(c->easy, CURLOPT_HEADERDATA, c);
+    curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    curl_easy_setopt(c->easy, CURLOPT_QUICK_EXIT, 1L); /* a cancel does not wait for the resolver */
+#endif
+}
+
+bool http_begin(struct http *h, const struct http_request *r, void (*over)(void *arg), void *arg,
+                struct http_call **ret, struct err *e)
+{
+    struct call *c = mem_alloc(sizeof *c);
+    *c = (struct call){.client = h, .over = over, .arg = arg, .easy = curl_easy_init()};
+    buf_init(&c->head, LIMIT_HTTP_HEAD);
+    buf_init(&c->body, (size_t)(r->most > 0 ? r->most : 0));
+    c->shown.done = true; /* not under way: http_end has nothing to cancel */
+    bool ok = c->easy || err_set(e, ERR_SYSTEM, "libcurl has no memory for a request");
+    if (ok) {
+        set_rest(c);
+        set_limits(c, r);
+        ok = set_url(c, r, e) && set_method(c, r, e) && add_headers(c, r, e);
+    }
+    if (ok && curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)
+        ok = err_set(e, ERR_SYSTEM, "libcurl did not take the request");
+    if (!ok) {
+        http_end(&c->shown);
+        return false;
+    }
+    c->shown.done = false;
+    if (++h->calls > h->most_calls)
+        h->most_calls = h->calls;
+    *ret = &c->shown;
+    return true;
+}
+
+void http_end(struct http_call *shown)
+{
+    struct call *c = (void *)((char *)shown - offsetof(struct call, shown));
+    if (!shown->done) {
+        curl_multi_remove_handle(c->client->multi, c->easy);
+        c->client->calls--;
+    }
+    if (c->easy)
+        curl_easy_cleanup(c->easy);
+    curl_slist_free_all(c->headers);
+    buf_release(&c->head);
+    buf_release(&c->body);
+    mem_free(c);
+}

@@ -1,0 +1,89 @@
+/*
+ * http.h: outgoing HTTP for handlers. The engine that runs the item makes the call beside the other items of its thread, on
+ * connections that are used again, and steps the item when the call is over.
+ *
+ *     static enum step step(struct item *it)
+ *     {
+ *         struct fetch *f = it->state;
+ *         if (!f->call && !(f->call = http_start(it, &(struct http_request){.url = …, .most = 1 << 20, …})))
+ *             return STEP_FAIL;
+ *         if (!f->call->done)
+ *             return item_wait_call(it);
+ *         if (f->call->err.code != ERR_NONE) …
+ *         … f->call->status, f->call->body …
+ *     }
+ *     static void drop(struct item *it) { http_drop(((struct fetch *)it->state)->call); }
+ *
+ * Only http and https; never through a proxy of the environment; and only to addresses that core/net_guard.h leaves open,
+ * which is looked at on every connection, also of a redirect, by the address that it really goes to.
+ */
+#ifndef LATHE_MODEL_HTTP_H
+#define LATHE_MODEL_HTTP_H
+
+#include "model/handler.h"
+
+struct http_header {
+    struct span name, value;
+};
+
+/* Everything is borrowed until http_start returns, but for the body: until http_drop. */
+struct http_request {
+    struct span method; /* empty: GET */
+    struct span url;
+    const struct http_header *headers;
+    size_t header_count;
+    struct span body;
+    int64_t most;      /* bytes that the body of the answer may have, unpacked */
+    int64_t redirects; /* followed at most; 0: a redirect is the answer */
+    int64_t until;     /* clock_now() scale; the item's deadline counts too */
+    bool unpack;       /* ask for compression, and undo it */
+};
+
+/* Made by the engine. What it points to lives until http_drop. */
+struct http_call {
+    bool done;
+    struct err
+        err;    /* there is no answer: UNREACHABLE, FORBIDDEN_ADDRESS, TIMEOUT, ITEM_TOO_LARGE, ITEM_FAILED */
+    int status; /* of the last answer when redirects were followed */
+    struct span head;  /* its header lines, "Name: value\r\n" each */
+    struct span body;  /* unpacked */
+    const char *url;   /* whose answer it is */
+    int64_t bytes;     /* of the body as they came, packed */
+    int64_t redirects; /* that were followed */
+    int version;       /* 10, 11, 20 */
+    struct http_port *port;
+};
+
+/* The engine's side. */
+struct http_port {
+    struct http_call *(*start)(struct http_port *p, struct item *it, const struct http_request *r,
+                               struct err *e);
+    void (*drop)(struct http_call *c);
+};
+
+/* NULL with it->err set when it cannot even begin. */
+static inline struct http_call *http_start(struct item *it, const struct http_request *r)
+{
+    if (!it->http) {
+        err_set(&it->err, ERR_INTERNAL, "what runs this item cannot make HTTP calls");
+        return NULL;
+    }
+    return it->http->start(it->http, it, r, &it->err);
+}
+
+/* Cancels it if it is under way. NULL is fine. */
+static inline void http_drop(struct http_call *c)
+{
+    if (c)
+        c->port->drop(c);
+}
+
+/* The value of the first header of this name; false: there is none. */
+bool http_find(struct span head, const char *name, struct span *ret);
+
+/* An http or https URL with a host and without user and password, whose host, if it is written as an address, may be
+ * reached. What a name stands for is looked at when it is connected to. ERR_BAD_FIELD or ERR_FORBIDDEN_ADDRESS, at the
+ * pointer. */
+bool http_check_url(struct span url, const char *pointer, struct err *e) LATHE_CHECK;
+
+#endif

@@ -1,0 +1,183 @@
+/*
+ * http_server.h: an HTTP server in the test's own process that misbehaves as it is asked to, by the path:
+ *
+ *     /echo            200, the request as it came, its body behind it
+ *     /status/NNN      that status, Retry-After: 7
+ *     /to?URL          302 to the rest of the line
+ *     /hang            takes the request and says nothing until the other side goes
+ *     /reset           closes at once
+ *     /endless         a body without an end, in chunks
+ *     /long?N          says that N bytes come, and sends them
+ *     /heads           headers without an end
+ *     /garbage         no HTTP
+ *     /gzip            a small body, packed
+ *
+ * A thread a connection; connections and requests are counted.
+ */
+#ifndef LATHE_TEST_HTTP_SERVER_H
+#define LATHE_TEST_HTTP_SERVER_H
+
+#include "test.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct http_server {
+    int fd, port;
+    pthread_t thread;
+    _Atomic int connections, requests, open;
+};
+
+struct http_guest {
+    struct http_server *server;
+    int fd;
+};
+
+static inline bool http_say(int fd, const char *bytes, size_t n)
+{
+    while (n > 0) {
+        ssize_t sent = send(fd, bytes, n, MSG_NOSIGNAL);
+        if (sent <= 0)
+            return false;
+        bytes += sent;
+        n -= (size_t)sent;
+    }
+    return true;
+}
+
+static inline bool http_answer(int fd, const char *status, const char *headers, const char *body, size_t n)
+{
+    char head[4096];
+    int len = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s\r\n", status, n, headers);
+    return http_say(fd, head, (size_t)len) && http_say(fd, body, n);
+}
+
+/* Until the other side goes. */
+static inline bool http_hang(int fd)
+{
+    char byte;
+    while (recv(fd, &byte, 1, 0) > 0)
+        continue;
+    return false;
+}
+
+static inline bool http_pour(int fd, const char *start, const char *more)
+{
+    bool ok = http_say(fd, start, strlen(start));
+    while (ok)
+        ok = http_say(fd, more, strlen(more));
+    return false;
+}
+
+static inline bool http_serve(int fd, const char *request, size_t n)
+{
+    static const char gzipped[] =
+        "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\x48\xcd\xc9\xc9\x07\x00\x86\xa6\x10\x36\x05\x00\x00\x00";
+    const char *path = strchr(request, ' ') + 1;
+    char text[1100] = "";
+    if (strncmp(path, "/echo", 5) == 0)
+        return http_answer(fd, "200 OK", "X-Test: yes\r\n", request, n);
+    if (strncmp(path, "/status/", 8) == 0) {
+        snprintf(text, sizeof text, "%.3s Said", path + 8);
+        return http_answer(fd, text, "Retry-After: 7\r\n", "said", 4);
+    }
+    if (strncmp(path, "/to?", 4) == 0) {
+        snprintf(text, sizeof text, "Location: %.*s\r\n", (int)strcspn(path + 4, " "), path + 4);
+        return http_answer(fd, "302 Found", text, "gone", 4);
+    }
+    if (strncmp(path, "/hang", 5) == 0)
+        return http_hang(fd);
+    if (strncmp(path, "/endless", 8) == 0)
+        return http_pour(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "4\r\nmore\r\n");
+    if (strncmp(path, "/heads", 6) == 0)
+        return http_pour(fd, "HTTP/1.1 200 OK\r\n", "X-More: and more\r\n");
+    if (strncmp(path, "/garbage", 8) == 0)
+        return http_say(fd, "+PONG\r\n", 7) && false;
+    if (strncmp(path, "/gzip", 5) == 0)
+        return http_answer(fd, "200 OK", "Content-Encoding: gzip\r\n", gzipped, sizeof gzipped - 1);
+    if (strncmp(path, "/long?", 6) == 0) {
+        size_t len = strtoul(path + 6, NULL, 10);
+        char *body = calloc(1, len + 1);
+        bool ok = http_answer(fd, "200 OK", "", body, len);
+        free(body);
+        return ok;
+    }
+    return false;
+}
+
+/* Reads one request; its length, 0: there is none. */
+static inline size_t http_receive(int fd, char *request, size_t room)
+{
+    size_t n = 0, whole = 0;
+    while (whole == 0 || n < whole) {
+        ssize_t got = recv(fd, request + n, room - 1 - n, 0);
+        if (got <= 0)
+            return 0;
+        n += (size_t)got;
+        request[n] = '\0';
+        const char *end = strstr(request, "\r\n\r\n"), *len = strcasestr(request, "\r\ncontent-length:");
+        if (end)
+            whole = (size_t)(end + 4 - request) + (len && len < end ? strtoul(len + 17, NULL, 10) : 0);
+    }
+    return n;
+}
+
+static inline void *http_connection(void *arg)
+{
+    struct http_guest *g = arg;
+    char request[8192];
+    for (size_t n; (n = http_receive(g->fd, request, sizeof request)) > 0;) {
+        atomic_fetch_add(&g->server->requests, 1);
+        if (!http_serve(g->fd, request, n))
+            break;
+    }
+    close(g->fd);
+    atomic_fetch_sub(&g->server->open, 1);
+    free(g);
+    return NULL;
+}
+
+static inline void *http_listen(void *arg)
+{
+    struct http_server *s = arg;
+    for (int fd; (fd = accept(s->fd, NULL, NULL)) >= 0;) {
+        struct http_guest *g = malloc(sizeof *g);
+        pthread_t thread;
+        *g = (struct http_guest){s, fd};
+        atomic_fetch_add(&s->connections, 1);
+        atomic_fetch_add(&s->open, 1);
+        assert_int_equal(pthread_create(&thread, NULL, http_connection, g), 0);
+        pthread_detach(thread);
+    }
+    return NULL;
+}
+
+/* Its port is known from here on; it answers after http_server_run. */
+static inline void http_server_open(struct http_server *s)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof in;
+    *s = (struct http_server){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    assert_int_equal(bind(s->fd, (struct sockaddr *)&in, sizeof in), 0);
+    assert_int_equal(listen(s->fd, 128), 0);
+    assert_int_equal(getsockname(s->fd, (struct sockaddr *)&in, &len), 0);
+    s->port = ntohs(in.sin_port);
+}
+
+static inline void http_server_run(struct http_server *s)
+{
+    assert_int_equal(pthread_create(&s->thread, NULL, http_listen, s), 0);
+}
+
+static inline void http_server_stop(struct http_server *s)
+{
+    shutdown(s->fd, SHUT_RDWR);
+    pthread_join(s->thread, NULL);
+    close(s->fd);
+}
+
+#endif
