@@ -68,19 +68,7 @@ INSERT INTO work (task, rank, seq, first, count, kib, attempt, queue)
 SELECT task, rank, seq, first, count, kib, 1, queue FROM units WHERE run_at <= now()
 $$;
 
--- Tasks with terms that this very transaction has inserted, and may have tried to insert before: puts them where they
--- belong.
-CREATE FUNCTION lathe_place(ids uuid[]) RETURNS void LANGUAGE plpgsql AS
-$$
-BEGIN
-    INSERT INTO expiring SELECT lathe_expires(t.terms), t.id FROM tasks t
-    WHERE t.id = ANY (ids) AND t.terms ? 'expires_us' AND t.xmin = pg_current_xact_id()::xid;
-    PERFORM lathe_enter(ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids) AND t.state = 'queued'
-                              AND t.xmin = pg_current_xact_id()::xid));
-END
-$$;
-
--- Moves to work what is due; at most `room`. next: when somebody should look again; NULL: nothing waits for a time.
+-- Moves to work what is due, and looks at `checks`; at most `room` each. next: when somebody should look again; NULL: nothing waits for a time.
 CREATE FUNCTION lathe_wake(room bigint, OUT woken bigint, OUT next timestamptz) LANGUAGE plpgsql AS
 $$
 BEGIN
@@ -93,6 +81,10 @@ BEGIN
     SELECT task, rank, seq, first, count, kib, attempt, tries, queue FROM due;
     GET DIAGNOSTICS woken = ROW_COUNT;
     next := (SELECT min(w.run_at) FROM waiting w WHERE w.gate IS NULL);
+    woken := woken + lathe_recheck(room);
+    IF EXISTS (SELECT FROM checks) THEN
+        next := least(next, now() + interval '20 milliseconds');
+    END IF;
 END
 $$;
 
@@ -143,15 +135,6 @@ $$
 BEGIN
     RETURN QUERY DELETE FROM waiting w WHERE w.task = ANY (ids) RETURNING w.task;
     RETURN QUERY DELETE FROM work w WHERE w.task = ANY (ids) RETURNING w.task;
-END
-$$;
-
--- What follows the end of tasks that have terms or that others wait for: they are final by now.
-CREATE FUNCTION lathe_follow(ids uuid[], OUT ended uuid[], OUT released boolean) LANGUAGE plpgsql AS
-$$
-BEGIN
-    ended := '{}';
-    released := false;
 END
 $$;
 
@@ -233,6 +216,12 @@ BEGIN
                 ended := ended || p;
             END IF;
         END LOOP;
+        watched := ARRAY(SELECT id FROM tasks WHERE id = ANY (parents) AND followed AND lathe_final(state));
+        IF watched <> '{}' THEN
+            SELECT * INTO more FROM lathe_follow(watched);
+            ended := ended || more.ended;
+            released := released OR more.released;
+        END IF;
     END IF;
     ended := coalesce(ended, '{}');
 END
@@ -288,7 +277,8 @@ $$;
 
 -- Finishes units under their leases; the arrays run in step, u_* an entry a unit, p_* an entry a part of a result (p_unit:
 -- the place of its unit, from 1). An answer a unit, in their order: applied (its lease held it, now or when the same was
--- called before), whether its task is final, the task's parent, whether that is final. sent_us is the worker's clock when
+-- called before), whether its task is final, the task's parent, whether that is final, whether others waited for one of
+-- the two. sent_us is the worker's clock when
 -- it called: its times are told relative to ours. u_again: ms after which the unit is to be run once more, NULL: never;
 -- u_bump: whether that counts as a failure.
 CREATE FUNCTION lathe_finish(
@@ -296,7 +286,7 @@ CREATE FUNCTION lathe_finish(
     u_processes bigint[], u_threads bigint[], u_width bigint[], u_grain bigint[],
     u_wall bigint[], u_cpu bigint[], u_wait bigint[], u_rss bigint[], u_predicted bigint[], u_start bigint[], u_end bigint[],
     u_code text[], u_detail text[], u_again bigint[], u_bump bigint[], p_unit bigint[], p_part bigint[], p_first bigint[], p_bytes bytea[]
-) RETURNS TABLE (applied boolean, final boolean, over_parent uuid, parent_final boolean) LANGUAGE plpgsql AS
+) RETURNS TABLE (applied boolean, final boolean, over_parent uuid, parent_final boolean, followed boolean) LANGUAGE plpgsql AS
 $$
 DECLARE
     fresh bigint[]; -- places of the units that this call finishes
@@ -346,7 +336,8 @@ BEGIN
     END IF;
 
     RETURN QUERY
-    SELECT r.done IS NOT NULL OR coalesce(u.n = ANY (again), false), coalesce(lathe_final(t.state), false), t.parent, coalesce(lathe_final(p.state), false)
+    SELECT r.done IS NOT NULL OR coalesce(u.n = ANY (again), false), coalesce(lathe_final(t.state), false), t.parent, coalesce(lathe_final(p.state), false),
+        coalesce(t.followed OR p.followed, false)
     FROM unnest(u_lease, u_task, u_seq::integer[]) WITH ORDINALITY u(lease, task, seq, n)
     LEFT JOIN LATERAL (SELECT true AS done FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0
                        AND r.lease = u.lease OFFSET 0) r ON true
@@ -451,6 +442,7 @@ BEGIN
         RETURN;
     END IF;
     DELETE FROM workers WHERE seen_at < now() - interval '10 minutes';
+    PERFORM lathe_tidy_keys(10 * room);
     -- What no run told of for three months; neither a row that is being learned from nor a locked table is waited for.
     BEGIN
         PERFORM set_config('lock_timeout', '50ms', true);

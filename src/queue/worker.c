@@ -100,8 +100,8 @@ static void tell_finish(void *arg, const struct finish *f)
         notify_drop(w->queue->notify, f->unit->task, f->unit->seq);
     if (!f->released)
         return;
-    notify_work(w->queue->notify, f->unit->queue);
-    if (serves(w, f->unit->queue))
+    notify_work(w->queue->notify, f->followed ? SPAN("*") : f->unit->queue);
+    if (f->followed || serves(w, f->unit->queue))
         net_ring(w->bell); /* with Redis gone there is still us */
 }
 

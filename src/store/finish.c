@@ -5,7 +5,7 @@
 
 const struct stmt finish_stmt = {
     "finish",
-    "SELECT applied, final, over_parent, parent_final FROM lathe_finish($1::bigint, $2::uuid[], $3::uuid[], "
+    "SELECT applied, final, over_parent, parent_final, followed FROM lathe_finish($1::bigint, $2::uuid[], $3::uuid[], "
     "$4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], "
     "$12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], "
     "$19::text[], $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bytea[])"};
@@ -142,6 +142,7 @@ void finish_answers(const PGresult *r, struct finish *const *list, size_t n)
         f->final = task_final;
         f->ended[0] = task_final ? f->unit->task : (struct uuid){{0}};
         f->ended[1] = parent_final ? parent : (struct uuid){{0}};
-        f->released = task_final && !uuid_is_nil(parent) && !parent_final;
+        f->followed = row_bool(&row) && task_final;
+        f->released = f->followed || (task_final && !uuid_is_nil(parent) && !parent_final);
     }
 }

@@ -124,7 +124,12 @@ void put_batch_init(struct put_batch *b);
 void put_batch_release(struct put_batch *b);
 /* One transaction; returns how many steps. They use the lists, and the batch, until the next call. */
 size_t put_steps(struct put_batch *b, struct new_tasks *const *lists, size_t n, struct step *steps);
+/* After it: the verdicts of the lists. */
+void put_answers(const struct step *steps, size_t steps_n, struct new_tasks *const *lists, size_t n);
 size_t put_bytes(const struct new_tasks *t);
+
+/* follow.c: what lathe_place answers, to the lists. */
+void place_answers(const PGresult *r, struct new_tasks *const *lists, size_t n);
 
 /* finish.c */
 extern const struct stmt finish_stmt;

@@ -317,7 +317,8 @@ static void alike_params(struct params *p, const struct put_rows *rows)
 }
 
 /* Of those tasks that are not just put to work: their ids. */
-static const struct stmt place_stmt = {"place", "SELECT lathe_place($1::uuid[])"};
+static const struct stmt place_stmt = {"place",
+                                       "SELECT task, existing, state, bad FROM lathe_place($1::uuid[])"};
 
 static bool is_placed(const struct new_task *t)
 {
@@ -354,6 +355,12 @@ size_t put_steps(struct put_batch *b, struct new_tasks *const *lists, size_t n, 
         steps[count++] = (struct step){.stmt = &place_stmt, .params = &b->params[PUT_KINDS + 1]};
     steps[count - 1].sync = true;
     return count;
+}
+
+void put_answers(const struct step *steps, size_t steps_n, struct new_tasks *const *lists, size_t n)
+{
+    if (steps[steps_n - 1].stmt == &place_stmt)
+        place_answers(steps[steps_n - 1].result, lists, n);
 }
 
 void put_batch_init(struct put_batch *b)

@@ -62,12 +62,21 @@ struct new_task {
     int64_t units; /* of a container: of its inputs */
 };
 
-/* Tasks that are accepted together or not at all. `done` is called once, from the writer's thread: e is NULL after the
+/* What became of a task with terms that was put; zero: it was written as it is. */
+struct put_verdict {
+    struct uuid existing;  /* its unique work is there already, as this task: nothing was written. nil: no */
+    enum task_state state; /* of that, as stored */
+    int bad_need;          /* refused: the place in depends_on, from 1, of a task that is not there. 0: no */
+    bool held;             /* refused: a transaction that lasts has its unique key: try again */
+};
+
+/* Tasks that are accepted together or not at all, but for those with a verdict; what depends on these is refused too. `done` is called once, from the writer's thread: e is NULL after the
  * commit with synchronous_commit on, else says why it failed. ERR_STORE: PostgreSQL did not confirm it in time, and nobody knows
  * whether it was written (an answer to a commit may be lost); with every other error nothing was. */
 struct new_tasks {
     const struct new_task *list;
     size_t count;
+    struct put_verdict *verdicts; /* `count` of them, written before done; NULL: not wanted */
     void (*done)(void *arg, const struct err *e);
     void *arg;
     struct new_tasks *next; /* the writer's, as are these */
@@ -187,7 +196,8 @@ struct finish {
     bool applied;         /* false: the lease had gone; discard */
     bool final;           /* the task (or its parent: see ended) is over */
     struct uuid ended[2]; /* ids that became final: the task, its parent; nil: none */
-    bool released;        /* a sibling was released: somebody should look for work */
+    bool followed;        /* others waited for its end, of any queue; then also released */
+    bool released;        /* somebody else's turn came: somebody should look for work */
 };
 
 bool store_worker_new(struct store *s, struct worker_info *info, struct store_worker **ret,

@@ -211,7 +211,6 @@ static bool send(struct store_writer *w, struct step *steps, size_t n, int64_t d
         if (!ok)
             *e = steps[i].err;
     }
-    db_steps_clear(steps, n);
     return ok;
 }
 
@@ -226,7 +225,11 @@ static bool commit(struct store_writer *w, struct new_tasks *const *lists, size_
     size_t steps_n = put_steps(&w->put, lists, n, steps);
     if (fault_hit("store.commit"))
         return err_set(e, ERR_STORE, "fault point store.commit");
-    if (!send(w, steps, steps_n, attempt_deadline(w, lists, n), e))
+    bool sent = send(w, steps, steps_n, attempt_deadline(w, lists, n), e);
+    if (sent)
+        put_answers(steps, steps_n, lists, n);
+    db_steps_clear(steps, steps_n);
+    if (!sent)
         return false;
     if (fault_hit("store.committed")) { /* committed, but nobody knows */
         db_close(&w->db);

@@ -260,7 +260,8 @@ static void try_order(struct store_bench *b, const struct fixture *f, const stru
 {
     snprintf(trace, sizeof trace, " %s:", f->name);
     char sql[2048];
-    snprintf(sql, sizeof sql, "TRUNCATE tasks, work, waiting, leases, results; %s", f->sql);
+    snprintf(sql, sizeof sql, "TRUNCATE tasks, work, waiting, leases, results, uniques, deps, checks; %s",
+             f->sql);
     bench_sql(b, sql);
     for (int i = 0; i < SESSIONS; i++) {
         sessions[i].op = i < n ? chosen[i] : NULL;
