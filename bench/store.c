@@ -181,8 +181,8 @@ static size_t drain(struct store_worker *w)
                 .shape = {0, 1, 1, 1},
                 .measured = {.wall_us = 50, .cpu_us = 20},
                 .item_cpu_ns = 20000,
-                .started_us = clock_wall_us(),
-                .finished_us = clock_wall_us(),
+                .started_us = clock_now() / 1000,
+                .finished_us = clock_now() / 1000,
             };
         if (!store_turn(w, ends, now.count, CLAIM, &next, &e))
             die("turn", &e);

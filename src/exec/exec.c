@@ -64,6 +64,11 @@ bool exec_start(struct err *e)
     return zygote_start(e);
 }
 
+bool exec_broken(void)
+{
+    return zygote_broken();
+}
+
 void exec_idle(void)
 {
     children_idle(clock_now());

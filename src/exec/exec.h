@@ -83,6 +83,9 @@ bool exec_run(const struct plan *p, struct exec_report *report, struct err *e) L
 bool exec_start(struct err *e) LATHE_CHECK;
 void exec_stop(void);
 
+/* The zygote was found dead or dumb: no shape with processes runs in this process any more. Any thread. */
+bool exec_broken(void);
+
 /*
  * Lets go children that wait warm for a run that does not come: to be called every few seconds, from any thread. Most go
  * after 10 seconds; up to 2 a core with 8 MiB between them after 60. Costs a few microseconds when there are none, some

@@ -169,6 +169,7 @@ static struct {
     pthread_mutex_t lock; /* around every conversation */
     int control;          /* -1: there is no zygote */
     pid_t pid;
+    _Atomic bool broken;
 } zygote = {.lock = PTHREAD_MUTEX_INITIALIZER, .control = -1};
 
 bool zygote_start(struct err *e)
@@ -216,10 +217,16 @@ bool zygote_running(void)
     return running;
 }
 
+bool zygote_broken(void)
+{
+    return zygote.broken;
+}
+
 /* What comes later on this socket could be the answer to an older question: it is not used again. */
 static bool gone(struct err *e)
 {
     shutdown(zygote.control, SHUT_RDWR);
+    zygote.broken = true;
     return err_set(e, ERR_SYSTEM, "the process that forks children has died; restart the worker");
 }
 

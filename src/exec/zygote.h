@@ -26,6 +26,7 @@ struct child_end {
 bool zygote_start(struct err *e) LATHE_CHECK;
 void zygote_stop(void); /* waits until it is gone */
 bool zygote_running(void);
+bool zygote_broken(void); /* a call found it dead, or it did not answer: every later one fails */
 
 /* Forks n children and calls `got` for each as it comes, in the caller's thread. Returns how many came; when that is
  * fewer than n, *e says why. */

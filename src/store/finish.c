@@ -99,7 +99,7 @@ static void element_error(struct params *p, const struct err *e, bool slug)
 void finish_params(struct params *p, struct finish *const *list, size_t n)
 {
     params_clear(p);
-    params_int(p, clock_wall_us());
+    params_int(p, clock_now() / 1000);
     EACH(PG_UUID, element_uuid(p, f->unit->lease));
     EACH(PG_UUID, element_uuid(p, f->unit->task));
     EACH(PG_INT, element_int(p, f->unit->seq));

@@ -187,7 +187,7 @@ struct finish {
     struct span used; /* the strategy whose shape it was; "": a free one */
     int64_t bare_us;  /* predicted without the strategy's correction; 0: not. These two make the correction */
     int64_t item_cpu_ns, item_wait_ns; /* sums over items: for the profile */
-    int64_t started_us, finished_us;
+    int64_t started_us, finished_us;   /* clock_now() in us: no wall clock, which may be set in between */
     struct err err;
     bool again;       /* run the unit once more, unless its task stops: nothing else of it is stored */
     bool counts;      /* with again: as a failure */

@@ -101,3 +101,8 @@ void board_return_running(struct worker *w)
         give_back(w, r, w->too_large);
     }
 }
+
+void board_return_unhelped(struct worker *w, struct run *r)
+{
+    give_back(w, r, true);
+}

@@ -67,6 +67,7 @@ size_t board_lose(struct worker *w,
 void board_return_queued(struct worker *w,
                          int64_t until);     /* HOLD_BACK: what was claimed until then and nobody has begun */
 void board_return_running(struct worker *w); /* HOLD_BACK, and told to stop: all that runs */
+void board_return_unhelped(struct worker *w, struct run *r); /* HOLD_BACK, and counted */
 
 /* turn.c */
 void turn_gather(struct worker *w);        /* takes done runs from the slots */

@@ -220,7 +220,9 @@ static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, 
     lines_init(&r->lines, u->first, u->count);
 
     struct exec_report report = {0};
-    if (!exec_run(&p, &report, e))
+    bool ok = exec_run(&p, &report, e);
+    r->unhelped = exec_broken() && (!ok || report.failed > 0);
+    if (!ok)
         return false;
     end_by_report(r, &report);
     count(r, &report, strategy_of(u)->name);
@@ -242,34 +244,46 @@ static bool read_terms(struct run *r, struct arena *a, struct err *e)
                    text);
 }
 
+/* A line for each of its items, that it failed for this reason. */
+static void fail_items(struct lines *l, const struct unit *u, enum outcome_kind kind, const struct err *e)
+{
+    lines_init(l, u->first, u->count);
+    for (int64_t i = 0; i < u->count; i++)
+        lines_add(l, &(struct outcome){.index = u->first + i, .kind = kind, .err = e});
+}
+
+/* Nothing of it ran. */
+static void end_unrun(struct run *r, const struct err *e)
+{
+    lines_release(&r->lines);
+    fail_items(&r->lines, r->unit, OUTCOME_FAILED, e);
+    r->finish.results = lines_in_order(&r->lines);
+    r->finish.items_done = r->finish.items_failed = r->unit->count;
+    end_failed(r, e);
+}
+
 void run_unit(struct run *r, const struct run_env *env)
 {
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
     struct err e = ERR_INIT;
-    r->finish = (struct finish){.unit = r->unit, .started_us = clock_wall_us()};
+    r->finish = (struct finish){.unit = r->unit, .started_us = clock_now() / 1000};
     if (!read_terms(r, &a, &e)) {
         end_failed(r, &e); /* nothing of it was run */
     } else if (!run_plan(r, env, &a, &e)) {
-        end_failed(r, &e);
+        end_unrun(r, &e);
         r->mendable = err_retryable(e.code);
-        r->finish.items_done = r->finish.items_failed = r->unit->count;
     }
-    r->finish.finished_us = clock_wall_us();
+    r->finish.finished_us = clock_now() / 1000;
     if (r->unit->terms.len > 0)
-        again_decide(&r->finish, &r->terms, r->mendable, r->finish.finished_us, clock_chance());
+        again_decide(&r->finish, &r->terms, r->mendable, clock_wall_us(), clock_chance());
 }
 
 void run_end_without(struct run *r, enum task_state state, const struct err *e, struct finish *ret)
 {
     const struct unit *u = r->unit;
     bool failed = state == TASK_failed;
-    int64_t now = clock_wall_us(), took = (clock_now() - atomic_load(&r->started)) / 1000;
-    lines_init(&r->without, u->first, u->count);
-    for (int64_t i = 0; i < u->count; i++) {
-        struct outcome o = {
-            .index = u->first + i, .kind = failed ? OUTCOME_FAILED : OUTCOME_CANCELLED, .err = e};
-        lines_add(&r->without, &o);
-    }
+    int64_t now = clock_now() / 1000, took = (clock_now() - atomic_load(&r->started)) / 1000;
+    fail_items(&r->without, u, failed ? OUTCOME_FAILED : OUTCOME_CANCELLED, e);
     *ret = (struct finish){
         .unit = u,
         .state = state,
@@ -285,5 +299,5 @@ void run_end_without(struct run *r, enum task_state state, const struct err *e, 
         return; /* it did not get so far as to know its shape and terms */
     ret->shape = r->finish.shape;
     if (failed && u->terms.len > 0)
-        again_decide(ret, &r->terms, err_retryable(e->code), now, clock_chance());
+        again_decide(ret, &r->terms, err_retryable(e->code), clock_wall_us(), clock_chance());
 }

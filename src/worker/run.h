@@ -51,6 +51,8 @@ struct run {
 
     /* the slot's thread's */
     struct lines lines;
+    bool
+        unhelped; /* it failed for want of the zygote, not by itself: it is given back, and an attempt counted */
     struct err failure; /* the first of an item; the time limit of the unit goes before any other */
     bool mendable;      /* an item failed that might not the next time */
     struct terms terms; /* what of them concerns running */

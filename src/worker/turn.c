@@ -38,9 +38,14 @@ void turn_gather(struct worker *w)
     struct run *r;
     while (room_for_more(w) && (r = slots_take_done(w->slots)) != NULL) {
         learn_pace(w, r);
-        if (r->hold == HOLD_OURS)
+        bool unhelped = r->unhelped;
+        if (r->hold == HOLD_OURS && unhelped)
+            board_return_unhelped(w, r);
+        else if (r->hold == HOLD_OURS)
             add_finish(w, r, &r->finish);
         board_landed(w, r);
+        if (unhelped)
+            worker_recycle(w, "the process that forks children has died");
     }
 }
 

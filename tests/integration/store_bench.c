@@ -188,8 +188,8 @@ struct finish bench_end(struct store_bench *b, const struct unit *u, enum task_s
         .bare_us = 1500 * u->count,
         .item_cpu_ns = 1000000 * u->count,
         .item_wait_ns = 2000000 * u->count,
-        .started_us = clock_wall_us() - 5000,
-        .finished_us = clock_wall_us() - 1000,
+        .started_us = clock_now() / 1000 - 5000,
+        .finished_us = clock_now() / 1000 - 1000,
     };
     if (state == TASK_failed || failed > 0)
         err_set(&f.err, ERR_ITEM_FAILED, "item %lld was bad", (long long)u->first);

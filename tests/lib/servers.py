@@ -30,11 +30,12 @@ class Postgres(Proc):
             "full_page_writes": "on" if s.fsync else "off", "shared_buffers": "128MB" if s.fsync else "32MB",
             "max_connections": "100", "log_line_prefix": "%m [%p] %a ", "log_checkpoints": "off",
             "max_wal_size": "1GB" if s.fsync else "256MB", "timezone": "UTC",
+            **s.pg_settings,
         }
         argv = [os.path.join(self.bin, "postgres"), "-D", self.data]
         for name, value in settings.items():
             argv += ["-c", f"{name}={value}"]
-        super().__init__(s, "postgres", argv, user=user, cwd=self.data)
+        super().__init__(s, "postgres", argv, s.pg_env(), user=user, cwd=self.data)
 
     def template(self, user):
         """A data folder made once and then copied: initdb takes seconds, a copy a fraction of one."""

@@ -51,6 +51,7 @@ class Stack:
 
     def __init__(self, pg=False, redis=False, fsync=False):
         self.want_pg, self.want_redis, self.fsync = pg, redis, fsync
+        self.pg_settings, self.pg_env = {}, dict  # what PostgreSQL is given beside the usual, by whoever needs it
         self.pg = self.redis = None
         self.procs, self.allowed = [], [HARMLESS]
         self.sessions, self.seen = set(), {}

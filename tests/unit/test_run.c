@@ -15,6 +15,7 @@ static struct {
     struct plan plan; /* the last one that was run */
     const struct outcome *outcomes;
     size_t outcomes_n;
+    bool fails, broken; /* the run; the zygote */
 } fake;
 
 struct host evidence_host(struct evidence *ev)
@@ -39,8 +40,9 @@ bool evidence_find(struct evidence *ev, const struct unit *u, struct profile *re
 
 bool exec_run(const struct plan *p, struct exec_report *report, struct err *e)
 {
-    (void)e;
     fake.plan = *p;
+    if (fake.fails)
+        return err_set(e, ERR_SYSTEM, "no child");
     for (size_t i = 0; i < fake.outcomes_n; i++) {
         const struct outcome *o = &fake.outcomes[i];
         p->done(p->arg, o);
@@ -49,6 +51,11 @@ bool exec_run(const struct plan *p, struct exec_report *report, struct err *e)
         report->cancelled += o->kind == OUTCOME_CANCELLED;
     }
     return true;
+}
+
+bool exec_broken(void)
+{
+    return fake.broken;
 }
 
 /* ---- a unit ---- */
@@ -213,6 +220,47 @@ static void t11_failed_items_are_no_failure(void **state)
     assert_int_equal(f->err.code, ERR_ITEM_FAILED);
     assert_int_equal(f->items_done, 3);
     assert_int_equal(f->items_failed, 1);
+}
+
+static void t12_not_run_at_all(void **state)
+{
+    (void)state;
+    unit.first = 5;
+    unit.count = 2;
+    fake.fails = true;
+    const struct finish *f = run_it();
+    assert_int_equal(f->state, TASK_failed);
+    assert_int_equal(f->items_done, 2);
+    assert_int_equal(f->items_failed, 2);
+    assert_span(
+        f->results,
+        "{\"index\":5,\"state\":\"failed\",\"error\":{\"type\":\"system\",\"detail\":\"no child\"}}\n"
+        "{\"index\":6,\"state\":\"failed\",\"error\":{\"type\":\"system\",\"detail\":\"no child\"}}\n");
+    assert_false(r->unhelped);
+}
+
+static void t13_without_a_zygote(void **state)
+{
+    (void)state;
+    static const struct err e = {.code = ERR_ITEM_CRASHED, .text = "killed"};
+    static const struct outcome good = {.index = 0, .kind = OUTCOME_OK, .result = SPAN("1")};
+    static const struct outcome bad = {.index = 0, .kind = OUTCOME_FAILED, .err = &e};
+    unit.count = 1;
+    fake.broken = true;
+    fake.outcomes_n = 1;
+    fake.outcomes = &bad;
+    run_it();
+    assert_true(r->unhelped);
+    run_free(r);
+    r = run_new(&unit, NULL);
+    fake.outcomes = &good; /* it did without */
+    run_it();
+    assert_false(r->unhelped);
+    run_free(r);
+    r = run_new(&unit, NULL);
+    fake.fails = true;
+    run_it();
+    assert_true(r->unhelped);
 }
 
 /* ---- once more ---- */
@@ -391,6 +439,8 @@ int main(void)
         TEST(t06_second_attempt),
         TEST(t10_time_limit_after_a_failure),
         TEST(t11_failed_items_are_no_failure),
+        TEST(t12_not_run_at_all),
+        TEST(t13_without_a_zygote),
         TEST(t30_all_failed),
         TEST(t31_the_next_wait_is_longer),
         TEST(t32_no_tries_left),

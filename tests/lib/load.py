@@ -1,0 +1,126 @@
+"""A steady stream of tasks of several kinds through nginx, and a ledger of what was acknowledged.
+
+    load = Load(web, rate=50)
+    load.start(); …; load.stop()
+    load.acked                      # {id: Ack}
+
+The stream is open: tasks are sent by the clock and not when the ones before are done, so that a service that stands still
+owes what came meanwhile. What cannot be sent in time, because all senders wait for answers, is left out and not caught up.
+"""
+import collections
+import http.client
+import json
+import threading
+import time
+
+Ack = collections.namedtuple("Ack", "kind items status at document")  # document: of an answer that was the end
+
+TIMEOUT = 20.0  # seconds that a sender waits for an answer
+FINAL = ("succeeded", "failed", "cancelled")
+
+INPUTS = [{"n": n, "text": "äöü"} for n in range(20)]
+
+
+class Kind:
+    """strategy and body of a request; `items` of its results; what `echo` gives back is compared with its inputs."""
+
+    def __init__(self, strategy, **body):
+        self.strategy, self.body = strategy, body
+        self.inputs = body.get("items") if body.get("handler") == "echo" else None
+        self.items = len(body["items"]) if "items" in body else body["items_count"]
+
+    def send(self, load, client):
+        return post(load, client, self.strategy, self.body)
+
+
+def post(load, client, strategy, body):
+    return load.web.raw("POST", f"/api/v1/tasks/{strategy}", body, client=client)
+
+
+KINDS = {
+    "single": Kind("background", handler="echo", items_count=1, batch_size=1),
+    "units": Kind("background", handler="echo", items=INPUTS, batch_size=5),
+    "sleep": Kind("background", handler="sleep", params={"ms": 50}, items_count=6, batch_size=2, inner="sequential"),
+    "wait": Kind("sequential", handler="echo", items=INPUTS[:3]),
+    "procs": Kind("multiprocessing", handler="sleep", params={"ms": 2}, items_count=4, workers=2),
+}
+MIX = ("single", "wait", "sleep", "units", "single", "wait", "single", "sleep", "single", "procs")
+
+
+class Load:
+    def __init__(self, web, rate=40.0, mix=MIX, senders=24):
+        self.web, self.rate, self.mix, self.senders = web, rate, mix, senders
+        self.acked = {}                             # id: Ack
+        self.sent = 0
+        self.refused = collections.Counter()        # status: how many
+        self.broken = collections.Counter()         # connections that ended without an answer: why
+        self.wrong = []                             # answers that nobody should get
+        self.lock = threading.Lock()
+        self.over = threading.Event()
+        self.threads, self.clients = [], senders    # clients: connections at once
+        self.next, self.count = 0.0, 0
+
+    def start(self):
+        self.next = time.monotonic()
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(self.senders)]
+        for t in self.threads:
+            t.start()
+        return self
+
+    def stop(self):
+        """Until every request that was begun has its answer."""
+        self.over.set()
+        end = time.monotonic() + TIMEOUT + 10
+        for t in self.threads:
+            t.join(max(0.0, end - time.monotonic()))
+        assert not any(t.is_alive() for t in self.threads), "a sender still waits for its answer"
+
+    def turn(self):
+        """When the next task is to be sent, and its kind."""
+        with self.lock:
+            now = time.monotonic()
+            if self.next < now - 0.25:
+                self.next = now  # what nobody could send is left out
+            at, kind = self.next, self.mix[self.count % len(self.mix)]
+            self.next += 1 / self.rate
+            self.count += 1
+            return at, kind
+
+    def run(self):
+        client = self.web.connect(TIMEOUT)
+        while not self.over.is_set():
+            at, kind = self.turn()
+            if self.over.wait(max(0.0, at - time.monotonic())):
+                break
+            self.send(client, kind)
+        client.close()
+
+    def send(self, client, name):
+        kind = KINDS[name]
+        with self.lock:
+            self.sent += 1
+        try:
+            status, headers, text = kind.send(self, client)
+        except (OSError, http.client.HTTPException) as e:
+            client.close()
+            with self.lock:
+                self.broken[type(e).__name__] += 1
+            return
+        with self.lock:
+            self.note(name, kind, status, headers, text)
+
+    def note(self, name, kind, status, headers, text):
+        if status in (200, 202):
+            task = json.loads(text)
+            if task["id"] in self.acked:
+                self.wrong.append(f"the id {task['id']} was given twice")
+            over = task["state"] in FINAL
+            if over != (status == 200):
+                self.wrong.append(f"{status} for a task that is {task['state']}")
+            self.acked[task["id"]] = Ack(name, kind.items, status, time.time(), task if over else None)
+        elif status in (502, 503, 504):
+            self.refused[status] += 1
+            if status == 503 and not headers.get("Retry-After"):
+                self.wrong.append("503 without Retry-After")
+        else:
+            self.wrong.append(f"{name}: {status} {text[:200]!r}")
