@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import subprocess
+import urllib.request
 
 from part_http import SUBMIT, Responder
 from proc import descendants
@@ -55,13 +56,20 @@ def wrk(port, path, seconds, script=None):
             float(re.search(r"Requests/sec:\s+([\d.]+)", out.stdout).group(1)), cpu * 1e9)
 
 
+def commits(s):
+    """Commits, and the rows that they brought."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{s.nginx.port}/metrics", timeout=60) as answer:
+        text = answer.read().decode()
+    return [float(re.search(rf"^lathe_{name}_total (\S+)", text, re.M).group(1)) for name in ("commits", "commit_rows")]
+
+
 def measure(groups, load):
     """Rows for one load; returns them and the microseconds a request of all together."""
     load(2)  # caches, prepared statements, threads
     before = processes(groups)
     count, rate, client = load(None)
     after = processes(groups)
-    lines, total = [(f"  wrk", client / count / 1e3, None)], client / count / 1e3
+    lines, total = [("  wrk", client / count / 1e3, None)], client / count / 1e3
     for key in sorted(after, key=lambda k: (k[0], before.get(k, (0, 0))[0] - after[k][0])):
         cpu, switches = (after[key][i] - before.get(key, (0, 0))[i] for i in (0, 1))
         us = cpu / count / 1e3
@@ -102,5 +110,8 @@ def run(s, quick):
     groups = {"nginx": descendants(s.nginx.pid), "lathe api": [s.api.pid], "redis": [s.stack.redis.pid],
               "postgres: backends": backends,
               "postgres: the others": [p for p in descendants(s.stack.pg.pid) if p not in backends]}
+    before = commits(s)
     rate, ours, lines = measure(groups, submit)
     yield from rows("POST background", rate, ours, lines, trivial)
+    after = commits(s)
+    yield Row("  tasks a commit", f"{(after[1] - before[1]) / (after[0] - before[0]):.1f}")

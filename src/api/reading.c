@@ -15,8 +15,10 @@ static bool given_twice(const struct query *q, struct span name)
 
 bool query_read(struct call *c, struct query *ret, struct err *e)
 {
-    struct query q = {.list = arena_array(&c->arena, LIMIT_QUERY_PAIRS, sizeof *q.list)};
+    struct query q = {.list = NULL};
     struct span rest = c->req.query, name, value;
+    if (rest.len > 0)
+        q.list = arena_array(&c->arena, LIMIT_QUERY_PAIRS, sizeof *q.list);
     struct err bad = ERR_INIT;
     for (struct span before = rest; query_next(&c->arena, &rest, &name, &value, &bad); before = rest) {
         if (q.count == LIMIT_QUERY_PAIRS)

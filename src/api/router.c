@@ -21,23 +21,29 @@ const char *method_name(enum method m)
 static unsigned fit(const char *template, struct span path, struct span *ret_parameter)
 {
     unsigned score = 1;
-    struct span pattern = span_of(template), parameter = {NULL, 0};
-    if (!span_starts(path, "/"))
-        return 0;
-    span_take(&pattern, 1);
-    span_take(&path, 1);
-    for (bool more = true; more;) {
-        more = memchr(pattern.ptr, '/', pattern.len) != NULL;
-        if (more != (path.len && memchr(path.ptr, '/', path.len)))
+    struct span parameter = {NULL, 0};
+    const char *t = template, *p = path.ptr, *end = p + path.len;
+    while (*t == '/') {
+        if (p == end || *p != '/')
             return 0;
-        struct span want = span_cut(&pattern, '/'), got = span_cut(&path, '/');
-        bool literal = !span_starts(want, "{");
-        if (got.len == 0 || (literal && !span_eq(want, got)))
+        t++;
+        const char *first = ++p;
+        bool literal = *t != '{';
+        for (; literal && *t && *t != '/'; t++, p++)
+            if (p == end || *p != *t)
+                return 0;
+        for (; !literal && p < end && *p != '/'; p++)
+            ;
+        if (p == first || (p < end && *p != '/'))
             return 0;
+        for (; !literal && *t && *t != '/'; t++)
+            ;
         if (!literal)
-            parameter = got;
+            parameter = (struct span){first, (size_t)(p - first)};
         score = score << 1 | literal;
     }
+    if (p != end)
+        return 0;
     *ret_parameter = parameter;
     return score;
 }

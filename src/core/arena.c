@@ -28,13 +28,37 @@ void arena_init(struct arena *a)
     *a = (struct arena)ARENA_INIT;
 }
 
-void arena_release(struct arena *a)
+static void run_cleanups(struct arena *a)
 {
     while (a->cleanups) { /* taken off first: a release may look at the arena, or add one more */
         struct arena_cleanup *c = a->cleanups;
         a->cleanups = c->next;
         c->release(c->arg);
     }
+}
+
+void arena_clear(struct arena *a)
+{
+    run_cleanups(a);
+    struct arena_block *b = a->blocks;
+    for (struct arena_block *next; b && b->next; b = next) {
+        next = b->next;
+        mem_free(b);
+    }
+    arena_init(a);
+    if (!b)
+        return;
+    memset(b->bytes, 0, b->used);
+    b->used = 0;
+    if (b->room > BLOCK_FIRST)
+        mem_free(b);
+    else
+        a->blocks = b;
+}
+
+void arena_release(struct arena *a)
+{
+    run_cleanups(a);
     for (struct arena_block *b = a->blocks, *next; b; b = next) {
         next = b->next;
         mem_free(b);

@@ -29,6 +29,8 @@ struct arena {
 void arena_init(struct arena *a);
 void arena_release(struct arena *a); /* runs the cleanups, frees all; the arena is empty and usable again */
 
+void arena_clear(struct arena *a); /* the same, but keeps a small block for those who come next */
+
 void *arena_alloc(struct arena *a, size_t size) LATHE_MALLOC;               /* zeroed, aligned for any type */
 void *arena_array(struct arena *a, size_t count, size_t size) LATHE_MALLOC; /* overflow aborts */
 struct span arena_copy(struct arena *a, struct span s);

@@ -31,7 +31,7 @@ char *buf_reserve(struct buf *b, size_t n)
         return NULL;
     }
     if (n > b->cap - b->len || !b->ptr) {
-        size_t cap = b->cap < 64 ? 64 : b->cap * 2;
+        size_t cap = b->cap < 256 ? 256 : b->cap * 2;
         if (cap < b->len + n)
             cap = b->len + n;
         if (cap > b->max)
@@ -65,11 +65,6 @@ void buf_puts(struct buf *b, const char *text)
 void buf_span(struct buf *b, struct span s)
 {
     buf_put(b, s.ptr, s.len);
-}
-
-void buf_char(struct buf *b, char c)
-{
-    buf_put(b, &c, 1);
 }
 
 void buf_int(struct buf *b, int64_t v)

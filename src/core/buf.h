@@ -34,13 +34,20 @@ void buf_clear(struct buf *b);   /* len 0, failed false, memory kept */
 void buf_put(struct buf *b, const void *bytes, size_t n);
 void buf_puts(struct buf *b, const char *text);
 void buf_span(struct buf *b, struct span s);
-void buf_char(struct buf *b, char c);
 void buf_int(struct buf *b, int64_t v);
 void buf_printf(struct buf *b, const char *format, ...) LATHE_PRINTF(2, 3);
 char *buf_reserve(struct buf *b,
                   size_t n); /* room for n bytes at the end, NULL if past max; then buf_advance */
 void buf_advance(struct buf *b, size_t n);
 void buf_consume(struct buf *b, size_t n); /* drops n bytes from the front (moves the rest) */
+
+static inline void buf_char(struct buf *b, char c)
+{
+    if (b->len < b->cap && !b->failed)
+        b->ptr[b->len++] = c;
+    else
+        buf_put(b, &c, 1);
+}
 
 static inline struct span buf_view(const struct buf *b)
 {

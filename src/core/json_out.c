@@ -14,7 +14,7 @@ struct json_out json_out(struct buf *buf)
 }
 
 /* What stands before a value or a key: the comma, if something went before. */
-static void separate(struct json_out *o)
+static inline void separate(struct json_out *o)
 {
     if (o->comma)
         buf_char(o->buf, ',');
@@ -44,10 +44,19 @@ void json_close(struct json_out *o, char bracket)
 
 void json_key(struct json_out *o, const char *key)
 {
-    separate(o);
-    buf_char(o->buf, '"');
-    buf_puts(o->buf, key);
-    buf_put(o->buf, "\":", 2);
+    size_t n = strlen(key);
+    char *to = buf_reserve(o->buf, n + 4);
+    if (!to)
+        return;
+    char *at = to;
+    if (o->comma)
+        *at++ = ',';
+    *at++ = '"';
+    memcpy(at, key, n);
+    at += n;
+    *at++ = '"';
+    *at++ = ':';
+    buf_advance(o->buf, (size_t)(at - to));
     o->comma = false;
 }
 
@@ -63,23 +72,33 @@ static void put_escape(struct buf *b, unsigned char c)
     }
 }
 
-static bool is_plain(unsigned char c)
+/* A byte that is itself in a string, without a look at its neighbours. */
+static inline bool is_plain(unsigned char c)
 {
-    return c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
+    return c >= 0x20 && c != '"' && c != '\\' && c < 0x7f;
+}
+
+/* How many bytes go out as they are, copied in one go. */
+static size_t plain_run(struct span s)
+{
+    size_t run = 0;
+    for (;;) {
+        while (run < s.len && is_plain((unsigned char)s.ptr[run]))
+            run++;
+        if (run == s.len || (unsigned char)s.ptr[run] < 0x80)
+            return run;
+        size_t n = utf8_length((struct span){s.ptr + run, s.len - run});
+        if (n == 0)
+            return run;
+        run += n;
+    }
 }
 
 static void put_quoted(struct buf *b, struct span s)
 {
     buf_char(b, '"');
     while (s.len) {
-        size_t run = 0; /* bytes that go out as they are, copied in one go */
-        while (run < s.len && is_plain((unsigned char)s.ptr[run])) {
-            size_t n = utf8_length((struct span){s.ptr + run, s.len - run});
-            if (n == 0)
-                break;
-            run += n;
-        }
-        buf_span(b, span_take(&s, run));
+        buf_span(b, span_take(&s, plain_run(s)));
         if (s.len == 0)
             break;
         unsigned char c = (unsigned char)*span_take(&s, 1).ptr;

@@ -1,9 +1,11 @@
 #include "core/uuid.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "core/clock.h"
@@ -25,8 +27,26 @@ static int64_t next_stamp(void)
     return mine;
 }
 
-/* Asked of the kernel each time: bytes kept in memory would be given out twice after a fork. */
-static void fill_random(uint8_t *bytes, size_t n)
+/* Random bytes of this thread; a process that was forked forgets them, or parent and child would give out the same. */
+static _Thread_local struct {
+    uint8_t bytes[256];
+    size_t left;
+    unsigned generation;
+} pool;
+
+static atomic_uint generation = 1;
+
+static void forget_pools(void)
+{
+    atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forget_pools);
+}
+
+static void ask_kernel(uint8_t *bytes, size_t n)
 {
     ssize_t got;
     do
@@ -36,6 +56,20 @@ static void fill_random(uint8_t *bytes, size_t n)
         fprintf(stderr, "lathe: getrandom gave no random bytes: %s\n", strerrordesc_np(errno));
         abort();
     }
+}
+
+static void fill_random(uint8_t *bytes, size_t n)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+    unsigned now = atomic_load_explicit(&generation, memory_order_relaxed);
+    if (pool.left < n || pool.generation != now) {
+        ask_kernel(pool.bytes, sizeof pool.bytes);
+        pool.left = sizeof pool.bytes;
+        pool.generation = now;
+    }
+    pool.left -= n;
+    memcpy(bytes, pool.bytes + pool.left, n);
 }
 
 static void set_ms(struct uuid *id, int64_t ms)

@@ -205,6 +205,7 @@ bool front_new(const struct front_options *o, void (*handle)(void *arg, struct c
     f->queue = mem_array((size_t)o->queue, sizeof *f->queue);
     f->threads = mem_array((size_t)o->threads, sizeof *f->threads);
     pthread_mutex_init(&f->list_lock, NULL);
+    pthread_mutex_init(&f->spare_lock, NULL);
     pthread_mutex_init(&f->queue_lock, NULL);
     pthread_cond_init(&f->queue_filled, NULL);
     if (!front_open(f, e)) {
@@ -226,6 +227,7 @@ void front_free(struct front *f)
         peer_discard(f, f->peers[i]);
     }
     assert(atomic_load(&f->parked) == 0 && !f->held_back);
+    exchanges_free(f);
     mem_free(f->peers);
     mem_free(f->peek);
     mem_free(f->queue);
@@ -233,6 +235,7 @@ void front_free(struct front *f)
     net_close(f->epoll);
     net_close(f->bell);
     pthread_mutex_destroy(&f->list_lock);
+    pthread_mutex_destroy(&f->spare_lock);
     pthread_mutex_destroy(&f->queue_lock);
     pthread_cond_destroy(&f->queue_filled);
     mem_free(f);

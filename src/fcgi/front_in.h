@@ -1,6 +1,6 @@
 /*
  * front_in.h: the inside of the front: front.c (life and the dispatcher's loop), peer.c (a connection's states),
- * intake.c (is a request there?) and serve.c (the threads, and answers). Not for anybody else.
+ * intake.c (is a request there?), exchange.c (their memory) and serve.c (the threads, and answers). Not for anybody else.
  *
  * Who may touch a connection's descriptor is said by its state, and states change under its lock. A descriptor is closed
  * under the lock: by the state's owner, of a PARKED one by whoever finds under the lock that the client has left, which is the
@@ -76,7 +76,7 @@ struct exchange {
     struct front *front;
     struct peer *peer;
     uint64_t serial;       /* unique in the front: addresses are used again */
-    struct exchange *next; /* in front.held_back */
+    struct exchange *next; /* in front.held_back or front.spare */
     bool keep;             /* the connection, after the answer */
     bool left;             /* input was left unread: linger */
     struct buf head;
@@ -104,6 +104,10 @@ struct front {
 
     pthread_mutex_t list_lock; /* of free and look */
     struct peer *free, *look;
+
+    pthread_mutex_t spare_lock;
+    struct exchange *spare; /* to be used again */
+    int spare_count;
 
     pthread_mutex_t queue_lock;
     pthread_cond_t queue_filled;
@@ -140,6 +144,11 @@ void peer_break(struct front *f, struct peer *p, const char *why); /* closed, an
 void intake(struct front *f, struct peer *p, bool hung_up);
 void intake_gather(struct front *f, struct peer *p); /* some of a request has been there for a while */
 void intake_forget(struct front *f, struct peer *p); /* what was stashed */
+
+/* exchange.c */
+struct exchange *exchange_take(struct front *f); /* nothing is set but front */
+void exchange_give(struct front *f, struct exchange *x);
+void exchanges_free(struct front *f); /* those that are kept */
 
 /* serve.c */
 bool serve_start(struct front *f, struct err *e) LATHE_CHECK;

@@ -78,18 +78,13 @@ static void on_send(struct call *call);
 
 static struct exchange *exchange_new(struct front *f, struct peer *p)
 {
-    struct exchange *x = mem_alloc(sizeof *x);
-    x->front = f;
+    struct exchange *x = exchange_take(f);
     x->peer = p;
     x->serial = atomic_fetch_add(&f->serial, 1) + 1;
     x->keep = p->arrival.keep;
     x->call.send = on_send;
     x->call.front = x;
     x->call.started = p->since;
-    arena_init(&x->call.arena);
-    buf_init(&x->call.res.headers, LIMIT_RESPONSE_HEADERS);
-    buf_init(&x->call.res.body, LIMIT_RESPONSE);
-    buf_init(&x->head, 2 * LIMIT_RESPONSE_HEADERS);
     pthread_mutex_lock(&p->lock);
     p->serial = x->serial;
     p->exchange = x;
@@ -97,20 +92,11 @@ static struct exchange *exchange_new(struct front *f, struct peer *p)
     return x;
 }
 
-static void exchange_free(struct exchange *x)
-{
-    buf_release(&x->call.res.headers);
-    buf_release(&x->call.res.body);
-    buf_release(&x->head);
-    arena_release(&x->call.arena);
-    mem_free(x);
-}
-
 static void end(struct exchange *x, enum peer_next next)
 {
     struct front *f = x->front;
     struct peer *p = x->peer;
-    exchange_free(x);
+    exchange_give(f, x);
     peer_next(f, p, next);
 }
 

@@ -24,6 +24,9 @@ static bool read_query(struct reader *r, struct span query)
     struct err bad = ERR_INIT;
     struct span pair[2];
 
+    if (query.len == 0)
+        return true;
+    r->pairs = arena_array(r->arena, LIMIT_QUERY_PAIRS, sizeof *r->pairs);
     if (query.len > LIMIT_QUERY)
         return err_set(r->e, ERR_BAD_REQUEST, "the query string has %zu bytes; the limit is %u", query.len,
                        LIMIT_QUERY);
@@ -334,7 +337,6 @@ bool submission_read(struct arena *a, const struct strategy *strategy, const str
     struct err ours = ERR_INIT;
     struct reader r = {.arena = a, .s = &s, .e = e ? e : &ours};
 
-    r.pairs = arena_array(a, LIMIT_QUERY_PAIRS, sizeof *r.pairs);
     if (!fields_read(&submission_fields, body, "", &s, r.e))
         return false;
     s.strategy = strategy;

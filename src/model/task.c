@@ -145,11 +145,11 @@ static void put_error(struct json_out *o, const struct err *e)
 /* `events` is null until there is an event stream to point at. */
 static void put_links(struct json_out *o, struct uuid id)
 {
-    char text[UUID_TEXT], self[32 + UUID_TEXT], results[48 + UUID_TEXT];
+    char self[] = "/api/v1/tasks/00000000-0000-0000-0000-000000000000",
+         results[] = "/api/v1/tasks/00000000-0000-0000-0000-000000000000/results";
 
-    uuid_format(id, text);
-    snprintf(self, sizeof self, "/api/v1/tasks/%s", text);
-    snprintf(results, sizeof results, "%s/results", self);
+    uuid_format(id, self + sizeof "/api/v1/tasks/" - 1);
+    memcpy(results, self, sizeof self - 1);
     json_key(o, "links");
     json_open(o, '{');
     json_key(o, "self");

@@ -116,7 +116,7 @@ static void answer_written(void *writer)
 static void gather(struct store_writer *w)
 {
     size_t about = w->crowd + w->queued;
-    w->enough = about < CROWD ? 1 : about / 2;
+    w->enough = about < CROWD ? 1 : about * 3 / 4;
     if (w->written.count > 0 && !is_enough(w)) {
         pthread_mutex_unlock(&w->mutex);
         answer_written(w);
