@@ -59,6 +59,9 @@ struct span query_rest(struct call *c, const struct query *q);
 /* For routes without parameters. */
 bool query_none(struct call *c, struct err *e) LATHE_CHECK;
 
+/* The body as JSON, NULL if it is empty. ERR_MEDIA_TYPE, ERR_BAD_JSON, ERR_TOO_LARGE. */
+bool body_read(struct call *c, const struct json **ret, struct err *e) LATHE_CHECK;
+
 /*
  * A submission from the body (of a POST) and the query, where params may stand as JSON text. `strategy` NULL: /compare.
  */
@@ -125,6 +128,7 @@ void answer_put(struct parked *p, bool store_ok);
 
 typedef void route_function(struct api *a, struct call *c, struct span parameter);
 route_function submit_task, compare_run, recommend_get, tasks_list, task_get, task_cancel, results_get;
+route_function schedules_list, schedule_put, schedule_get, schedule_delete, schedule_pause, schedule_resume;
 route_function handlers_get, strategies_get, workers_get, health_get, ready_get, metrics_get;
 
 #endif

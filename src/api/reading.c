@@ -86,7 +86,7 @@ bool id_of(struct span text, struct uuid *ret, struct err *e)
     return true;
 }
 
-static bool read_body(struct call *c, const struct json **ret, struct err *e)
+bool body_read(struct call *c, const struct json **ret, struct err *e)
 {
     if (c->req.method != METHOD_POST || c->req.body.len == 0) {
         *ret = NULL;
@@ -136,7 +136,7 @@ bool submission_of(struct call *c, const struct strategy *strategy, struct query
 {
     const struct json *body;
     struct span text;
-    if (!read_body(c, &body, e))
+    if (!body_read(c, &body, e))
         return false;
     if (query_take(q, "params", &text) && !add_params(c, &body, text, e))
         return false;

@@ -44,6 +44,10 @@
 #define LIMIT_LIST_LOOK 20000u /* tasks that one page of a filtered list is looked for in */
 #define LIMIT_LIST 1000u       /* tasks in one page of a list */
 
+#define LIMIT_SCHEDULES 10000      /* schedules that there may be */
+#define LIMIT_SCHEDULE (64u * KIB) /* bytes of the submission in a schedule */
+#define LIMIT_EVERY_S (366 * 24 * 3600)
+
 /* outgoing requests */
 #define LIMIT_URL 2048u             /* bytes of a URL */
 #define LIMIT_HTTP_HEAD (64u * KIB) /* bytes of the headers of an answer */

@@ -22,6 +22,16 @@ struct queue {
     struct waits *waits;         /* QUEUE_API */
 };
 
+/* put.c: the rows of one task that somebody else than the writer inserts, under an id that is given. In the arena. *ret_label: of
+ * M_submitted. */
+bool put_rows(struct arena *a, const struct submission *s, struct uuid id, struct new_tasks **ret,
+              const char **ret_label, struct err *e) LATHE_CHECK;
+
+/* worker.c */
+struct store_worker *worker_store(struct queue_worker *w);
+void worker_tell_work(struct queue_worker *w,
+                      struct span queue); /* other workers, and this one by its bell; "*": of any queue */
+
 /* A copy whose texts are in `a`. */
 struct task *task_copy(struct arena *a, const struct task *t);
 

@@ -1,6 +1,8 @@
 /*
  * From a submission to task rows: what becomes a unit, where inputs are kept, what a parent and its children look like.
  */
+#include <assert.h>
+
 #include "core/limits.h"
 #include "core/metrics.h"
 #include "queue/inside.h"
@@ -169,22 +171,49 @@ static void on_written(void *arg, const struct err *e)
         notify_work(q->notify, span_of(queue));
 }
 
+static const char *label_of(const struct submission *s)
+{
+    return s->strategy == NULL ? QUEUE_COMPARE : s->has_shape ? "shape" : s->strategy->name;
+}
+
+static bool make_rows(struct put *p, struct err *e)
+{
+    const struct submission *s = p->submission;
+    if (!write_lines(p, e))
+        return false;
+    p->tags = json_text(p->arena, s->tags);
+    p->meta = json_text(p->arena, s->meta);
+    p->terms = terms_write(p->arena, &s->terms);
+    if (s->strategy != NULL)
+        make_one(p);
+    else
+        make_family(p);
+    p->label = label_of(s);
+    p->tasks.list = p->list;
+    return true;
+}
+
+bool put_rows(struct arena *a, const struct submission *s, struct uuid id, struct new_tasks **ret,
+              const char **ret_label, struct err *e)
+{
+    struct put *p = arena_alloc(a, sizeof *p);
+    *p = (struct put){.arena = a, .submission = s};
+    assert(s->strategy != NULL);
+    if (!make_rows(p, e))
+        return false;
+    p->list->id = p->list->inputs_of = id;
+    *ret = &p->tasks;
+    *ret_label = p->label;
+    return true;
+}
+
 bool queue_put(struct queue *q, struct arena *a, const struct submission *s,
                void (*done)(void *arg, struct uuid id, const struct err *e), void *arg, struct err *e)
 {
     struct put *p = arena_alloc(a, sizeof *p);
     *p = (struct put){.queue = q, .arena = a, .submission = s, .done = done, .arg = arg};
-    if (!write_lines(p, e))
+    if (!make_rows(p, e))
         return false;
-    p->tags = json_text(a, s->tags);
-    p->meta = json_text(a, s->meta);
-    p->terms = terms_write(a, &s->terms);
-    if (s->strategy != NULL)
-        make_one(p);
-    else
-        make_family(p);
-    p->label = s->strategy == NULL ? QUEUE_COMPARE : s->has_shape ? "shape" : s->strategy->name;
-    p->tasks.list = p->list;
     p->tasks.done = on_written;
     p->tasks.arg = p;
     return store_put(q->writer, &p->tasks, e);

@@ -88,7 +88,11 @@ void queue_tell(struct queue_worker *w, const struct cache_view *views,
 bool queue_release(struct queue_worker *w, const struct unit *const *units, size_t n, bool count,
                    struct err *e) LATHE_CHECK;
 /* store_wake, then tells workers if something woke. */
-bool queue_wake(struct queue_worker *w, int64_t *ret_next_ms, struct err *e) LATHE_CHECK;
+bool queue_wake(struct queue_worker *w, int64_t *ret_next_ms, int64_t *ret_fire_ms,
+                struct err *e) LATHE_CHECK;
+/* Fires one schedule that is due: its tasks are put, it is moved on, workers are told. *ret_fired false: none is due, or another
+ * worker fires. */
+bool queue_fire(struct queue_worker *w, bool *ret_fired, struct err *e) LATHE_CHECK;
 bool queue_reap(struct queue_worker *w, struct arena *a, struct reaped *ret, struct err *e) LATHE_CHECK;
 
 #endif

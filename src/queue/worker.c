@@ -89,6 +89,18 @@ static void tell_ended(struct queue *q, const struct finish *f)
     }
 }
 
+void worker_tell_work(struct queue_worker *w, struct span queue)
+{
+    notify_work(w->queue->notify, queue);
+    if (span_is(queue, "*") || serves(w, queue))
+        net_ring(w->bell); /* with Redis gone there is still us */
+}
+
+struct store_worker *worker_store(struct queue_worker *w)
+{
+    return w->store;
+}
+
 /* Within store_turn, as soon as the finish is stored: whoever waits for it need not wait for our next claim too. */
 static void tell_finish(void *arg, const struct finish *f)
 {
@@ -98,11 +110,8 @@ static void tell_finish(void *arg, const struct finish *f)
     tell_ended(w->queue, f);
     if (!f->final) /* the store counts its items now */
         notify_drop(w->queue->notify, f->unit->task, f->unit->seq);
-    if (!f->released)
-        return;
-    notify_work(w->queue->notify, f->followed ? SPAN("*") : f->unit->queue);
-    if (f->followed || serves(w, f->unit->queue))
-        net_ring(w->bell); /* with Redis gone there is still us */
+    if (f->released)
+        worker_tell_work(w, f->followed ? SPAN("*") : f->unit->queue);
 }
 
 bool queue_worker_new(struct queue *q, struct worker_info *info, int bell, struct queue_worker **ret,
@@ -190,10 +199,10 @@ bool queue_reap(struct queue_worker *w, struct arena *a, struct reaped *ret, str
     return true;
 }
 
-bool queue_wake(struct queue_worker *w, int64_t *ret_next_ms, struct err *e)
+bool queue_wake(struct queue_worker *w, int64_t *ret_next_ms, int64_t *ret_fire_ms, struct err *e)
 {
     int64_t woken;
-    if (!store_wake(w->store, LIMIT_WAKE, &woken, ret_next_ms, e))
+    if (!store_wake(w->store, LIMIT_WAKE, &woken, ret_next_ms, ret_fire_ms, e))
         return false;
     if (woken > 0) {
         notify_work(w->queue->notify, SPAN("*")); /* of which queues is not known here */

@@ -35,7 +35,7 @@ struct step {
     bool synced;      /* its transaction is over: committed, if no step of it has err set */
 };
 
-#define DB_STATEMENTS 32
+#define DB_STATEMENTS 64
 
 struct db {
     const struct conf *conf;

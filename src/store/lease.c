@@ -33,8 +33,14 @@ static const struct stmt reap_stmt = {
 static const struct stmt expire_stmt = {"expire", "SELECT expired, ended, released FROM lathe_expire(1000)"};
 
 static const struct stmt wake_stmt = {
-    "wake", "SELECT woken, coalesce(greatest(extract(epoch FROM next - now()) * 1000, 0), -1)::bigint "
-            "FROM lathe_wake($1::bigint)"};
+    "wake",
+    "SELECT woken, CASE WHEN next IS NULL THEN -1 ELSE greatest(extract(epoch FROM next - now()) * 1000, 0) END::bigint "
+    "FROM lathe_wake($1::bigint)"};
+
+static const struct stmt fire_at_stmt = {
+    "fire_at", "SELECT CASE WHEN min(next_at) IS NULL THEN -1 "
+               "ELSE greatest(extract(epoch FROM min(next_at) - now()) * 1000, 0) END::bigint "
+               "FROM schedules WHERE NOT paused"};
 
 /* ---- the beat ---- */
 
@@ -180,16 +186,20 @@ bool store_release(struct store_worker *w, struct arena *a, const struct unit *c
 
 /* ---- what waits ---- */
 
-bool store_wake(struct store_worker *w, int room, int64_t *ret_woken, int64_t *ret_next_ms, struct err *e)
+bool store_wake(struct store_worker *w, int room, int64_t *ret_woken, int64_t *ret_next_ms,
+                int64_t *ret_fire_ms, struct err *e)
 {
     struct params p CLEANUP(params_release_at) = PARAMS_INIT;
-    struct step steps[] = {{.stmt = &lazy_stmt}, {.stmt = &wake_stmt, .params = &p, .sync = true}};
+    struct step steps[] = {
+        {.stmt = &lazy_stmt}, {.stmt = &wake_stmt, .params = &p}, {.stmt = &fire_at_stmt, .sync = true}};
     params_int(&p, room);
     if (!run(w, steps, COUNT_OF(steps), e))
         return false;
     struct row row = row_at(steps[1].result, 0);
     *ret_woken = row_int(&row);
     *ret_next_ms = row_int(&row);
+    row = row_at(steps[2].result, 0);
+    *ret_fire_ms = row_int(&row);
     db_steps_clear(steps, COUNT_OF(steps));
     return true;
 }

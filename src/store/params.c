@@ -97,6 +97,14 @@ void params_text(struct params *p, struct span v)
     end(p);
 }
 
+void params_time(struct params *p, int64_t us)
+{
+    if (us == 0)
+        params_null(p);
+    else
+        params_int(p, us - PG_EPOCH_US);
+}
+
 /* ---- arrays ---- */
 
 void params_array(struct params *p, enum pg_type type)

@@ -57,6 +57,7 @@ void params_int(struct params *p, int64_t v);
 void params_num(struct params *p, double v);
 void params_bool(struct params *p, bool v);
 void params_text(struct params *p, struct span v);
+void params_time(struct params *p, int64_t us); /* since 1970; 0: NULL */
 void params_null(struct params *p);
 
 void params_array(struct params *p, enum pg_type type);

@@ -17,6 +17,7 @@
 #include "core/cancel.h"
 #include "core/conf.h"
 #include "model/profile.h"
+#include "model/schedule.h"
 #include "model/task.h"
 
 struct store;
@@ -233,9 +234,9 @@ bool store_release(struct store_worker *w, struct arena *a, const struct unit *c
                    bool count, struct ended *ret, struct err *e) LATHE_CHECK;
 
 /* Puts to work, `room` at most, the units whose time has come. *ret_next_ms: until somebody should look again; -1: nothing
- * waits for a time. */
+ * waits for a time. *ret_fire_ms: until a schedule is due; -1: there is none. */
 bool store_wake(struct store_worker *w, int room, int64_t *ret_woken, int64_t *ret_next_ms,
-                struct err *e) LATHE_CHECK;
+                int64_t *ret_fire_ms, struct err *e) LATHE_CHECK;
 
 struct reaped {
     int64_t leases, requeued, failed;
@@ -245,6 +246,39 @@ struct reaped {
 };
 /* Housekeeping, by whoever holds the advisory lock: expired leases, workers long gone. */
 bool store_reap(struct store_worker *w, struct arena *a, struct reaped *ret, struct err *e) LATHE_CHECK;
+
+/* ---- schedules (schedules.c) ------------------------------------------------------------------------------------- */
+
+/* Creates it, or replaces the one of this name; its next time counts from now. ERR_BAD_FIELD as schedule_clock, ERR_CONFLICT:
+ * there are LIMIT_SCHEDULES. *ret: as it is now. */
+bool store_put_schedule(struct store *s, struct arena *a, const struct schedule *put, struct schedule *ret,
+                        bool *ret_new, struct err *e) LATHE_CHECK;
+bool store_get_schedule(struct store *s, struct arena *a, struct span name, struct schedule *ret,
+                        struct err *e) LATHE_CHECK; /* ERR_NO_SCHEDULE, as the next ones */
+bool store_list_schedules(struct store *s, struct arena *a, struct span after, int limit,
+                          struct schedule **ret, size_t *ret_n, struct err *e) LATHE_CHECK; /* by name */
+bool store_pause_schedule(struct store *s, struct arena *a, struct span name, bool pause,
+                          struct schedule *ret, struct err *e) LATHE_CHECK;
+bool store_drop_schedule(struct store *s, struct span name, struct err *e) LATHE_CHECK;
+
+/*
+ * Firing. store_fire_begin opens a transaction and locks a schedule that is due; *ret_due false: there is none, or somebody
+ * else fires, and the transaction is over. store_fire_end inserts the tasks, moves the schedule on and commits: all of it or
+ * nothing. ERR_DATA: a row was refused; store_fire_refuse then moves the schedule on without tasks, if it is still due.
+ * Between the two nothing else may be asked of `w`.
+ */
+struct fired {
+    int64_t at_us, next_us; /* 0: none */
+    struct uuid task;
+    int64_t count;
+    struct span error;
+};
+bool store_fire_begin(struct store_worker *w, struct arena *a, struct schedule *ret, bool *ret_due,
+                      int64_t *ret_now_us, struct err *e) LATHE_CHECK;
+bool store_fire_end(struct store_worker *w, const struct schedule *s, const struct fired *f,
+                    struct new_tasks *const *lists, size_t n, struct err *e) LATHE_CHECK;
+bool store_fire_refuse(struct store_worker *w, const struct schedule *s, const struct fired *f,
+                       struct err *e) LATHE_CHECK;
 
 /* ---- evidence ---------------------------------------------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@
 #define RETURN_GRACE \
     (5 * NS_PER_S) /* for a handler in the worker to come back after its deadline or a cancel */
 #define TELL_MOST 256
+#define FIRE_AGAIN_MS 20 /* how soon to look when nothing was left to fire */
 
 /* ---- leases ---- */
 
@@ -191,10 +192,24 @@ void care_wake_by(struct worker *w, int64_t ms)
 static void wake(struct worker *w)
 {
     struct err e = ERR_INIT;
-    int64_t next_ms;
+    int64_t next_ms, fire_ms;
     w->next_wake = clock_after_ms(clock_jitter(conf_now(&w->conf->worker_poll)));
-    if (queue_wake(w->queue_worker, &next_ms, &e) && next_ms >= 0)
+    if (!queue_wake(w->queue_worker, &next_ms, &fire_ms, &e))
+        return;
+    if (next_ms >= 0)
         care_wake_by(w, next_ms + 1);
+    w->next_fire = fire_ms >= 0 ? clock_after_ms(fire_ms + 1) : CLOCK_NEVER;
+}
+
+/* One schedule a call, as long as one is due. When another worker fires just now, ours is to look again soon. */
+static void fire(struct worker *w)
+{
+    struct err e = ERR_INIT;
+    bool fired = false;
+    if (queue_fire(w->queue_worker, &fired, &e) && fired)
+        return;
+    w->next_fire = CLOCK_NEVER; /* until a look at what waits tells of the next one */
+    care_wake_by(w, e.code == ERR_NONE ? FIRE_AGAIN_MS : conf_now(&w->conf->worker_poll));
 }
 
 /* ---- what is due ---- */
@@ -210,6 +225,8 @@ bool care(struct worker *w)
         watch(w);
     } else if (now >= w->next_wake) {
         wake(w);
+    } else if (now >= w->next_fire) {
+        fire(w);
     } else if (now >= w->next_reap) {
         keep_house(w);
     } else {
@@ -225,7 +242,8 @@ static int64_t sooner(int64_t a, int64_t b)
 
 int64_t care_next(const struct worker *w)
 {
-    int64_t next = sooner(sooner(w->next_beat, w->next_wake), w->next_reap), oldest = slots_oldest(w->slots);
+    int64_t next = sooner(sooner(w->next_beat, w->next_wake), sooner(w->next_reap, w->next_fire));
+    int64_t oldest = slots_oldest(w->slots);
     if (oldest != CLOCK_NEVER)
         next = sooner(next, oldest + WAIT_MOST_NS);
     /* Nothing runs: nothing to tell or to watch. */
