@@ -15,6 +15,7 @@ struct put {
     struct queue *queue;
     struct arena *arena;
     const struct submission *submission;
+    struct uuid id; /* that the task is to have; nil: a new one */
     struct new_tasks tasks;
     struct new_task *list;
     struct buf lines; /* inputs as NDJSON, "" when items are only counted */
@@ -114,6 +115,8 @@ static void make_one(struct put *p)
 {
     struct new_task *t = p->list = arena_alloc(p->arena, sizeof *t);
     *t = new_task(p, p->submission->strategy);
+    if (!uuid_is_nil(p->id))
+        t->id = p->id;
     t->inputs_of = t->id;
     t->inputs = cut_lines(p, t->units, t->unit_size);
     p->tasks.count = 1;
@@ -197,11 +200,10 @@ bool put_rows(struct arena *a, const struct submission *s, struct uuid id, struc
               const char **ret_label, struct err *e)
 {
     struct put *p = arena_alloc(a, sizeof *p);
-    *p = (struct put){.arena = a, .submission = s};
+    *p = (struct put){.arena = a, .submission = s, .id = id};
     assert(s->strategy != NULL);
     if (!make_rows(p, e))
         return false;
-    p->list->id = p->list->inputs_of = id;
     *ret = &p->tasks;
     *ret_label = p->label;
     return true;

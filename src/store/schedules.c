@@ -50,7 +50,7 @@ static const struct stmt due_stmt = {"due", "SELECT " COLUMNS ", clock_timestamp
 static const struct stmt moved_stmt = {
     "moved",
     "UPDATE schedules SET next_at = $3::timestamptz, last_at = coalesce($4::timestamptz, last_at), "
-    "last_task = coalesce($5::uuid, last_task), fired = fired + $6::bigint, error = nullif($7::text, '') "
+    "last_task = coalesce((SELECT id FROM tasks WHERE id = $5::uuid), last_task), fired = fired + $6::bigint, error = nullif($7::text, '') "
     "WHERE name = $1::text AND next_at = $2::timestamptz"};
 
 /* ---- a row ---- */
@@ -266,16 +266,14 @@ static void moved_params(struct params *p, const struct schedule *s, const struc
 bool store_fire_end(struct store_worker *w, const struct schedule *s, const struct fired *f,
                     struct new_tasks *const *lists, size_t n, struct err *e)
 {
-    struct params put CLEANUP(params_release_at) = PARAMS_INIT;
-    struct params place CLEANUP(params_release_at) = PARAMS_INIT;
+    struct put_batch put CLEANUP(put_batch_release);
     struct params moved CLEANUP(params_release_at) = PARAMS_INIT;
-    struct step steps[4];
+    struct step steps[PUT_STEPS + 2];
     size_t steps_n = 0;
+    put_batch_init(&put);
     if (n > 0) {
-        put_params(&put, lists, n);
-        steps[steps_n++] = (struct step){.stmt = &put_stmt, .params = &put};
-        if (place_params(&place, lists, n))
-            steps[steps_n++] = (struct step){.stmt = &place_stmt, .params = &place};
+        steps_n = put_steps(&put, lists, n, steps);
+        steps[steps_n - 1].sync = false;
     }
     moved_params(&moved, s, f);
     steps[steps_n++] = (struct step){.stmt = &moved_stmt, .params = &moved};

@@ -114,9 +114,9 @@ static size_t run_all(struct store_bench *b, enum task_state state)
 
 static void wake(struct store_bench *b)
 {
-    int64_t woken, next;
+    int64_t woken, next, fire;
     struct err e = ERR_INIT;
-    if (!store_wake(b->worker, 1000, &woken, &next, &e))
+    if (!store_wake(b->worker, 1000, &woken, &next, &fire, &e))
         fail_msg("%s", e.text);
 }
 

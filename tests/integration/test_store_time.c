@@ -18,10 +18,10 @@ static struct new_task with_terms(int64_t items, int64_t unit_size, const char *
 
 static void wake(struct store_bench *b, int64_t want)
 {
-    int64_t woken, next;
+    int64_t woken, next, fire;
     struct err e = ERR_INIT;
     bench_sql(b, PUT_OFF);
-    assert_true(store_wake(b->worker, 100, &woken, &next, &e));
+    assert_true(store_wake(b->worker, 100, &woken, &next, &fire, &e));
     assert_int_equal(woken, want);
 }
 
