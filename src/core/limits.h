@@ -30,11 +30,14 @@
 #define LIMIT_PARAMS (64u * KIB) /* bytes of params */
 #define LIMIT_ITEM_INPUT (1u * MIB)
 #define LIMIT_ITEM_RESULT (1u * MIB)  /* bytes of one item's result */
+#define LIMIT_LOG_TEXT (1u * KIB)     /* bytes of a line in a task's log */
+#define LIMIT_RUN_LOG (64u * KIB)     /* bytes of all lines of one run of a unit */
 #define LIMIT_UNIT_RESULT (64u * MIB) /* bytes of all results of a unit */
 #define LIMIT_TIMEOUT_MS (7 * 24 * 3600 * 1000LL)
 #define LIMIT_RETRIES 1000u        /* failures of a unit after which it is tried again */
 #define LIMIT_ITEM_RETRIES 100u    /* likewise of an item inside its run */
 #define LIMIT_ITEM_BACKOFF_MS 5000 /* an item's wait for its next try: it keeps its place in the run */
+#define LIMIT_SNOOZE_LEAST_MS 100
 #define LIMIT_SNOOZE_MS (24 * 3600 * 1000LL) /* one snooze */
 #define LIMIT_SNOOZES_MS \
     (7 * 24 * 3600 * 1000LL)            /* all of a unit: so long after its task could first be run */

@@ -65,9 +65,21 @@ static void finished(void *arg, int64_t position, const struct outcome *o)
     int64_t now = clock_now();
     if (out->frames.len == 0)
         out->since = now;
+    if (o->snooze_ms > 0)
+        frame_put_snooze(&out->frames, position, o->snooze_ms);
     frame_put_result(&out->frames, position, o);
-    if (out->frames.len >= FLUSH_BYTES || now - out->since >= FLUSH_NS ||
+    if (out->frames.len >= FLUSH_BYTES || now - out->since >= FLUSH_NS || o->snooze_ms > 0 ||
         (out->urgent && o->kind == OUTCOME_FAILED))
+        flush(out);
+}
+
+static void log_line(void *arg, int64_t position, struct span text)
+{
+    struct outbox *out = arg;
+    if (out->frames.len == 0)
+        out->since = clock_now();
+    frame_put_log(&out->frames, position, text);
+    if (out->frames.len >= FLUSH_BYTES)
         flush(out);
 }
 
@@ -96,12 +108,16 @@ static void run(int sock, const struct order *order, const struct shared *s, str
                      .grain = order->grain,
                      .item_timeout = order->item_timeout,
                      .deadline = order->deadline,
+                     .item_retries = order->item_retries,
+                     .backoff = order->backoff,
+                     .tries_before = order->tries,
                      .bell = sock,
                      .patience = PATIENCE};
     shared_work(s, order->list, &w);
     struct outbox out = {
         .sock = sock, .urgent = order->urgent, .frames = BUF_INIT(LIMIT_FRAME + 2 * FLUSH_BYTES)};
-    struct sink sink = {.finished = finished, .pause = flush, .arg = &out};
+    struct sink sink = {
+        .finished = finished, .pause = flush, .log = order->log ? log_line : NULL, .arg = &out};
     struct tally t;
     crew_run(&w, order->threads, &sink, s->board->lanes + order->lane, &t);
     flush(&out);

@@ -23,7 +23,10 @@ struct order {
     int64_t first, count; /* of the task; places in the list of work */
     int64_t threads, width, grain, lane;
     int64_t item_timeout, deadline, memory;
+    int64_t item_retries, tries; /* as in struct plan */
+    struct backoff backoff;
     bool list;   /* positions come from the list */
+    bool log;    /* lines of items are wanted */
     bool urgent; /* send a failed item at once: it ends the run */
 };
 

@@ -46,6 +46,14 @@ static void pause_one(void *arg)
     pthread_mutex_unlock(&c->lock);
 }
 
+static void log_one(void *arg, int64_t position, struct span text)
+{
+    struct crew *c = arg;
+    pthread_mutex_lock(&c->lock);
+    c->sink->log(c->sink->arg, position, text);
+    pthread_mutex_unlock(&c->lock);
+}
+
 static void *run(void *arg)
 {
     struct member *m = arg;
@@ -76,7 +84,8 @@ void crew_run(const struct work *w, int64_t threads, const struct sink *sink, st
     int64_t started = 1;
     for (int64_t i = 0; i < threads; i++) {
         members[i] = (struct member){.crew = &c, .lane = &lanes[i], .tally = TALLY_INIT};
-        members[i].sink = (struct sink){finished, sink->pause ? pause_one : NULL, sink->all, &c};
+        members[i].sink = (struct sink){finished, sink->pause ? pause_one : NULL, sink->log ? log_one : NULL,
+                                        sink->all, &c};
     }
     while (started < threads && start(&members[started], &attr))
         started++;

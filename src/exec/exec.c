@@ -40,7 +40,8 @@ static void mark_memory(void)
 
 bool exec_run(const struct plan *plan, struct exec_report *report, struct err *e)
 {
-    assert(plan->handler && plan->done && plan->count >= 0 && plan->count <= LIMIT_ITEMS);
+    assert(plan->handler && plan->done && plan->count >= 0 && plan->count <= LIMIT_ITEMS &&
+           plan->item_retries <= LIMIT_ITEM_RETRIES);
     struct plan p = *plan;
     struct exec_report r = {0};
     p.shape = bounded(plan);

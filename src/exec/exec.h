@@ -14,6 +14,10 @@
  *     they go on, and empty items are begun by the thousand in a millisecond;
  *   - a child that dies loses at most what it had taken: it is run again elsewhere once, and the item that was in its
  *     hands when the second child died is failed with ERR_ITEM_CRASHED;
+ *   - an item that failed and may be mended is run again by itself, up to item_retries times, after a wait in which it keeps
+ *     its place; it is reported once, by its last try. Cancel and deadline end the wait at once;
+ *   - an item that is put off (item_snooze) ends the run: it is reported as failed with ERR_SNOOZED, the rest is cancelled,
+ *     and the report says for how long;
  *   - a time limit really ends an item: at the next step or item_stopping() in the worker, by SIGKILL in a child.
  *
  *     struct plan p = {.handler = h, .args = args, .count = 100, .shape = shape, .cancel = &cancel, .done = on_item, …};
@@ -25,6 +29,7 @@
 
 #include "model/handler.h"
 #include "model/profile.h"
+#include "model/retry.h"
 #include "model/shape.h"
 
 enum outcome_kind { OUTCOME_OK, OUTCOME_FAILED, OUTCOME_CANCELLED };
@@ -36,6 +41,8 @@ struct outcome {
     const struct err *err; /* otherwise */
     int64_t cpu_ns;        /* inside its steps */
     int64_t wait_ns;       /* what it asked to wait for and waited; not its turn behind other items */
+    int64_t tries;         /* failures in this run after which it was tried again */
+    int64_t snooze_ms;     /* ERR_SNOOZED: for so long */
 };
 
 /* Live figures, readable from any thread while the plan runs. */
@@ -53,12 +60,17 @@ struct plan {
     int64_t item_timeout_ms; /* 0: none */
     int64_t deadline; /* of the whole plan: what is left is failed with ERR_TASK_TIMEOUT; CLOCK_NEVER: none */
     bool fail_fast;   /* after the first failed item the rest is cancelled */
+    int64_t item_retries; /* failures of an item after which it is tried again, LIMIT_ITEM_RETRIES at most */
+    struct backoff backoff; /* after each; never more than LIMIT_ITEM_BACKOFF_MS */
+    int64_t tries;          /* of the unit before: what handlers see is this and the item's own */
     int64_t
         child_memory; /* bytes of address space that a child may take on top of what it has; 0: no limit */
     const struct cancel
         *cancel; /* the caller's, raised from any thread; looked at, never raised here; NULL: none */
     struct exec_progress *progress; /* NULL: not wanted */
     void (*done)(void *arg, const struct outcome *o);
+    /* A line that an item has to say; called as `done` is. NULL: not wanted. */
+    void (*log)(void *arg, int64_t index, struct span text);
     void *arg;
 };
 
@@ -70,6 +82,7 @@ struct exec_report {
     int64_t start_ns;     /* from the call to the first step */
     int64_t peak_rss_kib; /* worker and children, while it ran; less what children had that died of it */
     int64_t children_lost;
+    int64_t snooze_ms; /* the longest that an item was put off; 0: none was */
 };
 
 bool exec_run(const struct plan *p, struct exec_report *report, struct err *e) LATHE_CHECK;

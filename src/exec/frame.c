@@ -11,8 +11,8 @@ struct head {
     uint32_t length; /* of what follows this field */
     uint8_t kind, outcome;
     uint16_t code, pointer_length;
-    uint16_t spare;
-    int64_t a, b, c; /* position, cpu, wait; or cpu, first_step, peak_kib */
+    uint16_t tries;
+    int64_t a, b, c; /* position, cpu, wait; position, ms; or cpu, first_step, peak_kib */
 };
 
 #define LENGTH_SIZE sizeof(uint32_t)
@@ -29,6 +29,7 @@ void frame_put_result(struct buf *out, int64_t position, const struct outcome *o
 {
     struct head h = {
         .kind = FRAME_RESULT, .outcome = (uint8_t)o->kind, .a = position, .b = o->cpu_ns, .c = o->wait_ns};
+    h.tries = (uint16_t)o->tries;
     struct span pointer = {NULL, 0}, body = o->result;
     if (o->kind == OUTCOME_FAILED) {
         pointer = span_of(o->err->pointer);
@@ -37,6 +38,18 @@ void frame_put_result(struct buf *out, int64_t position, const struct outcome *o
         h.pointer_length = (uint16_t)pointer.len;
     }
     put(out, &h, pointer, body);
+}
+
+void frame_put_log(struct buf *out, int64_t position, struct span text)
+{
+    struct head h = {.kind = FRAME_LOG, .a = position};
+    put(out, &h, (struct span){NULL, 0}, span_take(&text, LIMIT_LOG_TEXT));
+}
+
+void frame_put_snooze(struct buf *out, int64_t position, int64_t ms)
+{
+    struct head h = {.kind = FRAME_SNOOZE, .a = position, .b = ms};
+    put(out, &h, (struct span){NULL, 0}, (struct span){NULL, 0});
 }
 
 void frame_put_end(struct buf *out, const struct frame_end *end)
@@ -70,8 +83,8 @@ static bool read_error(const struct head *h, struct span body, struct frame *f)
 static bool read_result(const struct head *h, struct span body, struct frame *f)
 {
     f->position = h->a;
-    f->outcome = (struct outcome){.cpu_ns = h->b, .wait_ns = h->c};
-    if (h->a < 0 || h->b < 0 || h->b > MOST_NS || h->c < 0 || h->c > MOST_NS)
+    f->outcome = (struct outcome){.cpu_ns = h->b, .wait_ns = h->c, .tries = h->tries};
+    if (h->tries > LIMIT_ITEM_RETRIES || h->a < 0 || h->b < 0 || h->b > MOST_NS || h->c < 0 || h->c > MOST_NS)
         return false;
     if (h->outcome == OUTCOME_FAILED) {
         f->outcome.kind = OUTCOME_FAILED;
@@ -89,6 +102,35 @@ static bool read_end(const struct head *h, struct span body, struct frame *f)
     return body.len == 0 && h->a >= 0 && h->b >= 0 && h->c >= 0 && h->c < INT64_MAX / LIMIT_ITEMS;
 }
 
+static bool read_log(const struct head *h, struct span body, struct frame *f)
+{
+    f->position = h->a;
+    f->text = body;
+    return h->a >= 0 && body.len <= LIMIT_LOG_TEXT;
+}
+
+static bool read_snooze(const struct head *h, struct span body, struct frame *f)
+{
+    f->position = h->a;
+    f->snooze_ms = h->b;
+    return body.len == 0 && h->a >= 0 && h->b > 0 && h->b <= LIMIT_SNOOZE_MS;
+}
+
+static bool read_kind(const struct head *h, struct span body, struct frame *f)
+{
+    switch (f->kind) {
+    case FRAME_RESULT:
+        return read_result(h, body, f);
+    case FRAME_END:
+        return read_end(h, body, f);
+    case FRAME_LOG:
+        return read_log(h, body, f);
+    case FRAME_SNOOZE:
+        return read_snooze(h, body, f);
+    }
+    return false;
+}
+
 enum frame_status frame_next(struct span *in, struct frame *ret)
 {
     struct head h;
@@ -104,9 +146,7 @@ enum frame_status frame_next(struct span *in, struct frame *ret)
     span_take(&rest, sizeof h);
     struct span body = span_take(&rest, h.length - (sizeof h - LENGTH_SIZE));
     ret->kind = (enum frame_kind)h.kind;
-    bool good =
-        h.kind == FRAME_RESULT ? read_result(&h, body, ret) : h.kind == FRAME_END && read_end(&h, body, ret);
-    if (!good)
+    if (!read_kind(&h, body, ret))
         return FRAME_BAD;
     *in = rest;
     return FRAME_READ;

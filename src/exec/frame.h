@@ -9,7 +9,7 @@
 #include "core/buf.h"
 #include "exec/exec.h"
 
-enum frame_kind { FRAME_RESULT = 1, FRAME_END = 2 };
+enum frame_kind { FRAME_RESULT = 1, FRAME_END = 2, FRAME_LOG = 3, FRAME_SNOOZE = 4 };
 
 struct frame {
     enum frame_kind kind;
@@ -17,6 +17,10 @@ struct frame {
     int64_t position;
     struct outcome outcome; /* index is not set; result points into the input, err to the one below */
     struct err err;
+    /* FRAME_LOG: `position` has a line to say; points into the input */
+    struct span text;
+    /* FRAME_SNOOZE: `position` is put off for so long; its result, ERR_SNOOZED, follows */
+    int64_t snooze_ms;
     /* FRAME_END: this child has no more work; from here on it waits for the next order */
     struct frame_end {
         int64_t cpu;        /* ns of CPU that the process has used in its life */
@@ -27,6 +31,8 @@ struct frame {
 
 /* `o` is OUTCOME_OK or OUTCOME_FAILED. */
 void frame_put_result(struct buf *out, int64_t position, const struct outcome *o);
+void frame_put_log(struct buf *out, int64_t position, struct span text); /* what is too long loses its end */
+void frame_put_snooze(struct buf *out, int64_t position, int64_t ms);
 void frame_put_end(struct buf *out, const struct frame_end *end);
 
 enum frame_status { FRAME_MORE, FRAME_READ, FRAME_BAD };

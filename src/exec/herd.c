@@ -26,6 +26,9 @@
 
 static void tell(struct herd *h, int64_t position, struct outcome *o)
 {
+    const uint8_t *tries = shared_tries(&h->shared);
+    if (tries && o->tries < tries[position])
+        o->tries = tries[position];
     o->index = h->plan->first + position;
     h->items[position] |= ITEM_REPORTED;
     h->left--;
@@ -62,7 +65,7 @@ static void give_order(struct herd *h, struct kid *k)
     order.lane = (k - h->kids) * h->plan->shape.threads;
     k->working = true;
     k->killed = k->heard = false;
-    k->expired = 0;
+    k->expired = k->snooze_ms = 0;
     h->working++;
     /* one that cannot take it is as good as dead, and is found out as such */
     if (!fds_send(k->child->sock, &order, sizeof order, (int[]){h->shared.data_fd, h->shared.board_fd}, 2,
@@ -141,6 +144,16 @@ static bool hear(struct herd *h, struct kid *k, struct frame *f)
     if (f->position >= h->plan->count || (h->items[f->position] & ITEM_REPORTED))
         return false;
     k->heard = true;
+    if (f->kind == FRAME_LOG) {
+        report_log(&h->report, f->position, f->text);
+        return true;
+    }
+    if (f->kind == FRAME_SNOOZE) {
+        k->snooze_ms = f->snooze_ms;
+        return true;
+    }
+    if (f->outcome.kind == OUTCOME_FAILED && f->err.code == ERR_SNOOZED)
+        f->outcome.snooze_ms = k->snooze_ms;
     h->item_cpu += f->outcome.cpu_ns;
     h->wait += f->outcome.wait_ns;
     tell(h, f->position, &f->outcome);
@@ -189,11 +202,40 @@ static bool listen_once(struct herd *h, struct kid *k, bool *ret_over)
 
 /* ---- death */
 
-static void fail_expired(struct herd *h, int64_t position)
+/* A try of the item has failed that its child did not live to count, because of this lane or (NULL) of nobody knows which.
+ * True: it has another one, in the next pass. */
+static bool try_again(struct herd *h, int64_t position, const struct lane *lane)
+{
+    uint8_t *tries = shared_tries(&h->shared);
+    if (!tries)
+        return false;
+    int64_t failed = lane ? atomic_load_explicit(&lane->tries, memory_order_relaxed) : 0;
+    if (failed < tries[position] || failed > h->plan->item_retries)
+        failed = tries[position];
+    if (failed >= h->plan->item_retries)
+        return false;
+    tries[position] = (uint8_t)(failed + 1);
+    h->moved++;
+    return true;
+}
+
+static void fail_expired(struct herd *h, int64_t position, const struct lane *lane)
 {
     struct err e;
+    if (try_again(h, position, lane))
+        return;
     err_set(&e, ERR_ITEM_TIMEOUT, "the item took longer than item_timeout_ms; its process was killed");
     herd_refuse(h, position, OUTCOME_FAILED, &e);
+}
+
+/* The one that has the item in its hands; NULL: none. */
+static const struct lane *lane_of(const struct herd *h, const struct lane *lanes, int64_t position)
+{
+    int64_t found;
+    for (int64_t i = 0; i < h->order.threads; i++)
+        if (in_step(h, &lanes[i], &found) && found == position)
+            return &lanes[i];
+    return NULL;
 }
 
 /* What the dead had in its hands. */
@@ -202,7 +244,7 @@ static void judge(struct herd *h, struct kid *k, const struct child_end *end)
     struct lane *lanes = lanes_of(h, k);
     bool any = false;
     if (k->expired && !(h->items[k->expired - 1] & ITEM_REPORTED))
-        fail_expired(h, k->expired - 1);
+        fail_expired(h, k->expired - 1, lane_of(h, lanes, k->expired - 1));
     for (int64_t i = 0; i < h->order.threads; i++) {
         int64_t position;
         if (!in_step(h, &lanes[i], &position))
@@ -212,6 +254,8 @@ static void judge(struct herd *h, struct kid *k, const struct child_end *end)
             continue;
         if (h->items[position] & ITEM_SUSPECT) {
             struct err e;
+            if (try_again(h, position, &lanes[i]))
+                continue;
             child_end_explain(end, h->plan->child_memory, &e);
             herd_refuse(h, position, OUTCOME_FAILED, &e);
         } else {
@@ -343,6 +387,10 @@ static void begin_pass(struct herd *h)
     o->item_timeout = work_of_plan(h->plan).item_timeout;
     o->deadline = h->plan->deadline;
     o->memory = h->plan->child_memory;
+    o->item_retries = h->plan->item_retries;
+    o->backoff = h->plan->backoff;
+    o->tries = h->plan->tries;
+    o->log = h->plan->log != NULL;
     o->urgent = h->plan->fail_fast;
     h->moved = h->fruitless = 0;
     atomic_store(&h->shared.board->cursor.next, 0);

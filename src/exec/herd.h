@@ -19,6 +19,7 @@ struct kid {
     bool working;        /* has an order and has not said that it is done */
     bool killed;         /* by us: what it had in hands is not to blame */
     bool heard;          /* it has reported something since its order */
+    int64_t snooze_ms;   /* that it spoke of last */
     int64_t expired;     /* position + 1 of the item that it was killed for; 0: none */
     int64_t peak_kib;    /* as told at the end of an order: one that dies before takes it along */
     struct buf in;       /* the beginning of a frame */

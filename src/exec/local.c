@@ -15,6 +15,11 @@ static void finished(void *arg, int64_t position, const struct outcome *o)
     report_item(arg, o);
 }
 
+static void log_line(void *arg, int64_t position, struct span text)
+{
+    report_log(arg, position, text);
+}
+
 struct work work_of_plan(const struct plan *p)
 {
     return (struct work){
@@ -27,6 +32,9 @@ struct work work_of_plan(const struct plan *p)
         .grain = p->shape.grain,
         .item_timeout = p->item_timeout_ms ? p->item_timeout_ms * NS_PER_MS : CLOCK_NEVER,
         .deadline = p->deadline,
+        .item_retries = p->item_retries,
+        .backoff = p->backoff,
+        .tries_before = p->tries,
         .bell = -1,
     };
 }
@@ -43,7 +51,7 @@ void local_run(const struct plan *p, struct exec_report *ret)
     w.cancel = &report.stop;
     w.partial = p->progress ? &p->progress->partial_milli : NULL;
     w.patience = threads * PATIENCE_THREAD > PATIENCE ? threads * PATIENCE_THREAD : PATIENCE;
-    struct sink sink = {.finished = finished, .all = true, .arg = &report};
+    struct sink sink = {.finished = finished, .log = p->log ? log_line : NULL, .all = true, .arg = &report};
     struct tally t;
     crew_run(&w, threads, &sink, lanes, &t);
     *ret = (struct exec_report){
@@ -53,6 +61,7 @@ void local_run(const struct plan *p, struct exec_report *ret)
         .cpu_ns = t.cpu,
         .wait_ns = t.wait,
         .item_cpu_ns = t.item_cpu,
+        .snooze_ms = report.snooze_ms,
         .start_ns = t.first_step == CLOCK_NEVER ? 0 : t.first_step - began,
     };
 }

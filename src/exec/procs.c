@@ -66,6 +66,7 @@ static void sum_up(const struct herd *h, int64_t began, int64_t own_cpu, struct 
         .item_cpu_ns = h->item_cpu,
         .start_ns = h->first_step == CLOCK_NEVER ? 0 : h->first_step - began,
         .children_lost = h->lost,
+        .snooze_ms = h->report.snooze_ms,
     };
     for (int64_t i = 0; i < h->size; i++)
         ret->peak_rss_kib += h->kids[i].peak_kib;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "core/limits.h"
 #include "exec/http.h"
 #include "exec/meter.h"
 #include "exec/waiting.h"
@@ -40,7 +41,9 @@ static void report(struct reactor *r, struct slot *s, enum outcome_kind kind, st
                         .result = result,
                         .err = e,
                         .cpu_ns = s->cpu,
-                        .wait_ns = s->wait};
+                        .wait_ns = s->wait,
+                        .tries = s->tries,
+                        .snooze_ms = e && e->code == ERR_SNOOZED ? s->item.snooze_ms : 0};
     r->tally.ok += kind == OUTCOME_OK;
     r->tally.failed += kind == OUTCOME_FAILED;
     r->tally.cancelled += kind == OUTCOME_CANCELLED;
@@ -62,6 +65,7 @@ static void set_partial(struct reactor *r, struct slot *s, int64_t milli)
 static void enter(struct reactor *r, const struct slot *s, int64_t until)
 {
     atomic_store_explicit(&r->lane->until, until, memory_order_relaxed);
+    atomic_store_explicit(&r->lane->tries, s->tries, memory_order_relaxed);
     atomic_store_explicit(&r->lane->item, s->position + 1, memory_order_release);
 }
 
@@ -70,8 +74,7 @@ static void leave(struct reactor *r)
     atomic_store_explicit(&r->lane->item, 0, memory_order_release);
 }
 
-/* The item is not stepped any more: reports it, once, and gives its slot back. */
-static void finish(struct reactor *r, struct slot *s, enum outcome_kind kind, const struct err *e)
+static void drop(struct reactor *r, struct slot *s)
 {
     const struct handler *h = r->work->handler;
     if (h->drop && s->stepped) {
@@ -80,6 +83,12 @@ static void finish(struct reactor *r, struct slot *s, enum outcome_kind kind, co
         leave(r);
     }
     set_partial(r, s, 0);
+}
+
+/* The item is not stepped any more: reports it, once, and gives its slot back. */
+static void finish(struct reactor *r, struct slot *s, enum outcome_kind kind, const struct err *e)
+{
+    drop(r, s);
     struct span result = {NULL, 0};
     if (kind == OUTCOME_OK)
         result = s->item.out.len ? buf_view(&s->item.out) : SPAN("null");
@@ -88,11 +97,43 @@ static void finish(struct reactor *r, struct slot *s, enum outcome_kind kind, co
     r->in_flight--;
 }
 
+/* It has failed before: its next try begins after a while, and until then it keeps its place. */
+static void put_off(struct reactor *r, struct slot *s)
+{
+    struct err e;
+    int64_t ms = backoff_ms(&r->work->backoff, s->tries, clock_chance());
+    ms = ms < LIMIT_ITEM_BACKOFF_MS ? ms : LIMIT_ITEM_BACKOFF_MS;
+    s->again = true;
+    s->asked = r->now;
+    s->item.deadline = r->work->deadline;
+    item_wait_until(&s->item, after(r->now, ms * NS_PER_MS));
+    if (!waiting_add(&r->waiting, s, s->item.deadline, &e))
+        finish(r, s, OUTCOME_FAILED, &e);
+}
+
+static bool may_try_again(const struct reactor *r, const struct slot *s, enum err_code code)
+{
+    return s->tries < r->work->item_retries && err_retryable(code) && code != ERR_TASK_TIMEOUT &&
+           !cancel_raised(r->work->cancel) && r->now < r->work->deadline;
+}
+
+static void fail_with(struct reactor *r, struct slot *s, const struct err *e)
+{
+    if (!may_try_again(r, s, e->code)) {
+        finish(r, s, OUTCOME_FAILED, e);
+        return;
+    }
+    drop(r, s);
+    slots_clear(&r->slots, s);
+    s->tries++;
+    put_off(r, s);
+}
+
 static void fail(struct reactor *r, struct slot *s, enum err_code code, const char *text)
 {
     struct err e;
     err_set(&e, code, "%s", text);
-    finish(r, s, OUTCOME_FAILED, &e);
+    fail_with(r, s, &e);
 }
 
 /* Its time or that of the whole run is over. */
@@ -126,7 +167,17 @@ static void failed(struct reactor *r, struct slot *s)
 {
     if (s->item.err.code == ERR_NONE)
         err_set(&s->item.err, ERR_ITEM_FAILED, "the handler failed the item without saying why");
-    finish(r, s, OUTCOME_FAILED, &s->item.err);
+    fail_with(r, s, &s->item.err);
+}
+
+/* Ends the run: whoever hears of it stops the others. */
+static void snooze(struct reactor *r, struct slot *s)
+{
+    struct err e;
+    int64_t ms = s->item.snooze_ms, least = LIMIT_SNOOZE_LEAST_MS;
+    s->item.snooze_ms = ms < least ? least : ms > LIMIT_SNOOZE_MS ? LIMIT_SNOOZE_MS : ms;
+    err_set(&e, ERR_SNOOZED, "the handler put it off for %lld ms", (long long)s->item.snooze_ms);
+    finish(r, s, OUTCOME_FAILED, &e);
 }
 
 static void park(struct reactor *r, struct slot *s)
@@ -136,7 +187,7 @@ static void park(struct reactor *r, struct slot *s)
     set_partial(r, s, p > 0 ? (int64_t)((p < 1 ? p : 1) * 1000) : 0);
     s->asked = r->now;
     if (!waiting_add(&r->waiting, s, s->item.deadline, &e))
-        finish(r, s, OUTCOME_FAILED, &e);
+        fail_with(r, s, &e);
 }
 
 /* ---- HTTP calls of items */
@@ -201,8 +252,30 @@ static void step(struct reactor *r, struct slot *s)
         park(r, s);
     else if (verdict == STEP_DONE)
         done(r, s);
+    else if (verdict == STEP_SNOOZE)
+        snooze(r, s);
     else
         failed(r, s);
+}
+
+/* A try, the first or a later one. */
+static void start(struct reactor *r, struct slot *s)
+{
+    const struct work *w = r->work;
+    if (r->tally.first_step == CLOCK_NEVER)
+        r->tally.first_step = r->now;
+    int64_t end = after(r->now, w->item_timeout);
+    s->again = false;
+    s->item.tries = w->tries_before + s->tries;
+    s->item.deadline = end < w->deadline ? end : w->deadline;
+    step(r, s);
+}
+
+static void log_line(const struct item *it, struct span text)
+{
+    const struct slot *s = (const void *)((const char *)it - offsetof(struct slot, item));
+    const struct sink *sink = s->reactor->sink;
+    sink->log(sink->arg, s->position, text);
 }
 
 static void begin(struct reactor *r, int64_t place)
@@ -216,23 +289,27 @@ static void begin(struct reactor *r, int64_t place)
     s->item.args = w->args;
     s->item.cancel = w->cancel;
     s->item.http = &r->port;
+    s->item.log = r->sink->log ? log_line : NULL;
     r->in_flight++;
     r->now = meter_start(&r->meter);
-    if (r->tally.first_step == CLOCK_NEVER)
-        r->tally.first_step = r->now;
-    int64_t end = after(r->now, w->item_timeout);
-    s->item.deadline = end < w->deadline ? end : w->deadline;
-    step(r, s);
+    if (w->tries_so_far)
+        s->tries = w->tries_so_far[s->position];
+    if (s->tries > 0)
+        put_off(r, s);
+    else
+        start(r, s);
 }
 
 /* What it waited for, or its time limit, has come. `came`: when. */
 static void wake(struct reactor *r, struct slot *s, int64_t came)
 {
-    if (came > s->asked)
+    if (came > s->asked && !s->again)
         s->wait += came - s->asked;
     r->now = meter_start(&r->meter);
     if (r->now >= s->item.deadline)
         expire(r, s);
+    else if (s->again)
+        start(r, s);
     else
         step(r, s);
 }

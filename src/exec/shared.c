@@ -62,7 +62,8 @@ bool shared_make(struct shared *s, const struct plan *p, int64_t lanes, struct e
     size_t args = p->handler->params.size;
     uint64_t args_at = align(sizeof(struct shared_data));
     uint64_t list_at = align(args_at + args);
-    uint64_t offsets_at = align(list_at + (uint64_t)p->count * sizeof(uint32_t));
+    uint64_t tries_at = align(list_at + (uint64_t)p->count * sizeof(uint32_t));
+    uint64_t offsets_at = p->item_retries > 0 ? align(tries_at + (uint64_t)p->count) : tries_at;
     uint64_t bytes_at = align(offsets_at + ((uint64_t)p->count + 1) * sizeof(uint64_t));
     struct shared made = SHARED_INIT;
     made.data_size = p->inputs ? bytes_at + inputs_size(p) : offsets_at;
@@ -78,6 +79,7 @@ bool shared_make(struct shared *s, const struct plan *p, int64_t lanes, struct e
     made.board = board;
     made.data->args_at = args_at;
     made.data->list_at = list_at;
+    made.data->tries_at = p->item_retries > 0 ? tries_at : 0;
     if (args)
         memcpy((char *)data + args_at, p->args, args);
     if (p->inputs) {
@@ -113,6 +115,11 @@ uint32_t *shared_list(const struct shared *s)
     return (void *)((char *)s->data + s->data->list_at);
 }
 
+uint8_t *shared_tries(const struct shared *s)
+{
+    return s->data->tries_at ? (uint8_t *)s->data + s->data->tries_at : NULL;
+}
+
 void shared_work(const struct shared *s, bool list, struct work *w)
 {
     const char *base = (const char *)s->data;
@@ -123,6 +130,7 @@ void shared_work(const struct shared *s, bool list, struct work *w)
         w->bytes = base + s->data->bytes_at;
     }
     w->list = list ? shared_list(s) : NULL;
+    w->tries_so_far = shared_tries(s);
     w->cursor = &s->board->cursor;
     w->cancel = &s->data->cancel;
 }

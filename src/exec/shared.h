@@ -14,6 +14,7 @@ struct shared_data {
     uint64_t args_at;              /* from the beginning of the data */
     uint64_t offsets_at, bytes_at; /* 0: items are only counted */
     uint64_t list_at;
+    uint64_t tries_at; /* 0: items are not tried again */
 };
 
 struct shared_board {
@@ -43,6 +44,10 @@ bool shared_map(struct shared *s, int data_fd, size_t data_size, int board_fd, s
 void shared_release(struct shared *s);
 
 uint32_t *shared_list(const struct shared *s); /* for the worker to fill in */
+
+/* By position: failures of an item that its child did not live to count. NULL: items are not tried again. For the worker to
+ * fill in. */
+uint8_t *shared_tries(const struct shared *s);
 
 /* Points the work at what is shared; list says whether positions come from it. */
 void shared_work(const struct shared *s, bool list, struct work *w);

@@ -54,13 +54,20 @@ struct slot *slots_get(struct slots *s)
     s->free = slot->next;
     slot->next = NULL;
     slot->used = true;
+    slot->again = false;
+    slot->cpu = slot->wait = slot->partial = slot->tries = 0;
+    slots_clear(s, slot);
+    return slot;
+}
+
+void slots_clear(struct slots *s, struct slot *slot)
+{
     slot->stepped = slot->calling = false;
-    slot->cpu = slot->wait = slot->partial = 0;
     slot->item.progress = 0;
     slot->item.err.code = ERR_NONE;
     slot->item.err.pointer[0] = slot->item.err.text[0] = '\0';
+    buf_clear(&slot->item.out);
     memset(slot->item.state, 0, s->state_size);
-    return slot;
 }
 
 void slots_put(struct slots *s, struct slot *slot)

@@ -25,8 +25,10 @@ struct slot {
     int64_t cpu, wait; /* ns so far */
     int64_t asked;     /* since when it waits */
     int64_t partial;   /* what it has added to the lane's partial_milli */
+    int64_t tries;     /* failures in this run */
     bool used, stepped;
     bool calling; /* it waits for the end of an HTTP call */
+    bool again;   /* waits for its next try */
 };
 
 struct slots {
@@ -42,6 +44,9 @@ void slots_release(struct slots *s);
 /* A slot with an empty item and zeroed state. */
 struct slot *slots_get(struct slots *s);
 void slots_put(struct slots *s, struct slot *slot);
+
+/* As if it had never been stepped. */
+void slots_clear(struct slots *s, struct slot *slot);
 
 /* Calls f with every slot in use; f may put it back. */
 void slots_each(struct slots *s, void (*f)(struct slot *slot));

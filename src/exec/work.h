@@ -22,6 +22,7 @@ struct lane {
     _Alignas(64) _Atomic int64_t item; /* position + 1; 0: none */
     _Atomic int64_t until;             /* clock_now() scale, CLOCK_NEVER: no limit */
     _Atomic int64_t partial_milli;     /* progress of the items in flight here */
+    _Atomic int64_t tries;             /* of the item: failures before this try */
 };
 
 struct work {
@@ -38,6 +39,10 @@ struct work {
     int64_t width, grain; /* at least 1 */
     int64_t item_timeout; /* ns, CLOCK_NEVER: none */
     int64_t deadline;     /* of everything, CLOCK_NEVER: none */
+    int64_t item_retries;
+    struct backoff backoff;
+    int64_t tries_before;        /* of the unit */
+    const uint8_t *tries_so_far; /* by position: failures that another process saw; NULL: none */
     const struct cancel *cancel;
     _Atomic int64_t *partial; /* where partial progress is added up; NULL: in the lane */
     int bell;                 /* readable: stop; -1: there is none, the flag is looked at every `patience` */
@@ -78,7 +83,8 @@ struct sink {
     void (*finished)(void *arg, int64_t position, const struct outcome *o);
     void (*pause)(
         void *arg); /* nothing to run for the moment: send what was gathered; NULL: nothing is gathered */
-    bool all;       /* after a stop the items that nobody has begun are reported here too */
+    void (*log)(void *arg, int64_t position, struct span text); /* NULL: not wanted */
+    bool all; /* after a stop the items that nobody has begun are reported here too */
     void *arg;
 };
 

@@ -196,6 +196,7 @@ static enum step step(struct item *it)
         if (clock_now() < s->until)
             return item_wait_until(it, s->until);
         json_key(&s->out, steps[s->done].fact);
+        item_log(it, "%s", steps[s->done].fact);
         steps[s->done++].put(s);
         it->progress = (double)s->done / (double)COUNT_OF(steps);
         s->until = clock_after_ms(args->step_ms);

@@ -5,7 +5,8 @@
  * step() returns STEP_DONE with a JSON value in it->out, STEP_FAIL with it->err, or STEP_WAIT after item_wait_*(), and is
  * then called again when that is ready. It may be called early: check again what was waited for. CPU work just runs, and
  * looks at item_stopping() about every millisecond. drop() releases what step() opened; it is called exactly once for
- * every item whose step() was called at least once: after DONE or FAIL, after a cancel, after a time-out, half-way.
+ * every item whose step() was called at least once: after DONE or FAIL, after a cancel, after a time-out, half-way. An item
+ * that failed may be begun anew, from a zeroed state, after its drop().
  *
  *     struct nap_args { int64_t ms; };
  *     struct nap { int64_t until; };
@@ -43,7 +44,7 @@
 
 struct http_port;
 
-enum step { STEP_DONE, STEP_FAIL, STEP_WAIT };
+enum step { STEP_DONE, STEP_FAIL, STEP_WAIT, STEP_SNOOZE };
 
 /* What a step waits for: the earlier of a time and a descriptor. */
 struct item_wait {
@@ -62,12 +63,16 @@ struct item {
     const struct cancel *cancel;
     int64_t deadline;       /* of this item, CLOCK_NEVER if there is none */
     struct http_port *http; /* see model/http.h; NULL: what runs the item makes no HTTP calls */
+    int64_t
+        tries; /* how often it has failed before, as far as is known: its unit's failures and its own in this run */
+    void (*log)(const struct item *it, struct span text); /* NULL: nobody keeps a log */
 
     /* made by the step */
     struct buf out;  /* the result: exactly one JSON value on one line; empty counts as null */
     struct err err;  /* why it failed */
     double progress; /* 0..1 of this item, if it tells */
     struct item_wait wait;
+    int64_t snooze_ms;
 };
 
 struct handler {
@@ -109,7 +114,22 @@ static inline bool item_stopping(const struct item *it)
     return cancel_raised(it->cancel) || (it->deadline != CLOCK_NEVER && clock_now() >= it->deadline);
 }
 
+/*
+ * Not now: the run ends, nothing of it is stored, and the item's whole unit is run anew after so many ms (LIMIT_SNOOZE_LEAST_MS
+ * to LIMIT_SNOOZE_MS), all its items from the beginning. It counts as no failure. A unit that was put off again and again for
+ * LIMIT_SNOOZES_MS, or past its `expires`, is failed.
+ */
+static inline enum step item_snooze(struct item *it, int64_t ms)
+{
+    it->snooze_ms = ms;
+    return STEP_SNOOZE;
+}
+
 /* STEP_FAIL with a message. */
 enum step item_fail(struct item *it, const char *format, ...) LATHE_PRINTF(2, 3);
+
+/* A line for the log of the task, LIMIT_LOG_TEXT bytes of it; see GET /api/v1/tasks/{id}/log. A run keeps LIMIT_RUN_LOG bytes of
+ * lines; what is more is only counted. */
+void item_log(struct item *it, const char *format, ...) LATHE_PRINTF(2, 3);
 
 #endif

@@ -6,13 +6,16 @@ bool again_failed(const struct finish *f)
     return f->state == TASK_failed || (f->state == TASK_succeeded && all);
 }
 
-void again_decide(struct finish *f, const struct terms *t, bool mendable, int64_t now_us, double chance)
+void again_decide(struct finish *f, const struct terms *t, bool mendable, int64_t snooze_ms, int64_t now_us,
+                  double chance)
 {
-    if (!again_failed(f) || !mendable || f->unit->tries >= t->retries)
+    bool counts = snooze_ms == 0;
+    if (!again_failed(f) || (counts && (!mendable || f->unit->tries >= t->retries)))
         return;
-    int64_t ms = backoff_ms(&t->backoff, f->unit->tries + 1, chance);
+    int64_t ms = counts ? backoff_ms(&t->backoff, f->unit->tries + 1, chance) : snooze_ms;
     if (t->expires_us != 0 && now_us + ms * 1000 >= t->expires_us)
         return;
-    f->again = f->counts = true;
+    f->again = true;
+    f->counts = counts;
     f->again_ms = ms;
 }

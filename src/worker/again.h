@@ -11,10 +11,11 @@
 bool again_failed(const struct finish *f);
 
 /*
- * Sets again, counts and again_ms of a finish that is otherwise complete: when it failed, has tries left, would not begin
- * after its time, and trying mends it (`mendable`). The rest of the finish stays true, because the store keeps it where the
+ * Sets again, counts and again_ms of a finish that is otherwise complete: when a handler put it off (`snooze_ms` > 0, which
+ * counts as no failure); when it failed, has tries left, and trying mends it (`mendable`); never after its time. The rest of the finish stays true, because the store keeps it where the
  * task does not go on. `now_us` is the wall clock, `chance` from [0, 1).
  */
-void again_decide(struct finish *f, const struct terms *t, bool mendable, int64_t now_us, double chance);
+void again_decide(struct finish *f, const struct terms *t, bool mendable, int64_t snooze_ms, int64_t now_us,
+                  double chance);
 
 #endif

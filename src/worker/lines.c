@@ -42,6 +42,10 @@ static void write_line(struct buf *text, const struct outcome *o)
     json_open(&out, '{');
     json_key(&out, "index");
     json_put_int(&out, o->index);
+    if (o->tries > 0) {
+        json_key(&out, "tries");
+        json_put_int(&out, o->tries);
+    }
     if (o->kind == OUTCOME_FAILED) {
         write_failure(&out, o->err);
     } else {

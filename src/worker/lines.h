@@ -3,6 +3,7 @@
  *
  *     {"index":0,"state":"succeeded","result":…}
  *     {"index":1,"state":"failed","error":{"type":"item-failed","detail":"…"}}
+ *     {"index":2,"tries":1,"state":"succeeded","result":…}       after one failure
  *
  * One call at a time (exec's `done` never overlaps itself). Bounded by LIMIT_UNIT_RESULT: past it results are replaced by
  * an error line each, so that every item still has its line.

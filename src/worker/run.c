@@ -164,6 +164,10 @@ static void end_by_report(struct run *r, const struct exec_report *report)
 
     if (report->cancelled > 0 && atomic_load(&r->wanted)) {
         f->state = TASK_cancelled;
+    } else if (report->snooze_ms > 0) {
+        r->snooze_ms = report->snooze_ms;
+        f->state = TASK_failed; /* that is what is stored when it may not go round any more */
+        err_set(&f->err, ERR_SNOOZED, "the handler put it off again and again until its time was over");
     } else if (r->failure.code == ERR_TASK_TIMEOUT) {
         end_failed(r, &r->failure);
     } else if (r->unit->fail_fast && f->items_failed > 0) {
@@ -209,6 +213,9 @@ static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, 
         .item_timeout_ms = u->item_timeout_ms,
         .deadline = clock_after_ms(timeout),
         .fail_fast = u->fail_fast,
+        .item_retries = r->terms.item_retries,
+        .backoff = r->terms.backoff,
+        .tries = u->tries,
         .child_memory = conf_now(&env->conf->worker_child_memory),
         .cancel = &r->cancel,
         .progress = &r->progress,
@@ -274,8 +281,7 @@ void run_unit(struct run *r, const struct run_env *env)
         r->mendable = err_retryable(e.code);
     }
     r->finish.finished_us = clock_now() / 1000;
-    if (r->unit->terms.len > 0)
-        again_decide(&r->finish, &r->terms, r->mendable, clock_wall_us(), clock_chance());
+    again_decide(&r->finish, &r->terms, r->mendable, r->snooze_ms, clock_wall_us(), clock_chance());
 }
 
 void run_end_without(struct run *r, enum task_state state, const struct err *e, struct finish *ret)
@@ -299,5 +305,5 @@ void run_end_without(struct run *r, enum task_state state, const struct err *e, 
         return; /* it did not get so far as to know its shape and terms */
     ret->shape = r->finish.shape;
     if (failed && u->terms.len > 0)
-        again_decide(ret, &r->terms, err_retryable(e->code), clock_wall_us(), clock_chance());
+        again_decide(ret, &r->terms, err_retryable(e->code), 0, clock_wall_us(), clock_chance());
 }

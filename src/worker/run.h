@@ -55,6 +55,7 @@ struct run {
         unhelped; /* it failed for want of the zygote, not by itself: it is given back, and an attempt counted */
     struct err failure; /* the first of an item; the time limit of the unit goes before any other */
     bool mendable;      /* an item failed that might not the next time */
+    int64_t snooze_ms;  /* an item put the unit off for so long; 0: none did */
     struct terms terms; /* what of them concerns running */
     struct finish finish;
     struct run *next;   /* in the list of all, the claim loop's */

@@ -31,6 +31,8 @@ struct seen {
     const char *what[PROBE_ITEMS]; /* outcome_text, or "cancelled <slug>" */
     int64_t reports[PROBE_ITEMS];
     enum err_code code[PROBE_ITEMS];
+    int64_t tries[PROBE_ITEMS];
+    int64_t lines[PROBE_ITEMS]; /* of the log */
     atomic_bool inside;
     bool overlapped, stranger;
     struct cancel cancel;
@@ -50,6 +52,7 @@ static inline void on_item(void *arg, const struct outcome *o)
         s->stranger = true;
     } else {
         s->reports[at]++;
+        s->tries[at] = o->tries;
         s->code[at] = o->kind == OUTCOME_OK ? ERR_NONE : o->err->code;
         s->what[at] = o->kind == OUTCOME_CANCELLED
                           ? arena_printf(&s->arena, "cancelled %s", err_slug(o->err->code))
@@ -58,6 +61,19 @@ static inline void on_item(void *arg, const struct outcome *o)
     s->total++;
     if (s->total == s->cancel_after)
         cancel_raise(&s->cancel);
+    atomic_store(&s->inside, false);
+}
+
+static inline void on_line(void *arg, int64_t index, struct span text)
+{
+    struct seen *s = arg;
+
+    if (atomic_exchange(&s->inside, true))
+        s->overlapped = true;
+    if (index < s->first || index >= s->first + s->count || text.len == 0)
+        s->stranger = true;
+    else
+        s->lines[index - s->first]++;
     atomic_store(&s->inside, false);
 }
 
@@ -78,6 +94,7 @@ static inline struct plan plan_of(struct seen *s, const struct handler *h, const
                          .cancel = &s->cancel,
                          .progress = &s->progress,
                          .done = on_item,
+                         .log = on_line,
                          .arg = s};
 }
 
@@ -128,7 +145,7 @@ static inline void check_run(const struct plan *p, const struct seen *s, const c
     assert_int_equal(atomic_load(&probed->flying), 0);
     assert_int_equal(atomic_load(&probed->begun), atomic_load(&probed->dropped));
     for (int64_t i = 0; i < p->count; i++)
-        assert_in_range(atomic_load(&probed->begins[(s->first + i) % PROBE_ITEMS]), 0, 1);
+        assert_in_range(atomic_load(&probed->begins[(s->first + i) % PROBE_ITEMS]), 0, 1 + p->item_retries);
 }
 
 static inline void run(struct plan *p, struct seen *s, const char *shape_name)

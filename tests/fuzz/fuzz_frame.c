@@ -27,11 +27,19 @@ static void check_again(const struct frame *f)
     struct frame again;
     if (f->kind == FRAME_END)
         frame_put_end(&b, &f->end);
+    else if (f->kind == FRAME_LOG)
+        frame_put_log(&b, f->position, f->text);
+    else if (f->kind == FRAME_SNOOZE)
+        frame_put_snooze(&b, f->position, f->snooze_ms);
     else
         frame_put_result(&b, f->position, &f->outcome);
     struct span in = buf_view(&b);
     MUST(frame_next(&in, &again) == FRAME_READ && in.len == 0 && again.kind == f->kind);
-    if (f->kind == FRAME_END)
+    if (f->kind == FRAME_LOG)
+        MUST(again.position == f->position && span_eq(again.text, f->text));
+    if (f->kind == FRAME_SNOOZE)
+        MUST(again.position == f->position && again.snooze_ms == f->snooze_ms);
+    if (f->kind != FRAME_RESULT)
         return;
     MUST(again.position == f->position && again.outcome.kind == f->outcome.kind);
     MUST(f->outcome.kind == OUTCOME_FAILED ? strcmp(again.err.text, f->err.text) == 0
@@ -48,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (f.kind == FRAME_RESULT)
             check_result(&f);
         else
-            MUST(f.kind == FRAME_END);
+            MUST(f.kind == FRAME_END || f.kind == FRAME_LOG || f.kind == FRAME_SNOOZE);
         check_again(&f);
         before = in;
     }

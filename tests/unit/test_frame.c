@@ -46,6 +46,35 @@ static void t01_there_and_back(void **state)
     check_sample(buf_view(&b));
 }
 
+static void t05_lines_and_snoozes(void **state)
+{
+    (void)state;
+    struct buf b CLEANUP(buf_release) = BUF_INIT(4 * MIB);
+    struct frame f;
+    char text[LIMIT_LOG_TEXT + 50];
+    memset(text, 'x', sizeof text);
+    struct outcome o = {.kind = OUTCOME_OK, .result = SPAN("1"), .tries = 7};
+    frame_put_log(&b, 4, SPAN("so far"));
+    frame_put_log(&b, 4, (struct span){text, sizeof text});
+    frame_put_snooze(&b, 5, 250);
+    frame_put_result(&b, 6, &o);
+    o.tries = LIMIT_ITEM_RETRIES + 1;
+    frame_put_result(&b, 6, &o);
+    struct span in = buf_view(&b);
+    assert_int_equal(frame_next(&in, &f), FRAME_READ);
+    assert_int_equal(f.kind, FRAME_LOG);
+    assert_int_equal(f.position, 4);
+    assert_true(span_is(f.text, "so far"));
+    assert_int_equal(frame_next(&in, &f), FRAME_READ);
+    assert_int_equal(f.text.len, LIMIT_LOG_TEXT);
+    assert_int_equal(frame_next(&in, &f), FRAME_READ);
+    assert_int_equal(f.kind, FRAME_SNOOZE);
+    assert_true(f.position == 5 && f.snooze_ms == 250);
+    assert_int_equal(frame_next(&in, &f), FRAME_READ);
+    assert_int_equal(f.outcome.tries, 7);
+    assert_int_equal(frame_next(&in, &f), FRAME_BAD);
+}
+
 static void t02_pieces_are_waited_for(void **state)
 {
     (void)state;
@@ -133,10 +162,9 @@ static void t04_texts_of_errors_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(t01_there_and_back),
-        cmocka_unit_test(t02_pieces_are_waited_for),
-        cmocka_unit_test(t03_nonsense_is_refused),
-        cmocka_unit_test(t04_texts_of_errors_fit),
+        cmocka_unit_test(t01_there_and_back),      cmocka_unit_test(t02_pieces_are_waited_for),
+        cmocka_unit_test(t03_nonsense_is_refused), cmocka_unit_test(t04_texts_of_errors_fit),
+        cmocka_unit_test(t05_lines_and_snoozes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

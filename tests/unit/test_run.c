@@ -49,6 +49,7 @@ bool exec_run(const struct plan *p, struct exec_report *report, struct err *e)
         report->ok += o->kind == OUTCOME_OK;
         report->failed += o->kind == OUTCOME_FAILED;
         report->cancelled += o->kind == OUTCOME_CANCELLED;
+        report->snooze_ms = o->snooze_ms > report->snooze_ms ? o->snooze_ms : report->snooze_ms;
     }
     return true;
 }
@@ -390,6 +391,20 @@ static void t40_time_limit_without_it(void **state)
     assert_true(f.again && f.counts);
 }
 
+/* Put off is no failure and needs no try; it is whole, for a task that does not go on. */
+static void t41_put_off(void **state)
+{
+    (void)state;
+    const struct err later = {.code = ERR_SNOOZED, .text = "later"};
+    const struct outcome list[] = {{.index = 0, .kind = OUTCOME_FAILED, .err = &later, .snooze_ms = 700},
+                                   {.index = 1, .kind = OUTCOME_CANCELLED, .err = &later}};
+    const struct finish *f = with(list, 2, "");
+    assert_true(f->again && !f->counts);
+    assert_int_equal(f->again_ms, 700);
+    assert_int_equal(f->state, TASK_failed);
+    assert_int_equal(f->err.code, ERR_SNOOZED);
+}
+
 /* ---- an end without it ---- */
 
 static void t20_without_it(void **state)
@@ -452,6 +467,7 @@ int main(void)
         TEST(t38_not_after_its_time),
         TEST(t39_too_late_to_begin),
         TEST(t40_time_limit_without_it),
+        TEST(t41_put_off),
         TEST(t20_without_it),
         TEST(t21_cancelled_without_it),
     };
