@@ -20,6 +20,7 @@
 #include "core/arena.h"
 #include "core/buf.h"
 #include "core/err.h"
+#include "core/json.h"
 #include "core/span.h"
 
 enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS, METHOD_OTHER };
@@ -78,6 +79,9 @@ void call_header(struct call *c, const char *name, const char *format, ...) LATH
 
 /* Answers with the problem document (RFC 9457) of `e` and sends. Headers set so far stay (Allow of a 405), a body does not. */
 void call_problem(struct call *c, const struct err *e);
+
+/* The same document as a value. request_id "": without. */
+void problem_write(struct json_out *o, const struct err *e, struct span request_id);
 
 /* The same without sending. */
 void call_fill_problem(struct call *c, const struct err *e);

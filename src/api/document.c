@@ -54,9 +54,9 @@ struct task document_new(struct arena *a, const struct submission *s)
     int64_t least = (s->items + LIMIT_UNITS - 1) / LIMIT_UNITS; /* as queue_put cuts it */
     int64_t unit_size = queued && s->batch_size < least ? least : s->batch_size;
     return (struct task){
-        .state = !s->strategy             ? TASK_running
-                 : s->terms.run_at_us > 0 ? TASK_scheduled
-                                          : TASK_queued,
+        .state = !s->strategy                                            ? TASK_running
+                 : s->terms.run_at_us > 0 || s->terms.follow.needs_n > 0 ? TASK_scheduled
+                                                                         : TASK_queued,
         .handler = span_of(s->handler->name),
         .strategy = span_of(s->strategy ? s->strategy->name : QUEUE_COMPARE),
         .inner = span_of(queued && s->inner ? s->inner->name : ""),

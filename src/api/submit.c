@@ -19,9 +19,36 @@ void answer_put(struct parked *p, bool store_ok)
     call_send(c);
 }
 
+static bool always(const struct task *t)
+{
+    (void)t;
+    return true;
+}
+
+/* The work is there already: whoever asks for it gets the task that does it. */
+static void answer_existing(struct parked *p, bool store_ok)
+{
+    struct call *c = p->call;
+    struct err e = ERR_INIT;
+    char id[UUID_TEXT];
+    struct json_out o = json_out(&c->res.body);
+    if (!store_ok)
+        err_set(&e, ERR_STOPPING, "the service is stopping");
+    if (!store_ok || !queue_get(p->api->queue, &c->arena, p->task.id, &p->task, &e) ||
+        (!document_write(p->api, c, &p->task, true, &o, &e) && e.code != ERR_NONE)) {
+        answer_problem(c, &e);
+        return;
+    }
+    uuid_format(p->task.id, id);
+    call_header(c, "Location", "/api/v1/tasks/%s", id);
+    call_header(c, "Lathe-Existing", "true");
+    c->res.status = 200;
+    call_send(c);
+}
+
 /* On the writer's thread: the commit is done, or it is known that it will not be. From here on the work is accepted, and
  * whatever happens the caller is told so. */
-static void on_put(void *arg, struct uuid id, const struct err *e)
+static void on_put(void *arg, struct uuid id, bool existing, const struct err *e)
 {
     struct putting *w = arg;
     if (e) {
@@ -29,6 +56,10 @@ static void on_put(void *arg, struct uuid id, const struct err *e)
         return;
     }
     w->parked.task.id = id;
+    if (existing) {
+        w->parked.answer = answer_existing;
+        w->parked.asks_store = always;
+    }
     w->parked.task.created_us = uuid_wall_ms(id) * 1000;
     park(&w->parked, w->wait_ms);
 }

@@ -58,8 +58,9 @@ static bool await(struct bell *b, struct err *e)
     return !b->failed;
 }
 
-static void on_put(void *arg, struct uuid id, const struct err *e)
+static void on_put(void *arg, struct uuid id, bool existing, const struct err *e)
 {
+    (void)existing;
     struct bell *b = arg;
     b->id = id;
     ring(b, e);

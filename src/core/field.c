@@ -336,6 +336,12 @@ bool fields_read(const struct fields *f, const struct json *object, const char *
                  struct err *e)
 {
     fields_defaults(f, target);
+    return fields_update(f, object, at, target, e);
+}
+
+bool fields_update(const struct fields *f, const struct json *object, const char *at, void *target,
+                   struct err *e)
+{
     enum json_type type = json_type(object);
     if (type == JSON_NULL)
         return true;

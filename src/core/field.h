@@ -61,6 +61,10 @@ void fields_defaults(const struct fields *f, void *target);
 bool fields_read(const struct fields *f, const struct json *object, const char *at, void *target,
                  struct err *e) LATHE_CHECK;
 
+/* The same over what is in the target already: only what is in the object is set. */
+bool fields_update(const struct fields *f, const struct json *object, const char *at, void *target,
+                   struct err *e) LATHE_CHECK;
+
 /* One field from text, as in a query string or on a command line ("true", "12", "word"). FIELD_JSON is refused. */
 bool fields_set(const struct fields *f, struct span name, struct span text, void *target,
                 struct err *e) LATHE_CHECK;

@@ -44,6 +44,10 @@
 #define LIMIT_DELAY_S (366 * 24 * 3600) /* how far ahead a task may be planned */
 #define LIMIT_NAME 64u                  /* bytes of a handler's, queue's or worker's name */
 #define LIMIT_TAGS 16u
+#define LIMIT_KEY 255u         /* bytes of the key of unique work */
+#define LIMIT_NEEDS 1000u      /* tasks that a task depends on */
+#define LIMIT_CALLBACKS 100u   /* tasks that are submitted with a task, to follow it */
+#define LIMIT_BATCH 10000u     /* tasks of one batch */
 #define LIMIT_LIST_LOOK 20000u /* tasks that one page of a filtered list is looked for in */
 #define LIMIT_LIST 1000u       /* tasks in one page of a list */
 

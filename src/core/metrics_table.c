@@ -27,6 +27,7 @@ static const char *const state_words[] = {"succeeded", "failed", "cancelled", "r
 static const char *const outcome_words[] = {"ok", "failed", "cancelled", "other", NULL};
 static const char *const route_words[] = {
     "/api/v1/tasks/{strategy}",
+    "/api/v1/tasks:batch",
     "/api/v1/tasks/compare",
     "/api/v1/tasks/recommendations",
     "/api/v1/tasks",

@@ -8,6 +8,7 @@
 /* What submission_read works with, so that its parts are small. */
 struct reader {
     struct arena *arena;
+    const struct handler *(*lookup)(struct span name);
     struct submission *s;
     struct span (*pairs)[2]; /* of the query string: name, value */
     size_t pairs_n;
@@ -111,8 +112,8 @@ static bool set_params(struct reader *r)
     return !s->handler->check || s->handler->check(s->args, r->e);
 }
 
-/* FNV-1a with a last stir: stored with profiles, so it may never change. */
-static uint64_t digest_of(const char *handler, struct span params)
+/* FNV-1a with a last stir. */
+uint64_t submission_digest(const char *handler, struct span params)
 {
     struct span parts[] = {span_of(handler), SPAN("\n"), params};
     uint64_t h = 0xcbf29ce484222325u;
@@ -142,7 +143,7 @@ static bool read_handler(struct reader *r, const struct handler *(*lookup)(struc
     if (text.failed)
         return err_at(r->e, ERR_TOO_LARGE, "/params", "params have more than %u bytes", LIMIT_PARAMS);
     s->params = arena_copy(r->arena, buf_view(&text));
-    s->digest = digest_of(s->handler->name, s->params);
+    s->digest = submission_digest(s->handler->name, s->params);
     return true;
 }
 
@@ -316,17 +317,77 @@ static bool read_queue(struct reader *r)
     return true;
 }
 
+/* A callback's one need is what it is the callback of: it is given when that has its id. */
+static bool read_callback(struct reader *r, size_t i)
+{
+    struct submission *c = &r->s->callbacks[i];
+    const struct json *row = json_at(r->s->terms.follow.callback_tasks, i);
+    char pointer[sizeof r->e->pointer], full[2 * sizeof pointer];
+
+    if (submission_row(r->arena, NULL, row, r->lookup, c, r->e)) {
+        if (c->terms.follow.needs_n == 0 && c->name[0] == '\0')
+            return true;
+        err_at(r->e, ERR_BAD_FIELD, c->name[0] ? "/name" : "/depends_on",
+               "a callback depends on the task that it follows, and nothing on it; more takes a batch");
+    }
+    snprintf(pointer, sizeof pointer, "%s", r->e->pointer);
+    snprintf(full, sizeof full, "/callback/tasks/%zu%s", i, pointer);
+    snprintf(r->e->pointer, sizeof r->e->pointer, "%.*s", (int)sizeof r->e->pointer - 1, full);
+    return false;
+}
+
+static bool read_callbacks(struct reader *r)
+{
+    struct submission *s = r->s;
+    const struct json *list = s->terms.follow.callback_tasks;
+
+    s->callbacks_n = list ? json_len(list) : 0;
+    s->callbacks = list ? arena_array(r->arena, s->callbacks_n, sizeof *s->callbacks) : NULL;
+    for (size_t i = 0; i < s->callbacks_n; i++)
+        if (!read_callback(r, i))
+            return false;
+    return true;
+}
+
+/* What only rows have. */
+static bool read_path(struct reader *r)
+{
+    const struct submission *s = r->s;
+
+    if (s->strategy_name[0])
+        return err_at(r->e, ERR_UNKNOWN_FIELD, "/strategy",
+                      "the strategy of a single task stands in the path");
+    if (s->name[0])
+        return err_at(r->e, ERR_UNKNOWN_FIELD, "/name", "only the rows of a batch have names");
+    for (size_t i = 0; i < s->terms.follow.needs_n; i++)
+        if (s->terms.follow.needs[i].name.len > 0) {
+            char pointer[sizeof r->e->pointer];
+
+            snprintf(pointer, sizeof pointer, "/depends_on/%zu", i);
+            return err_at(r->e, ERR_BAD_FIELD, pointer, "only the rows of a batch have names");
+        }
+    return true;
+}
+
 static bool read_terms(struct reader *r)
 {
     struct submission *s = r->s;
 
-    if (!terms_check(&s->terms, clock_wall_us(), r->e))
+    if (!terms_check(&s->terms, clock_wall_us(), r->e) || !follow_check(r->arena, &s->terms.follow, r->e) ||
+        !read_callbacks(r))
         return false;
-    if (!s->strategy && (s->terms.run_at_us > 0 || terms_write(r->arena, &s->terms).len > 0))
+    if (!s->strategy &&
+        (s->terms.run_at_us > 0 || s->callbacks_n > 0 || terms_write(r->arena, &s->terms).len > 0))
         return err_at(
             r->e, ERR_BAD_FIELD, "/run_at",
             "a comparison begins at once and has no terms: its runs must not wait for anything else");
     return true;
+}
+
+static bool read_rest(struct reader *r)
+{
+    return read_queue(r) && read_handler(r, r->lookup) && read_items(r) && read_shape(r) && read_inner(r) &&
+           read_compared(r) && read_labels(r) && read_terms(r);
 }
 
 bool submission_read(struct arena *a, const struct strategy *strategy, const struct json *body,
@@ -335,14 +396,45 @@ bool submission_read(struct arena *a, const struct strategy *strategy, const str
 {
     struct submission s;
     struct err ours = ERR_INIT;
-    struct reader r = {.arena = a, .s = &s, .e = e ? e : &ours};
+    struct reader r = {.arena = a, .lookup = lookup, .s = &s, .e = e ? e : &ours};
 
     if (!fields_read(&submission_fields, body, "", &s, r.e))
         return false;
     s.strategy = strategy;
-    if (!read_query(&r, query) || !set_fields(&r) || !read_queue(&r) || !read_handler(&r, lookup) ||
-        !read_items(&r) || !read_shape(&r) || !read_inner(&r) || !read_compared(&r) || !read_labels(&r) ||
-        !read_terms(&r))
+    if (!read_query(&r, query) || !set_fields(&r) || !read_rest(&r) || !read_path(&r))
+        return false;
+    *ret = s;
+    return true;
+}
+
+bool submission_defaults(const struct json *object, struct submission *ret, struct err *e)
+{
+    return fields_read(&submission_fields, object, "/defaults", ret, e);
+}
+
+bool submission_row(struct arena *a, const struct submission *defaults, const struct json *row,
+                    const struct handler *(*lookup)(struct span name), struct submission *ret, struct err *e)
+{
+    struct submission s;
+    struct err ours = ERR_INIT;
+    struct reader r = {.arena = a, .lookup = lookup, .s = &s, .e = e ? e : &ours};
+
+    if (defaults)
+        s = *defaults;
+    else
+        fields_defaults(&submission_fields, &s);
+    if (json_type(row) != JSON_OBJECT)
+        return err_at(r.e, ERR_BAD_FIELD, "", "a task must be an object, not %s",
+                      json_type_name(json_type(row)));
+    if (defaults && given(json_member(row, "items")))
+        s.items_count_given = false; /* that of the defaults */
+    if (!fields_update(&submission_fields, row, "", &s, r.e))
+        return false;
+    s.strategy =
+        s.strategy_name[0] ? strategy_find(span_of(s.strategy_name)) : strategy_find(SPAN("background"));
+    if (!s.strategy)
+        return err_at(r.e, ERR_BAD_FIELD, "/strategy", "there is no strategy \"%s\"", s.strategy_name);
+    if (!read_rest(&r))
         return false;
     *ret = s;
     return true;

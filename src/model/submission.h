@@ -25,6 +25,7 @@ struct submission {
     int64_t item_timeout_ms, timeout_ms; /* 0: none */
     int on_item_error;                   /* 0 continue, 1 fail */
     struct terms terms;
+    char name[LIMIT_NAME + 1], strategy_name[LIMIT_NAME + 1]; /* of a row */
 
     /* made from them */
     const struct strategy *strategy, *inner; /* inner only for background, and for it in /compare */
@@ -36,6 +37,9 @@ struct submission {
     struct shape shape;
     const struct strategy *compared[16]; /* /compare: NULL at the end */
     int64_t items;                       /* how many */
+    struct uuid id;                      /* that it is to have; nil: it is given one */
+    struct submission *callbacks;        /* that are put with it, to follow it */
+    size_t callbacks_n;
 };
 
 extern const struct fields submission_fields;
@@ -50,6 +54,20 @@ extern const struct fields submission_fields;
 bool submission_read(struct arena *a, const struct strategy *strategy, const struct json *body,
                      struct span query, const struct handler *(*lookup)(struct span name),
                      struct submission *ret, struct err *e) LATHE_CHECK;
+
+/*
+ * A row of a batch, or of the tasks of a callback: an object with the fields of a body, its strategy among them. `defaults`
+ * (NULL: none) is what submission_defaults made; the row's own fields go before.
+ */
+bool submission_row(struct arena *a, const struct submission *defaults, const struct json *row,
+                    const struct handler *(*lookup)(struct span name), struct submission *ret,
+                    struct err *e) LATHE_CHECK;
+
+/* Fields that rows share: an object, NULL gives a submission's own. Only for submission_row. */
+bool submission_defaults(const struct json *object, struct submission *ret, struct err *e) LATHE_CHECK;
+
+/* The key of the profile of a handler with params in their canonical form. Stored, so it never changes. */
+uint64_t submission_digest(const char *handler, struct span params);
 
 /* Decodes one percent-encoded pair of a query string off the front of *query; false when there is none left, and with
  * ERR_BAD_REQUEST when the encoding is wrong or a NUL is in it. The caller passes *e with the code ERR_NONE. */

@@ -4,6 +4,7 @@
 #define AT(member) .offset = offsetof(struct submission, member)
 #define GIVEN(member) .given = offsetof(struct submission, member)
 
+static const char *const depends_if[] = {"success", "end", NULL};
 static const char *const on_item_error[] = {"continue", "fail", NULL};
 
 /*
@@ -137,6 +138,35 @@ static const struct field fields[] = {
      .type = FIELD_JSON,
      AT(terms.backoff_json),
      .summary = "object {base_ms, factor, max_ms, jitter}: the waits between tries"},
+    {.name = "unique",
+     .type = FIELD_JSON,
+     AT(terms.follow.unique_json),
+     .summary = "object {key, for_s, while}: the same work is not queued twice"},
+    {.name = "depends_on",
+     .type = FIELD_JSON,
+     AT(terms.follow.depends_on_json),
+     .summary = "list of ids of tasks that are to succeed before; in a batch also \"#\" and a row's name"},
+    {.name = "depends_if",
+     .type = FIELD_ENUM,
+     AT(terms.follow.depends_if),
+     .words = depends_if,
+     .summary = "run it when what it depends on succeeded, or when that ended, however"},
+    {.name = "callback",
+     .type = FIELD_JSON,
+     AT(terms.follow.callback_json),
+     .summary = "object {url, tasks}: where its end is told, and what is run after it"},
+    {.name = "name",
+     .type = FIELD_TEXT,
+     AT(name),
+     .max = LIMIT_NAME,
+     .def_text = "",
+     .summary = "batch only: what other rows call it in depends_on"},
+    {.name = "strategy",
+     .type = FIELD_TEXT,
+     AT(strategy_name),
+     .max = LIMIT_NAME,
+     .def_text = "",
+     .summary = "batch and callback only: the strategy, which else stands in the path; default background"},
     {.name = "tags", .type = FIELD_JSON, AT(tags), .summary = "list of up to 16 short strings, free labels"},
     {.name = "meta", .type = FIELD_JSON, AT(meta), .summary = "object: kept with the task and shown with it"},
     {.name = "strategies",

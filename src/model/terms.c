@@ -80,6 +80,7 @@ struct span terms_write(struct arena *a, const struct terms *t)
         fields_write(&backoff_fields, &t->backoff, &o);
     }
     write_number(&o, "expires_us", t->expires_us);
+    follow_write(&t->follow, &o);
     json_close(&o, '}');
     return b.len > 2 ? arena_copy(a, buf_view(&b)) : SPAN("");
 }

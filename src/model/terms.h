@@ -12,6 +12,7 @@
 #include "core/arena.h"
 #include "core/err.h"
 #include "core/json.h"
+#include "model/follow.h"
 #include "model/retry.h"
 
 #define TERMS_TIME 40 /* bytes of a time as callers write it */
@@ -23,6 +24,8 @@ struct terms {
     const struct json *expires_json, *backoff_json;
     int64_t retries;      /* failures of a unit after which it is tried again */
     int64_t item_retries; /* failures of an item after which it is tried again inside its run */
+
+    struct follow follow; /* what it asks of other tasks; checked and completed by follow_check */
 
     /* made from it */
     struct backoff backoff; /* of both */

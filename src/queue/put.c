@@ -2,6 +2,7 @@
  * From a submission to task rows: what becomes a unit, where inputs are kept, what a parent and its children look like.
  */
 #include <assert.h>
+#include <stdio.h>
 
 #include "core/limits.h"
 #include "core/metrics.h"
@@ -10,20 +11,30 @@
 /* json_emit may write a little more than was read ("1e5", say); what is read is bounded by LIMIT_BODY. */
 #define INPUTS_MOST (4 * LIMIT_BODY)
 
-/* Everything of one submission on its way to the writer; in the caller's arena. */
+/* What is put in one commit; in the caller's arena. */
 struct put {
     struct queue *queue;
     struct arena *arena;
-    const struct submission *submission;
-    struct uuid id; /* that the task is to have; nil: a new one */
+    struct uuid id; /* that the first task is to have, and those after it by their place; nil: new ones */
     struct new_tasks tasks;
-    struct new_task *list;
+    struct new_task *list; /* `tasks.count` of them so far */
+    size_t room;
+    struct put_result *results;
+    size_t results_n;
+    const char **labels; /* of the metric, a submission each */
+    void (*done)(void *arg, struct uuid id, bool existing, const struct err *e);
+    void (*many)(void *arg, const struct put_result *results, size_t n, const struct err *e);
+    void *arg;
+};
+
+/* One submission of them on its way to rows. */
+struct part {
+    struct put *put;
+    struct arena *arena;
+    const struct submission *submission;
     struct buf lines; /* inputs as NDJSON, "" when items are only counted */
     size_t *ends;     /* of each item's line */
     struct span tags, meta, terms;
-    const char *label; /* of the metric */
-    void (*done)(void *arg, struct uuid id, const struct err *e);
-    void *arg;
 };
 
 /* ---- inputs ---- */
@@ -33,7 +44,7 @@ static void release_lines(void *lines)
     buf_release(lines);
 }
 
-static bool write_lines(struct put *p, struct err *e)
+static bool write_lines(struct part *p, struct err *e)
 {
     const struct json *items = p->submission->items_json;
     if (items == NULL)
@@ -52,7 +63,7 @@ static bool write_lines(struct put *p, struct err *e)
 }
 
 /* The lines cut into one chunk a unit; they share the bytes. */
-static const struct span *cut_lines(struct put *p, int64_t units, int64_t unit_size)
+static const struct span *cut_lines(struct part *p, int64_t units, int64_t unit_size)
 {
     if (p->ends == NULL)
         return NULL;
@@ -79,7 +90,7 @@ static int64_t unit_size_of(const struct strategy *strategy, const struct submis
 }
 
 /* `strategy` NULL: the parent of a comparison. */
-static struct new_task new_task(struct put *p, const struct strategy *strategy)
+static struct new_task new_task(struct part *p, const struct strategy *strategy)
 {
     const struct submission *s = p->submission;
     bool queued = strategy != NULL && strategy->kind == STRATEGY_QUEUED;
@@ -111,42 +122,58 @@ static struct new_task new_task(struct put *p, const struct strategy *strategy)
     };
 }
 
-static void make_one(struct put *p)
+static struct new_task *add_task(struct part *p, const struct strategy *strategy)
 {
-    struct new_task *t = p->list = arena_alloc(p->arena, sizeof *t);
-    *t = new_task(p, p->submission->strategy);
-    if (!uuid_is_nil(p->id))
-        t->id = p->id;
+    struct put *all = p->put;
+    size_t place = all->tasks.count++;
+    struct new_task *t = &all->list[place];
+    assert(place < all->room);
+    *t = new_task(p, strategy);
+    if (!uuid_is_nil(all->id)) {
+        t->id = all->id;
+        t->id.b[14] ^= (uint8_t)(place >> 8);
+        t->id.b[15] ^= (uint8_t)place;
+    }
+    return t;
+}
+
+static struct new_task *make_one(struct part *p, struct uuid id)
+{
+    struct new_task *t = add_task(p, p->submission->strategy);
+    if (!uuid_is_nil(id))
+        t->id = id;
     t->inputs_of = t->id;
     t->inputs = cut_lines(p, t->units, t->unit_size);
-    p->tasks.count = 1;
+    return t;
+}
+
+static size_t compared(const struct submission *s)
+{
+    size_t n = 0;
+    while (s->compared[n] != NULL)
+        n++;
+    return n;
 }
 
 /* The inputs are stored once, with the parent, for all children that run them as one unit; a child that is cut into units
  * has its own, cut likewise. The first child can be claimed at once, each other one when the one before it has ended. */
-static void make_family(struct put *p)
+static struct new_task *make_family(struct part *p)
 {
-    const struct strategy *const *compared = p->submission->compared;
-    size_t n = 0;
-    while (compared[n] != NULL)
-        n++;
-    p->list = arena_array(p->arena, n + 1, sizeof *p->list);
-    struct new_task *parent = &p->list[0];
-    *parent = new_task(p, NULL);
+    size_t n = compared(p->submission);
+    struct new_task *parent = add_task(p, NULL);
     parent->container = true;
     parent->inputs_of = parent->id;
     parent->inputs = cut_lines(p, parent->units, parent->unit_size);
     parent->items_total *= (int64_t)n;
     for (size_t i = 0; i < n; i++) {
-        struct new_task *t = &p->list[1 + i];
-        *t = new_task(p, compared[i]);
+        struct new_task *t = add_task(p, p->submission->compared[i]);
         t->parent = parent->id;
         t->order = (int)i;
         t->waits = i > 0;
         t->inputs_of = t->units == 1 ? parent->id : t->id;
         t->inputs = t->units == 1 ? NULL : cut_lines(p, t->units, t->unit_size);
     }
-    p->tasks.count = n + 1;
+    return parent;
 }
 
 static struct span json_text(struct arena *a, const struct json *v)
@@ -158,20 +185,49 @@ static struct span json_text(struct arena *a, const struct json *v)
     return arena_copy(a, buf_view(&text));
 }
 
-/* ---- after the commit; on the writer's thread ---- */
-
-static void on_written(void *arg, const struct err *e)
+/* Rows that a submission and its callbacks become. */
+static size_t count_rows(const struct submission *s)
 {
-    struct put *p = arg;
-    struct queue *q = p->queue;
-    char queue[LIMIT_NAME + 1];
-    memcpy(queue, p->submission->queue,
-           sizeof queue); /* the arena, and all in it, may go with the call of done */
-    if (e == NULL)
-        metric_add(M_submitted, p->label, 1);
-    p->done(p->arg, p->list[0].id, e);
-    if (e == NULL)
-        notify_work(q->notify, span_of(queue));
+    size_t n = s->strategy != NULL ? 1 : 1 + compared(s);
+    for (size_t i = 0; i < s->callbacks_n; i++)
+        n += count_rows(&s->callbacks[i]);
+    return n;
+}
+
+static bool make_rows(struct put *all, const struct submission *s, struct uuid follows, struct new_task **ret,
+                      struct err *e);
+
+static bool make_callbacks(struct put *all, const struct submission *s, struct uuid follows, struct err *e)
+{
+    struct new_task *t;
+    for (size_t i = 0; i < s->callbacks_n; i++)
+        if (!make_rows(all, &s->callbacks[i], follows, &t, e))
+            return false;
+    return true;
+}
+
+/* `follows`: the task whose callback it is; nil: of none. */
+static bool make_rows(struct put *all, const struct submission *s, struct uuid follows, struct new_task **ret,
+                      struct err *e)
+{
+    struct part *p = arena_alloc(all->arena, sizeof *p);
+    struct terms terms = s->terms;
+    struct need need = {.id = follows};
+    *p = (struct part){.put = all, .arena = all->arena, .submission = s};
+    if (!write_lines(p, e))
+        return false;
+    if (!uuid_is_nil(follows)) {
+        terms.follow.needs = &need;
+        terms.follow.needs_n = 1;
+        terms.follow.callback_of = follows;
+    }
+    p->tags = json_text(all->arena, s->tags);
+    p->meta = json_text(all->arena, s->meta);
+    p->terms = terms_write(all->arena, &terms);
+    struct new_task *t = s->strategy != NULL ? make_one(p, s->id) : make_family(p);
+    t->waits = terms.follow.needs_n > 0;
+    *ret = t;
+    return make_callbacks(all, s, t->id, e);
 }
 
 static const char *label_of(const struct submission *s)
@@ -179,44 +235,138 @@ static const char *label_of(const struct submission *s)
     return s->strategy == NULL ? QUEUE_COMPARE : s->has_shape ? "shape" : s->strategy->name;
 }
 
-static bool make_rows(struct put *p, struct err *e)
+/* ---- after the commit; on the writer's thread ---- */
+
+static const struct err *refusal(const struct put *p, const struct put_verdict *v)
 {
-    const struct submission *s = p->submission;
-    if (!write_lines(p, e))
-        return false;
-    p->tags = json_text(p->arena, s->tags);
-    p->meta = json_text(p->arena, s->meta);
-    p->terms = terms_write(p->arena, &s->terms);
-    if (s->strategy != NULL)
-        make_one(p);
+    struct err *e = arena_alloc(p->arena, sizeof *e);
+    char pointer[sizeof e->pointer];
+    if (v->held) {
+        err_at(e, ERR_BUSY, "/unique/key", "a transaction that is not over has this key: try again");
+        return e;
+    }
+    snprintf(pointer, sizeof pointer, "/depends_on/%d", v->bad_need - 1);
+    err_at(e, ERR_BAD_FIELD, pointer, "there is no such task, or it was not accepted");
+    return e;
+}
+
+static void judge(const struct put *p, struct put_result *r)
+{
+    const struct put_verdict *v = &p->tasks.verdicts[r->row];
+    if (v->held || v->bad_need > 0)
+        r->refused = refusal(p, v);
+    r->existing = !uuid_is_nil(v->existing);
+    if (!r->existing)
+        return;
+    r->id = v->existing;
+    r->state = v->state;
+}
+
+/* Of every queue once. What the caller gets may go with the call of its function, so they are kept elsewhere. */
+struct told {
+    char names[8][LIMIT_NAME + 1];
+    size_t count; /* more than there is room for: all */
+};
+
+static void tell_of(struct told *t, struct span queue)
+{
+    for (size_t i = 0; i < t->count && i < COUNT_OF(t->names); i++)
+        if (span_is(queue, t->names[i]))
+            return;
+    if (t->count < COUNT_OF(t->names))
+        snprintf(t->names[t->count], sizeof t->names[0], SPAN_FMT, SPAN_ARG(queue));
+    t->count++;
+}
+
+static void tell(struct queue *q, const struct told *t)
+{
+    if (t->count > COUNT_OF(t->names))
+        notify_work(q->notify, SPAN("*"));
+    for (size_t i = 0; i < t->count && t->count <= COUNT_OF(t->names); i++)
+        notify_work(q->notify, span_of(t->names[i]));
+}
+
+static void on_written(void *arg, const struct err *e)
+{
+    struct put *p = arg;
+    struct queue *q = p->queue;
+    struct told told = {.count = 0};
+    for (size_t i = 0; e == NULL && i < p->results_n; i++) {
+        judge(p, &p->results[i]);
+        if (p->results[i].refused == NULL && !p->results[i].existing)
+            metric_add(M_submitted, p->labels[i], 1);
+    }
+    for (size_t i = 0; e == NULL && i < p->tasks.count; i++)
+        tell_of(&told, p->list[i].queue);
+    if (p->many != NULL)
+        p->many(p->arg, p->results, p->results_n, e);
     else
-        make_family(p);
-    p->label = label_of(s);
+        p->done(p->arg, p->results->id, p->results->existing, e != NULL ? e : p->results->refused);
+    tell(q, &told);
+}
+
+/* The rows of results_n submissions. */
+static bool fill(struct put *p, const struct submission *const *list, struct err *e)
+{
+    for (size_t i = 0; i < p->results_n; i++)
+        p->room += count_rows(list[i]);
+    if (p->room > LIMIT_BATCH + 1)
+        return err_set(e, ERR_TOO_LARGE, "with their callbacks these are %zu tasks; %u are the most", p->room,
+                       LIMIT_BATCH);
+    p->list = arena_array(p->arena, p->room, sizeof *p->list);
+    p->results = arena_array(p->arena, p->results_n, sizeof *p->results);
+    p->labels = arena_array(p->arena, p->results_n, sizeof *p->labels);
+    for (size_t i = 0; i < p->results_n; i++) {
+        struct new_task *t;
+        if (!make_rows(p, list[i], (struct uuid){{0}}, &t, e))
+            return false;
+        p->labels[i] = label_of(list[i]);
+        p->results[i] = (struct put_result){
+            .id = t->id,
+            .state = t->waits || t->run_at_us > 0 ? TASK_scheduled : TASK_queued,
+            .row = (size_t)(t - p->list),
+        };
+    }
     p->tasks.list = p->list;
+    p->tasks.verdicts = arena_array(p->arena, p->room, sizeof *p->tasks.verdicts);
+    p->tasks.done = on_written;
+    p->tasks.arg = p;
     return true;
+}
+
+static bool put(struct put *p, const struct submission *const *list, struct err *e)
+{
+    return fill(p, list, e) && store_put(p->queue->writer, &p->tasks, e);
 }
 
 bool put_rows(struct arena *a, const struct submission *s, struct uuid id, struct new_tasks **ret,
               const char **ret_label, struct err *e)
 {
     struct put *p = arena_alloc(a, sizeof *p);
-    *p = (struct put){.arena = a, .submission = s, .id = id};
+    *p = (struct put){.arena = a, .id = id, .results_n = 1};
     assert(s->strategy != NULL);
-    if (!make_rows(p, e))
+    if (!fill(p, &s, e))
         return false;
     *ret = &p->tasks;
-    *ret_label = p->label;
+    *ret_label = p->labels[0];
     return true;
 }
 
 bool queue_put(struct queue *q, struct arena *a, const struct submission *s,
-               void (*done)(void *arg, struct uuid id, const struct err *e), void *arg, struct err *e)
+               void (*done)(void *arg, struct uuid id, bool existing, const struct err *e), void *arg,
+               struct err *e)
 {
     struct put *p = arena_alloc(a, sizeof *p);
-    *p = (struct put){.queue = q, .arena = a, .submission = s, .done = done, .arg = arg};
-    if (!make_rows(p, e))
-        return false;
-    p->tasks.done = on_written;
-    p->tasks.arg = p;
-    return store_put(q->writer, &p->tasks, e);
+    *p = (struct put){.queue = q, .arena = a, .done = done, .arg = arg, .results_n = 1};
+    return put(p, &s, e);
+}
+
+bool queue_put_many(struct queue *q, struct arena *a, const struct submission *const *list, size_t n,
+                    void (*done)(void *arg, const struct put_result *results, size_t n, const struct err *e),
+                    void *arg, struct err *e)
+{
+    struct put *p = arena_alloc(a, sizeof *p);
+    assert(n > 0);
+    *p = (struct put){.queue = q, .arena = a, .many = done, .arg = arg, .results_n = n};
+    return put(p, list, e);
 }

@@ -28,13 +28,29 @@ bool queue_prompt(struct queue *q);         /* messages arrive: nobody has to wa
 
 /*
  * Makes task rows of a submission (one task; for `compare` a parent and a child a strategy) and hands them to the writer.
- * `done` is called once from the writer's thread after the commit, with the id to answer with; the wake-up goes out right
+ * `done` is called once from the writer's thread after the commit, with the id to answer with (existing: of the task that
+ * does its unique work already; nothing was written); the wake-up goes out right
  * after it returns, so that a wait which `done` registers is there before the task can end. Everything is allocated in
  * `a`, which must live until then. False (ERR_BUSY …): nothing happens.
  */
 bool queue_put(struct queue *q, struct arena *a, const struct submission *s,
-               void (*done)(void *arg, struct uuid id, const struct err *e), void *arg,
+               void (*done)(void *arg, struct uuid id, bool existing, const struct err *e), void *arg,
                struct err *e) LATHE_CHECK;
+
+/* What became of one of many. */
+struct put_result {
+    struct uuid id;
+    enum task_state state;
+    bool existing;             /* its unique work is there already, as this task: nothing was written */
+    const struct err *refused; /* NULL: it was accepted */
+    size_t row;                /* the queue's */
+};
+
+/* The same for many submissions in one commit, LIMIT_BATCH at most with their callbacks. Each may be refused by itself, with
+ * what depends on it; the others are written. `e` of done: nothing was. The results are in the order of the list. */
+bool queue_put_many(struct queue *q, struct arena *a, const struct submission *const *list, size_t n,
+                    void (*done)(void *arg, const struct put_result *results, size_t n, const struct err *e),
+                    void *arg, struct err *e) LATHE_CHECK;
 
 /* The task, with the live progress that Redis knows laid over it. */
 bool queue_get(struct queue *q, struct arena *a, struct uuid id, struct task *ret, struct err *e) LATHE_CHECK;

@@ -143,8 +143,9 @@ static int teardown(void **state)
 
 /* ---- the api's side ---- */
 
-static void on_put(void *arg, struct uuid id, const struct err *e)
+static void on_put(void *arg, struct uuid id, bool existing, const struct err *e)
 {
+    assert_false(existing);
     struct put *p = arg;
     pthread_mutex_lock(&p->bench->lock);
     p->id = id;

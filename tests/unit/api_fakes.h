@@ -29,7 +29,10 @@ static struct {
     const char *pieces[8]; /* what store_results_more gives, a piece a call; NULL at the end */
     int64_t next_after;
     /* what they saw */
-    void (*put_done)(void *arg, struct uuid id, const struct err *e);
+    void (*put_done)(void *arg, struct uuid id, bool existing, const struct err *e);
+    void (*many_done)(void *arg, const struct put_result *results, size_t n, const struct err *e);
+    const struct submission *const *many;
+    size_t many_n;
     void *put_arg;
     struct queue_wait *wait;
     bool unwaited;
@@ -41,12 +44,27 @@ static struct {
 static struct uuid id_of_put;
 
 bool queue_put(struct queue *q, struct arena *a, const struct submission *s,
-               void (*done)(void *arg, struct uuid id, const struct err *e), void *arg, struct err *e)
+               void (*done)(void *arg, struct uuid id, bool existing, const struct err *e), void *arg,
+               struct err *e)
 {
     (void)q, (void)a, (void)s;
     if (fake.refuse_put)
         return err_set(e, ERR_BUSY, "full");
     fake.put_done = done;
+    fake.put_arg = arg;
+    return true;
+}
+
+bool queue_put_many(struct queue *q, struct arena *a, const struct submission *const *list, size_t n,
+                    void (*done)(void *arg, const struct put_result *results, size_t n, const struct err *e),
+                    void *arg, struct err *e)
+{
+    (void)q, (void)a;
+    if (fake.refuse_put)
+        return err_set(e, ERR_BUSY, "full");
+    fake.many_done = done;
+    fake.many = list;
+    fake.many_n = n;
     fake.put_arg = arg;
     return true;
 }

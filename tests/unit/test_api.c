@@ -46,7 +46,7 @@ static void t01_waits_until_the_end(void **state)
     (void)state;
     struct sent *s = submit("/api/v1/tasks/async", "");
     assert_int_equal(s->times, 0);
-    fake.put_done(fake.put_arg, id_of_put, NULL);
+    fake.put_done(fake.put_arg, id_of_put, false, NULL);
     assert_int_equal(s->times, 0);
     assert_true(fake.wait->deadline > clock_after_ms(20000) && fake.wait->deadline <= clock_after_ms(25000));
     fake.wait->ready(fake.wait->arg, ended(TASK_failed, "async-batch"), NULL);
@@ -72,7 +72,7 @@ static void t02_outlasts_the_wait(void **state)
 {
     (void)state;
     struct sent *s = submit("/api/v1/tasks/hybrid", "wait=3");
-    fake.put_done(fake.put_arg, id_of_put, NULL);
+    fake.put_done(fake.put_arg, id_of_put, false, NULL);
     assert_true(fake.wait->deadline <= clock_after_ms(3000));
     fake.wait->ready(fake.wait->arg, ended(TASK_running, "hybrid"), NULL);
     check_accepted(s);
@@ -90,7 +90,7 @@ static void t03_at_once(void **state)
                                     {"/api/v1/tasks/compare", "wait=0"}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct sent *s = submit(cases[i][0], cases[i][1]);
-        fake.put_done(fake.put_arg, id_of_put, NULL);
+        fake.put_done(fake.put_arg, id_of_put, false, NULL);
         assert_null(fake.wait);
         check_accepted(s);
         assert_int_equal(fake.asked_for_children, 0); /* the writer's thread must not wait for the store */
@@ -110,7 +110,7 @@ static void t04_not_written(void **state)
     fake.refuse_put = false;
     s = submit("/api/v1/tasks/hybrid", "");
     err_set(&e, ERR_STORE, "gone");
-    fake.put_done(fake.put_arg, id_of_put, &e);
+    fake.put_done(fake.put_arg, id_of_put, false, &e);
     assert_int_equal(s->call.res.status, 503);
     assert_string_equal(text_of(s, "type"), "/problems/store-unavailable");
     assert_string_equal(text_of(s, "request_id"), "r1");
@@ -124,12 +124,12 @@ static void t05_accepted_is_accepted(void **state)
     struct err e = ERR_INIT;
     struct sent *s = submit("/api/v1/tasks/hybrid", "");
     fake.refuse_wait = true;
-    fake.put_done(fake.put_arg, id_of_put, NULL);
+    fake.put_done(fake.put_arg, id_of_put, false, NULL);
     check_accepted(s);
     call_free(s);
     fake.refuse_wait = false;
     s = submit("/api/v1/tasks/hybrid", "");
-    fake.put_done(fake.put_arg, id_of_put, NULL);
+    fake.put_done(fake.put_arg, id_of_put, false, NULL);
     err_set(&e, ERR_STORE, "gone");
     fake.wait->ready(fake.wait->arg, NULL, &e);
     check_accepted(s);
@@ -141,12 +141,12 @@ static void t06_drain(void **state)
 {
     (void)state;
     struct sent *waiting = submit("/api/v1/tasks/hybrid", "");
-    fake.put_done(fake.put_arg, id_of_put, NULL);
+    fake.put_done(fake.put_arg, id_of_put, false, NULL);
     struct sent *put = submit("/api/v1/tasks/hybrid", "");
     api_drain(api);
     check_accepted(waiting);
     assert_true(fake.unwaited);
-    fake.put_done(fake.put_arg, id_of_put, NULL); /* its commit comes later: nobody waits any more */
+    fake.put_done(fake.put_arg, id_of_put, false, NULL); /* its commit comes later: nobody waits any more */
     check_accepted(put);
     call_free(waiting);
     call_free(put);
@@ -157,7 +157,7 @@ static void t07_drain_against_ready(void **state)
 {
     (void)state;
     struct sent *s = submit("/api/v1/tasks/hybrid", "");
-    fake.put_done(fake.put_arg, id_of_put, NULL);
+    fake.put_done(fake.put_arg, id_of_put, false, NULL);
     struct queue_wait *w = fake.wait;
     fake.wait = NULL;
     api_drain(api);
@@ -174,7 +174,7 @@ static void t08_a_comparison_is_not_told_on_the_waiters_thread(void **state)
         (struct task){.id = uuid_v7(), .strategy = SPAN("sequential"), .state = TASK_succeeded};
     fake.children[1] = (struct task){.id = uuid_v7(), .strategy = SPAN("hybrid"), .state = TASK_succeeded};
     struct sent *s = submit("/compare", "");
-    fake.put_done(fake.put_arg, id_of_put, NULL);
+    fake.put_done(fake.put_arg, id_of_put, false, NULL);
     fake.wait->ready(fake.wait->arg, ended(TASK_succeeded, "compare"), NULL);
     await_answer(s);
     assert_int_equal(fake.asked_for_children, 1);
@@ -187,7 +187,7 @@ static void t09_after_stop_the_store_is_not_asked(void **state)
 {
     (void)state;
     struct sent *s = submit("/compare", "");
-    fake.put_done(fake.put_arg, id_of_put, NULL);
+    fake.put_done(fake.put_arg, id_of_put, false, NULL);
     struct queue_wait *w = fake.wait;
     fake.wait = NULL;
     api_drain(api);
@@ -258,7 +258,7 @@ static void t17_no_table(void **state)
     (void)state;
     fake.no_children = true;
     struct sent *s = submit("/compare", "");
-    fake.put_done(fake.put_arg, id_of_put, NULL);
+    fake.put_done(fake.put_arg, id_of_put, false, NULL);
     fake.wait->ready(fake.wait->arg, ended(TASK_succeeded, "compare"), NULL);
     await_answer(s);
     check_accepted(s);

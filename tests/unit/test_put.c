@@ -38,9 +38,9 @@ static struct {
 } answer;
 
 /* Releases the arena, as a call that is over does. */
-static void on_done(void *arg, struct uuid id, const struct err *e)
+static void on_done(void *arg, struct uuid id, bool existing, const struct err *e)
 {
-    (void)arg;
+    (void)arg, (void)existing;
     answer.calls++;
     answer.id = id;
     answer.code = e != NULL ? e->code : ERR_NONE;
