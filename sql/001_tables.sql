@@ -18,8 +18,8 @@ SELECT CASE was
 END
 $$;
 
--- One row a task: written at submission and at its end; the end fits beside the beginning on its page (fillfactor), and
--- no column that changes is in an index, so that the end touches no index.
+-- One row a task: written at submission and at its end; the end fits beside the beginning on its page (fillfactor), with
+-- the result if that is small, and no column that changes is in an index, so that the end touches no index.
 CREATE TABLE tasks (
     id              uuid PRIMARY KEY,
     parent          uuid,
@@ -67,11 +67,13 @@ CREATE TABLE tasks (
     tags            text NOT NULL,
     meta            text NOT NULL,
     terms         jsonb,                          -- src/model/terms.h; NULL: none, and nothing looks for any
+    lease           uuid,                           -- under which the result beside it came
+    result          bytea,                          -- of the only unit, if it is small: there is no row in results then
     error_code      text,                           -- a slug of src/core/err.def; shown when the state is failed
     error_text      text,
     CONSTRAINT finished_is_final CHECK (lathe_final(state) = (finished_at IS NOT NULL)),
     CONSTRAINT counts CHECK (units_done <= units_total AND items_failed <= items_done)
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 45);
 
 CREATE INDEX tasks_parent ON tasks (parent, ord, id) WHERE parent IS NOT NULL;
 
@@ -158,7 +160,8 @@ CREATE TABLE inputs (
     PRIMARY KEY (task, seq)
 );
 
--- Part 0 is the proof that the unit is done; the other parts carry what is too long for one.
+-- Part 0 is the proof that the unit is done; the other parts carry what is too long for one. The small result of a task's
+-- only unit stands in its task's row instead.
 CREATE TABLE results (
     task  uuid NOT NULL,
     lease uuid NOT NULL,            -- under which it was finished

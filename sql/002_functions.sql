@@ -16,18 +16,18 @@ CREATE TYPE lathe_tally AS (
     shape integer[], code text, detail text
 );
 
--- How a task ends whose units are all done.
+-- How a task ends whose units are all done. (Casts of constants: a cast of the whole would keep it from being inlined.)
 CREATE FUNCTION lathe_outcome(cancelling boolean, fail_fast boolean, units_failed integer, units_cancelled integer,
                               items_total integer, items_failed integer)
 RETURNS task_state LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$
 SELECT CASE
-    WHEN cancelling THEN 'cancelled'
-    WHEN units_failed > 0 OR (fail_fast AND items_failed > 0) THEN 'failed'
-    WHEN items_total > 0 AND items_failed >= items_total THEN 'failed'
-    WHEN units_cancelled > 0 THEN 'cancelled'
-    ELSE 'succeeded'
-END::task_state
+    WHEN cancelling THEN 'cancelled'::task_state
+    WHEN units_failed > 0 OR (fail_fast AND items_failed > 0) THEN 'failed'::task_state
+    WHEN items_total > 0 AND items_failed >= items_total THEN 'failed'::task_state
+    WHEN units_cancelled > 0 THEN 'cancelled'::task_state
+    ELSE 'succeeded'::task_state
+END
 $$;
 
 -- No unit of the task should begin any more.
@@ -347,6 +347,74 @@ BEGIN
 END
 $$;
 
+-- The same for most tasks there are: their only unit, without a parent and terms, with a result that fits into the task's
+-- row (NULL never; bytes). One update for all. u_state: 0 succeeded, 1 failed, 2 cancelled; an array that would be all zeros or
+-- NULLs may be empty. more_leases: of what this transaction finishes next, since leases are locked first. applied: places of
+-- the units that count as in lathe_finish, NULL: all; their tasks are final. followed: others waited for one of them.
+CREATE FUNCTION lathe_finish_alone(
+    sent_us bigint, u_lease uuid[], u_task uuid[], u_bytes bytea[], u_state bigint[], u_done bigint[], u_failed bigint[],
+    u_processes bigint[], u_threads bigint[], u_width bigint[], u_grain bigint[],
+    u_wall bigint[], u_cpu bigint[], u_wait bigint[], u_rss bigint[], u_predicted bigint[], u_start bigint[], u_end bigint[],
+    u_code text[], u_detail text[], more_leases uuid[], OUT applied bigint[], OUT followed boolean
+) LANGUAGE plpgsql AS
+$$
+DECLARE
+    base    constant double precision := extract(epoch FROM now());
+    fresh   bigint;
+    watched uuid[];
+BEGIN
+    PERFORM FROM leases l WHERE l.id = ANY (u_lease || more_leases) ORDER BY l.id FOR UPDATE;
+
+    -- IN (...) IS TRUE: looked up in a hash. A unit that was finished before is still listed, but its task is final.
+    WITH done AS (
+        UPDATE tasks t SET
+            units_done = 1,
+            units_failed = (coalesce(u.state, 0) = 1)::integer,
+            units_cancelled = (coalesce(u.state, 0) = 2)::integer,
+            items_done = u.done,
+            items_failed = coalesce(u.failed, 0),
+            started_at = to_timestamp(base + (u.begun - sent_us) / 1e6::double precision),
+            last_end = to_timestamp(base + (u.over - sent_us) / 1e6::double precision),
+            finished_at = now(),
+            wall_us = coalesce(u.wall, 0), cpu_us = coalesce(u.cpu, 0), wait_us = coalesce(u.wait, 0),
+            peak_rss_kib = coalesce(u.rss, 0), predicted_us = coalesce(u.predicted, 0),
+            shape_used = CASE WHEN u.threads > 0
+                THEN ARRAY [coalesce(u.processes, 0)::integer, u.threads::integer, u.width::integer, u.grain::integer] END,
+            error_code = u.code, error_text = u.detail,
+            state = lathe_outcome(t.cancelling, t.fail_fast, (coalesce(u.state, 0) = 1)::integer,
+                                  (coalesce(u.state, 0) = 2)::integer, t.items_total, coalesce(u.failed, 0)::integer),
+            lease = u.lease, result = u.bytes
+        FROM unnest(u_lease, u_task, u_bytes, u_state, u_done, u_failed, u_processes, u_threads, u_width, u_grain, u_wall, u_cpu,
+                    u_wait, u_rss, u_predicted, u_start, u_end, u_code, u_detail)
+            u(lease, task, bytes, state, done, failed, processes, threads, width, grain, wall, cpu,
+              wait, rss, predicted, begun, over, code, detail)
+        WHERE t.id = u.task AND NOT lathe_final(t.state)
+        AND ((u.lease, u.task) IN (SELECT l.id, unnest(l.tasks) FROM leases l WHERE l.id = ANY (u_lease))) IS TRUE
+        RETURNING u.lease, t.id, t.followed
+    ), f AS MATERIALIZED (
+        SELECT d.lease AS id, count(*) AS n, array_agg(d.id) FILTER (WHERE d.followed) AS watched FROM done d GROUP BY d.lease
+    ), gone AS (
+        DELETE FROM leases l USING f WHERE l.id = f.id AND l.remaining = f.n
+    ), less AS (
+        UPDATE leases l SET remaining = l.remaining - f.n FROM f WHERE l.id = f.id AND l.remaining > f.n
+    )
+    SELECT (SELECT sum(f.n) FROM f), (SELECT array_agg(w) FROM f, unnest(f.watched) w) INTO fresh, watched;
+
+    followed := watched IS NOT NULL;
+    IF followed THEN
+        PERFORM lathe_follow(watched);
+    END IF;
+    IF fresh IS DISTINCT FROM cardinality(u_task) THEN
+        -- Some were applied before, or never.
+        applied := ARRAY(
+            SELECT u.n FROM unnest(u_lease, u_task) WITH ORDINALITY u(lease, task, n) JOIN tasks t ON t.id = u.task
+            WHERE t.lease = u.lease
+            OR EXISTS (SELECT FROM results r WHERE r.task = u.task AND r.seq = 0 AND r.part = 0 AND r.lease = u.lease));
+        followed := true; -- whoever called before may not have heard of it
+    END IF;
+END
+$$;
+
 -- Units that their worker does not finish: back to work at the place that they had, each with `bump` added to its attempt;
 -- failed when that is more than `most`; cancelled when their task stops anyway. Their lease is locked and gone by the end of the transaction.
 CREATE FUNCTION lathe_return(units lathe_unit[], bump integer, most integer, OUT requeued bigint, OUT failed bigint,
@@ -408,7 +476,8 @@ BEGIN
                        unnest(l.tasks, l.seqs, l.attempts, l.tries, l.firsts, l.counts) h(task, seq, attempt, tries, first, count)
                    WHERE l.id = ANY (u_lease)
                    AND (l.id = ANY (whole) OR ((l.id, h.task, h.seq) IN (SELECT * FROM unnest(u_lease, u_task, u_seq))) IS TRUE)
-                   AND NOT EXISTS (SELECT FROM results r WHERE r.task = h.task AND r.seq = h.seq AND r.part = 0));
+                   AND NOT EXISTS (SELECT FROM results r WHERE r.task = h.task AND r.seq = h.seq AND r.part = 0)
+                   AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = h.task AND t.lease IS NOT NULL));
     -- What was given back is no longer under the fence.
     WITH given AS (
         SELECT l.id, l.id = ANY (whole) OR l.remaining <= count(g.task) AS gone, l.remaining - count(g.task) AS remaining

@@ -31,7 +31,7 @@ const struct stmt claim_stmt = {
     ") SELECT w.task, w.seq, w.first, w.count, w.attempt, w.tries, t.handler, t.strategy, t.inner_strategy, t.queue, t.params, "
     "t.terms::text, "
     "t.digest, t.shape_asked[1], t.shape_asked[2], t.shape_asked[3], t.shape_asked[4], t.batch_size, t.workers, "
-    "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.units_total = 1, i.first, i.bytes "
+    "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.units_total = 1, t.parent IS NULL, i.first, i.bytes "
     "FROM taken w JOIN tasks t ON t.id = w.task LEFT JOIN LATERAL ("
     "SELECT min(c.first) AS first, string_agg(c.bytes, ''::bytea ORDER BY c.seq) AS bytes FROM ("
     "SELECT greatest(CASE WHEN t.inputs_of = t.id THEN t.unit_size ELSE "
@@ -96,6 +96,7 @@ static void read_unit(struct arena *a, struct row *r, struct unit *u)
     u->timeout_ms = row_int(r);
     u->fail_fast = row_bool(r);
     u->single = row_bool(r);
+    u->alone = row_bool(r) && u->single && u->terms.len == 0;
     int64_t first = row_int(r);
     struct span lines = row_span(r);
     if (lines.len > 0)

@@ -10,6 +10,13 @@ const struct stmt finish_stmt = {
     "$12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], "
     "$19::text[], $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bytea[])"};
 
+const struct stmt finish_alone_stmt = {
+    "finish_alone",
+    "SELECT applied, followed FROM lathe_finish_alone($1::bigint, $2::uuid[], $3::uuid[], $4::bytea[], $5::bigint[], "
+    "$6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "
+    "$14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::text[], $20::text[], $21::uuid[])"};
+
+#define ALONE_BYTES 512u          /* of a result in its task's row */
 #define PART_BYTES (128u * 1024u) /* of a result, but for a line that is longer */
 
 /* ---- parts ---- */
@@ -127,7 +134,96 @@ void finish_params(struct params *p, struct finish *const *list, size_t n)
     EACH_PART(PG_BYTES, element_span(p, part.bytes));
 }
 
-/* ---- the answer ---- */
+/* ---- a task's only unit ---- */
+
+bool finish_alone(const struct finish *f)
+{
+    return f->unit->alone && !f->again && f->results.len <= ALONE_BYTES;
+}
+
+/* A column that is mostly zeros: nothing is sent if it is all. */
+#define EACH_SOME(value)                         \
+    do {                                         \
+        bool some = false;                       \
+        for (size_t i = 0; i < n; i++) {         \
+            const struct finish *f = list[i];    \
+            some = some || (value) != 0;         \
+        }                                        \
+        params_array(p, PG_INT);                 \
+        for (size_t i = 0; some && i < n; i++) { \
+            const struct finish *f = list[i];    \
+            element_int(p, (value));             \
+        }                                        \
+        params_end(p);                           \
+    } while (0)
+
+static int64_t how(const struct finish *f)
+{
+    return f->state == TASK_failed ? 1 : f->state == TASK_cancelled ? 2 : 0;
+}
+
+static void errors_if_any(struct params *p, struct finish *const *list, size_t n, bool slug)
+{
+    bool some = false;
+    for (size_t i = 0; i < n; i++)
+        some = some || list[i]->err.code != ERR_NONE;
+    n = some ? n : 0;
+    EACH(PG_TEXT, element_error(p, &f->err, slug));
+}
+
+void finish_alone_params(struct params *p, struct finish *const *list, size_t n, size_t more)
+{
+    params_clear(p);
+    params_int(p, clock_wall_us());
+    EACH(PG_UUID, element_uuid(p, f->unit->lease));
+    EACH(PG_UUID, element_uuid(p, f->unit->task));
+    EACH(PG_BYTES, element_span(p, f->results));
+    EACH_SOME(how(f));
+    EACH(PG_INT, element_int(p, f->items_done));
+    EACH_SOME(f->items_failed);
+    EACH_SOME(f->shape.processes);
+    EACH(PG_INT, element_int(p, f->shape.threads));
+    EACH(PG_INT, element_int(p, f->shape.width));
+    EACH(PG_INT, element_int(p, f->shape.grain));
+    EACH(PG_INT, element_int(p, f->measured.wall_us));
+    EACH_SOME(f->measured.cpu_us);
+    EACH_SOME(f->measured.wait_us);
+    EACH_SOME(f->measured.peak_rss_kib);
+    EACH_SOME(f->measured.predicted_us);
+    EACH(PG_INT, element_int(p, f->started_us));
+    EACH(PG_INT, element_int(p, f->finished_us));
+    errors_if_any(p, list, n, true);
+    errors_if_any(p, list, n, false);
+    list += n;
+    n = more;
+    EACH(PG_UUID, element_uuid(p, f->unit->lease));
+}
+
+/* ---- the answers ---- */
+
+static void answer(struct finish *f, bool applied)
+{
+    f->applied = f->final = applied;
+    f->followed = f->released = false;
+    f->ended[0] = applied ? f->unit->task : (struct uuid){{0}};
+    f->ended[1] = (struct uuid){{0}};
+}
+
+void finish_alone_answers(const PGresult *r, struct finish *const *list, size_t n)
+{
+    struct row row = row_at(r, 0);
+    bool all = row_null(&row);
+    struct span places = row_span(&row);
+    for (size_t i = 0; i < n; i++)
+        answer(list[i], all);
+    for (size_t i = 0; !all && i < row_ints_count(places); i++)
+        answer(list[row_ints_at(places, i) - 1], true);
+    bool followed = row_bool(&row);
+    size_t first = 0;
+    while (first < n - 1 && !list[first]->applied)
+        first++;
+    list[first]->followed = list[first]->released = followed && list[first]->applied;
+}
 
 void finish_answers(const PGresult *r, struct finish *const *list, size_t n)
 {

@@ -80,9 +80,9 @@ void params_release_at(struct params *p); /* for CLEANUP() */
     "CASE WHEN t.state = 'failed' OR (t.tries > 0 AND NOT lathe_final(t.state)) THEN t.error_text END"
 
 /* A column behind TASK_COLUMNS: the first lines of the results, at most $N bytes. */
-#define TASK_RESULTS(N)                                                    \
-    "(SELECT substring(r.bytes FROM 1 FOR " N "::integer) FROM results r " \
-    "WHERE r.task = t.id AND r.seq = 0 AND r.part = 0)"
+#define TASK_RESULTS(N)                                                                              \
+    "substring(coalesce(t.result, (SELECT r.bytes FROM results r WHERE r.task = t.id AND r.seq = 0 " \
+    "AND r.part = 0)) FROM 1 FOR " N "::integer)"
 
 /* h: since when a worker has a queued task. */
 #define TASK_HELD                                                    \
@@ -131,10 +131,14 @@ size_t put_bytes(const struct new_tasks *t);
 /* follow.c: what lathe_place answers, to the lists. */
 void place_answers(const PGresult *r, struct new_tasks *const *lists, size_t n);
 
-/* finish.c */
-extern const struct stmt finish_stmt;
+/* finish.c: two statements for one transaction, since most units are a task's only one and end in one update. */
+extern const struct stmt finish_stmt, finish_alone_stmt;
+bool finish_alone(const struct finish *f); /* by which of them */
 void finish_params(struct params *p, struct finish *const *list, size_t n);
 void finish_answers(const PGresult *r, struct finish *const *list, size_t n);
+void finish_alone_params(struct params *p, struct finish *const *list, size_t n,
+                         size_t more); /* that the other one finishes, behind these in the list */
+void finish_alone_answers(const PGresult *r, struct finish *const *list, size_t n);
 
 /* learn.c: profiles and corrections from finished units; 0, 1 or 2 steps, one transaction */
 struct learning {

@@ -7,14 +7,16 @@
  * is the last one that begins at or before the wanted item. */
 static const struct stmt results_stmt = {
     "results",
-    "WITH t AS MATERIALIZED (SELECT id, lathe_final(state) AS final, unit_size::bigint, "
+    "WITH t AS MATERIALIZED (SELECT id, lathe_final(state) AS final, unit_size::bigint, result, "
     "greatest($2::bigint, $4::bigint / greatest(unit_size, 1))::integer AS seq FROM tasks WHERE id = $1::uuid), "
     "f AS MATERIALIZED (SELECT greatest(CASE WHEN t.seq = $2 THEN $3::bigint ELSE 0 END, (SELECT max(r.part) FROM results r "
     "WHERE r.task = t.id AND r.seq = t.seq AND r.first <= $4))::integer AS part FROM t) "
     "SELECT t.final, t.seq, f.part, r.seq, r.part, r.bytes FROM t CROSS JOIN f LEFT JOIN LATERAL ("
     "SELECT x.*, sum(octet_length(x.bytes)) OVER (ORDER BY x.seq, x.part) - octet_length(x.bytes) AS before "
-    "FROM (SELECT * FROM results y WHERE y.task = t.id AND (y.seq, y.part) >= (t.seq, f.part) "
-    "ORDER BY y.seq, y.part LIMIT $6::bigint) x) r ON r.before < $5::bigint ORDER BY r.seq, r.part"};
+    "FROM ((SELECT y.seq, y.part, y.bytes FROM results y WHERE y.task = t.id AND (y.seq, y.part) >= (t.seq, f.part) "
+    "ORDER BY y.seq, y.part LIMIT $6::bigint) UNION ALL "
+    "SELECT 0, 0, t.result WHERE t.result IS NOT NULL AND t.seq = 0 AND f.part = 0) x"
+    ") r ON r.before < $5::bigint ORDER BY r.seq, r.part"};
 
 #define PARTS_AT_ONCE 256
 

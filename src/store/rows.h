@@ -99,6 +99,20 @@ static inline size_t row_uuids_count(struct span array)
     return be32toh(n);
 }
 
+/* bigint[] likewise. */
+static inline size_t row_ints_count(struct span array)
+{
+    return row_uuids_count(array);
+}
+
+static inline int64_t row_ints_at(struct span array, size_t i)
+{
+    uint64_t v;
+    assert(array.len >= 20 + (i + 1) * 12);
+    memcpy(&v, array.ptr + 20 + i * 12 + 4, sizeof v);
+    return (int64_t)be64toh(v);
+}
+
 static inline struct uuid row_uuids_at(struct span array, size_t i)
 {
     struct uuid id;

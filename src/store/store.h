@@ -166,6 +166,7 @@ struct unit {
     struct shape shape;
     int64_t batch_size, workers, item_timeout_ms, timeout_ms;
     bool fail_fast, single; /* single: the task's only unit */
+    bool alone;             /* single, and nothing else hangs on it: no parent, no terms */
     struct span inputs;     /* NDJSON, "" when items are only counted */
 };
 

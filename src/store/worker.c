@@ -107,13 +107,16 @@ struct turn {
     struct store_worker *worker;
     struct finish *const *finishes;
     size_t finishes_n;
+    struct finish **sorted; /* first those that are finished alone, then the others */
+    size_t alone_n;
     bool told;
-    struct step steps[8];
+    struct step steps[9];
     size_t n;
-    struct params patience, finish, claim;
+    struct params patience, alone, finish, claim;
     int64_t more_ms; /* than usual, for the bytes */
     struct learning learning;
-    struct step *finish_step, *claim_step;
+    struct step *alone_step, *rest_step;
+    struct step *finish_step, *claim_step; /* the last of a finish: it ends the transaction */
     struct uuid lease;
 };
 
@@ -128,9 +131,11 @@ static void turn_release(struct turn *t)
 {
     db_steps_clear(t->steps, t->n);
     params_release(&t->patience);
+    params_release(&t->alone);
     params_release(&t->finish);
     params_release(&t->claim);
     learning_release(&t->learning);
+    mem_free(t->sorted);
 }
 
 static bool committed(const struct step *s)
@@ -147,7 +152,10 @@ static void on_finished(void *arg)
     if (t->told || !committed(t->finish_step))
         return;
     t->told = true;
-    finish_answers(t->finish_step->result, t->finishes, t->finishes_n);
+    if (t->alone_step)
+        finish_alone_answers(t->alone_step->result, t->sorted, t->alone_n);
+    if (t->rest_step)
+        finish_answers(t->rest_step->result, t->sorted + t->alone_n, t->finishes_n - t->alone_n);
     for (size_t i = 0; i < t->finishes_n && w->told; i++)
         w->told(w->told_arg, t->finishes[i]);
 }
@@ -168,19 +176,42 @@ static void be_patient(struct turn *t)
     add(t, (struct step){.stmt = &patience_stmt, .params = &t->patience});
 }
 
+static void add_finishes(struct turn *t)
+{
+    size_t n = 0;
+    t->sorted = mem_array(t->finishes_n, sizeof(struct finish *));
+    for (size_t i = 0; i < t->finishes_n; i++)
+        if (finish_alone(t->finishes[i]))
+            t->sorted[n++] = t->finishes[i];
+    t->alone_n = n;
+    for (size_t i = 0; i < t->finishes_n; i++)
+        if (!finish_alone(t->finishes[i]))
+            t->sorted[n++] = t->finishes[i];
+    if (t->alone_n > 0) {
+        finish_alone_params(&t->alone, t->sorted, t->alone_n, n - t->alone_n);
+        t->alone_step = add(t, (struct step){.stmt = &finish_alone_stmt, .params = &t->alone});
+    }
+    if (t->alone_n < n) {
+        finish_params(&t->finish, t->sorted + t->alone_n, n - t->alone_n);
+        t->rest_step = add(t, (struct step){.stmt = &finish_stmt, .params = &t->finish});
+    }
+    t->finish_step = t->rest_step ? t->rest_step : t->alone_step;
+    t->finish_step->sync = true;
+}
+
 static void prepare(struct turn *t, struct store_worker *w, struct finish *const *list, size_t n, int want)
 {
     *t = (struct turn){.worker = w,
                        .finishes = list,
                        .finishes_n = n,
                        .patience = PARAMS_INIT,
+                       .alone = PARAMS_INIT,
                        .finish = PARAMS_INIT,
                        .claim = PARAMS_INIT,
                        .learning = {PARAMS_INIT, PARAMS_INIT}};
     if (n > 0) {
         be_patient(t);
-        finish_params(&t->finish, list, n);
-        t->finish_step = add(t, (struct step){.stmt = &finish_stmt, .params = &t->finish, .sync = true});
+        add_finishes(t);
         t->n += learn_steps(&t->learning, list, n, &t->steps[t->n]);
         t->steps[t->n - 1].over = on_finished;
         t->steps[t->n - 1].arg = t;

@@ -229,6 +229,7 @@ static void t12_stale_finish_changes_nothing(void **state)
     assert_false(stale.applied || stale.final);
     STATE_IS(b, n.id, "queued");
     bench_count(b, "results", 0);
+    bench_count(b, "tasks WHERE result IS NOT NULL", 0);
 
     struct claim again = bench_claim(b, 1);
     assert_int_equal(again.count, 1);
@@ -241,7 +242,7 @@ static void t12_stale_finish_changes_nothing(void **state)
     assert_true(f.applied && f.final);
     bench_finish(b, &stale, 1);
     assert_false(stale.applied);
-    bench_count(b, "results", 1);
+    bench_count(b, "tasks WHERE result IS NOT NULL", 1);
     claim_release(&old);
     claim_release(&again);
 }

@@ -30,11 +30,18 @@
     "'{1}', '{1}', '{1}', '{1}', '{1}', '{0}', '{0}', '{0}', '{item-failed}', '{x}', '{" again \
     "}', '{1}', '{1}', '{0}', '{0}', '{\"\"}')"
 
+/* As the only unit of its task; T of other fixtures has several, or a parent, and is not finished so. */
+#define FINISH_ALONE                                                                            \
+    "SELECT * FROM lathe_finish_alone(0, '{" L1 "}', ARRAY(SELECT id FROM tasks WHERE id = '" T \
+    "' AND units_total = 1 AND parent IS NULL), '{x}', '{}', '{1}', '{}', '{}', '{1}', '{1}', " \
+    "'{1}', '{1}', '{1}', '{1}', '{1}', '{}', '{0}', '{0}', '{}', '{}', '{}')"
+
 /* A call of one session. */
 static const struct op {
     const char *name, *sql;
 } ops[] = {
     {"finish", FINISH(L1, "0", "succeeded", "NULL")},
+    {"finish-alone", FINISH_ALONE},
     {"fail", FINISH(L1, "0", "failed", "NULL")},
     {"again", FINISH(L1, "0", "failed", "0")},
     {"wake", "SELECT * FROM lathe_wake(10)"},
@@ -87,10 +94,11 @@ static const char helpers[] =
 
 /* One row a rule that is broken. */
 static const char rules[] =
-    "WITH held AS (SELECT l.id, u.task, u.seq FROM leases l, unnest(l.tasks, l.seqs) u(task, seq) WHERE NOT EXISTS "
-    "(SELECT FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0)), "
+    "WITH done AS (SELECT task, seq FROM results WHERE part = 0 UNION ALL SELECT id, 0 FROM tasks WHERE lease IS NOT NULL), "
+    "held AS (SELECT l.id, u.task, u.seq FROM leases l, unnest(l.tasks, l.seqs) u(task, seq) WHERE NOT EXISTS "
+    "(SELECT FROM done r WHERE r.task = u.task AND r.seq = u.seq)), "
     "places AS (SELECT task, seq FROM work UNION ALL SELECT task, seq FROM waiting UNION ALL SELECT task, seq FROM held UNION ALL "
-    "SELECT task, seq FROM results WHERE part = 0) "
+    "SELECT task, seq FROM done) "
     "SELECT 'a unit is in two places' FROM places GROUP BY task, seq HAVING count(*) > 1 "
     "UNION ALL SELECT 'units do not add up' FROM tasks t WHERE NOT container AND state <> 'scheduled' AND units_total <> "
     "units_done + (SELECT count(*) FROM work w WHERE w.task = t.id) + (SELECT count(*) FROM waiting w WHERE w.task = t.id) + (SELECT count(*) FROM held h WHERE h.task = t.id) "

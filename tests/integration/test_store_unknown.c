@@ -52,7 +52,7 @@ static void t03_a_finish(void **state)
     assert_true(f.applied && f.final);
     assert_int_equal(none.count, 1);
     assert_true(uuid_eq(none.units[0].task, m.id));
-    bench_count(b, "results", 1);
+    bench_count(b, "tasks WHERE result IS NOT NULL", 1);
     bench_count(b, "leases", 1);
     claim_release(&none);
     claim_release(&c);
