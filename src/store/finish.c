@@ -174,7 +174,7 @@ static void errors_if_any(struct params *p, struct finish *const *list, size_t n
 void finish_alone_params(struct params *p, struct finish *const *list, size_t n, size_t more)
 {
     params_clear(p);
-    params_int(p, clock_wall_us());
+    params_int(p, clock_now() / 1000);
     EACH(PG_UUID, element_uuid(p, f->unit->lease));
     EACH(PG_UUID, element_uuid(p, f->unit->task));
     EACH(PG_BYTES, element_span(p, f->results));
