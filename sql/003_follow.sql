@@ -266,6 +266,7 @@ BEGIN
     END LOOP;
     INSERT INTO checks SELECT DISTINCT d.task FROM deps d JOIN tasks t ON t.id = d.task AND t.state = 'scheduled' WHERE d.needs = ANY (past);
     PERFORM lathe_free_keys(ids || ended);
+    released := lathe_call(ids || ended) OR released;
 END
 $$;
 

@@ -47,7 +47,7 @@ void handlers_get(struct api *a, struct call *c, struct span parameter)
     json_key(&o, "handlers");
     json_open(&o, '[');
     for (int i = 0; handlers[i]; i++)
-        if (!handlers[i]->hidden)
+        if (!handlers[i]->hidden && !handlers[i]->internal)
             put_handler(handlers[i], &o);
     json_close(&o, ']');
     json_close(&o, '}');

@@ -77,7 +77,7 @@ static bool run(struct cmd *c, int argc, char **argv, struct err *e)
     if (s.json)
         json_open(&o, '[');
     for (int i = 0; handlers[i]; i++) {
-        if (handlers[i]->hidden)
+        if (handlers[i]->hidden || handlers[i]->internal)
             continue;
         if (s.json)
             put_json(handlers[i], &o);

@@ -100,7 +100,7 @@ static bool run(const struct command *command, struct cmd *c, int argc, char **a
     if (!conf_load(&c->conf, NULL, &argc, argv, e))
         return false;
     set_up_log(&c->conf, command);
-    if (!net_guard_open(c->conf.http_allow, e))
+    if (!net_guard_open(c->conf.http_allow, e) || !handlers_open(&c->conf, e))
         return false;
     return command->run(c, argc, argv, e);
 }

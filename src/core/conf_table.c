@@ -15,7 +15,7 @@
 #define CONF_RELOAD_no false
 
 /* What the table's columns cannot say, found by the setting's name. */
-#define SECRET(name) (sizeof(#name) == sizeof("password") && __builtin_strcmp(#name, "password") == 0)
+#define SECRET(name) (__builtin_strcmp(#name, "password") == 0 || __builtin_strcmp(#name, "secret") == 0)
 
 const struct conf_row conf_rows[] = {
 #define SETTING(section_, name_, type_, def_, min_, max_, reload_, text_)                    \

@@ -229,7 +229,7 @@ static void set_error(struct call *c, CURLcode code)
         *e = c->refusal;
     else if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ||
              code == CURLE_TOO_MANY_REDIRECTS)
-        err_set(e, ERR_ITEM_FAILED, "%s",
+        err_set(e, ERR_REJECTED, "%s",
                 why); /* what the server said: a redirect to nowhere, or no HTTP at all */
     else if (code == CURLE_OPERATION_TIMEDOUT)
         err_set(e, ERR_TIMEOUT, "%s", why);
@@ -257,9 +257,8 @@ static void set_answer(struct call *c)
 
 static void finish(struct call *c, CURLcode code)
 {
-    if (code == CURLE_OK)
-        set_answer(c);
-    else
+    set_answer(c); /* what there is of it */
+    if (code != CURLE_OK)
         set_error(c, code);
     curl_multi_remove_handle(c->client->multi, c->easy);
     c->client->calls--;

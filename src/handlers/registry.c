@@ -3,12 +3,19 @@
 
 #include <stdatomic.h>
 
+#include "handlers/webhook.h"
+
 #define HANDLER(symbol) &handler_##symbol,
 const struct handler *const handlers[] = {
 #include "handlers/handlers.def"
     NULL,
 };
 #undef HANDLER
+
+bool handlers_open(const struct conf *c, struct err *e)
+{
+    return webhook_open(c->webhook_secret, c->webhook_timeout, e);
+}
 
 static atomic_bool hidden_allowed;
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "core/field.h"
+#include "model/callback.h"
 
 /* ---- unique ---- */
 
@@ -79,41 +80,18 @@ static bool check_depends_on(struct arena *a, struct follow *f, struct err *e)
 
 /* ---- callback ---- */
 
-struct callback {
-    const struct json *url, *tasks;
-};
-
-static const struct field callback_list[] = {
-    {.name = "url",
-     .type = FIELD_JSON,
-     .offset = offsetof(struct callback, url),
-     .summary = "where the end of the task is told"},
-    {.name = "tasks",
-     .type = FIELD_JSON,
-     .offset = offsetof(struct callback, tasks),
-     .summary = "list: submissions of what is to be run after it"},
-};
-static const struct fields callback_fields = FIELDS(callback_list, struct callback);
-
 static bool check_callback(struct follow *f, struct err *e)
 {
-    struct callback c;
-    f->callback_tasks = f->callback_others = NULL;
-    if (!fields_read(&callback_fields, f->callback_json, "/callback", &c, e))
+    const struct json *tasks = NULL;
+    f->callback_tasks = NULL;
+    if (!callback_check(f->callback_json, &tasks, e))
         return false;
-    if (json_type(c.url) != JSON_NULL) {
-        if (json_type(c.url) != JSON_TEXT || json_as_text(c.url).len == 0 ||
-            json_as_text(c.url).len > LIMIT_URL)
-            return err_at(e, ERR_BAD_FIELD, "/callback/url",
-                          "\"/callback/url\" must be a URL of up to %u bytes", LIMIT_URL);
-        f->callback_others = f->callback_json;
-    }
-    if (json_type(c.tasks) == JSON_NULL)
+    if (json_type(tasks) == JSON_NULL)
         return true;
-    if (json_type(c.tasks) != JSON_LIST || json_len(c.tasks) < 1 || json_len(c.tasks) > LIMIT_CALLBACKS)
+    if (json_type(tasks) != JSON_LIST || json_len(tasks) < 1 || json_len(tasks) > LIMIT_CALLBACKS)
         return err_at(e, ERR_BAD_FIELD, "/callback/tasks",
                       "\"/callback/tasks\" must be a list of 1 to %u submissions", LIMIT_CALLBACKS);
-    f->callback_tasks = c.tasks;
+    f->callback_tasks = tasks;
     return true;
 }
 
@@ -159,17 +137,6 @@ static void write_needs(const struct follow *f, struct json_out *o)
     }
 }
 
-/* A member of the callback but for the tasks, which are tasks. */
-static bool write_other(struct span key, const struct json *value, void *arg)
-{
-    struct json_out *o = arg;
-    if (!span_is(key, "tasks")) {
-        json_key_span(o, key);
-        json_put_value(o, value);
-    }
-    return true;
-}
-
 void follow_write(const struct follow *f, struct json_out *o)
 {
     if (f->unique.given)
@@ -180,10 +147,5 @@ void follow_write(const struct follow *f, struct json_out *o)
         json_key(o, "callback_of");
         write_id(o, f->callback_of);
     }
-    if (f->callback_others) {
-        json_key(o, "callback");
-        json_open(o, '{');
-        json_each(f->callback_others, write_other, o);
-        json_close(o, '}');
-    }
+    callback_write(o, "callback", f->callback_json);
 }

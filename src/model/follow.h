@@ -33,9 +33,8 @@ struct follow {
     struct unique unique;
     struct need *needs;
     size_t needs_n;
-    struct uuid callback_of;            /* the task whose callback it is; nil: of none */
-    const struct json *callback_tasks;  /* list of submissions; NULL: none */
-    const struct json *callback_others; /* the callback, where it is more than tasks; NULL: none */
+    struct uuid callback_of;           /* the task whose callback it is; nil: of none */
+    const struct json *callback_tasks; /* list of submissions; NULL: none */
 };
 
 /* Completes what was read into the fields; what it makes lives in the arena. ERR_BAD_FIELD names the pointer. */

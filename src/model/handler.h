@@ -86,6 +86,7 @@ struct handler {
     enum step (*step)(struct item *it);
     void (*drop)(struct item *it); /* NULL: nothing to release */
     bool hidden;    /* for tests: not listed; usable only when the setting or the test allows */
+    bool internal;  /* its tasks are made by Lathe alone: not listed, and refused to callers */
     bool dangerous; /* meant to crash, hang or leak: the contract suite runs it in children only */
 };
 

@@ -43,7 +43,7 @@ struct http_request {
 struct http_call {
     bool done;
     struct err
-        err;    /* there is no answer: UNREACHABLE, FORBIDDEN_ADDRESS, TIMEOUT, ITEM_TOO_LARGE, ITEM_FAILED */
+        err;    /* there is no answer: UNREACHABLE, FORBIDDEN_ADDRESS, TIMEOUT, ITEM_TOO_LARGE, REJECTED */
     int status; /* of the last answer when redirects were followed */
     struct span head;  /* its header lines, "Name: value\r\n" each */
     struct span body;  /* unpacked */

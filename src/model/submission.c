@@ -133,7 +133,7 @@ static bool read_handler(struct reader *r, const struct handler *(*lookup)(struc
     struct json_out out = json_out(&text);
 
     s->handler = lookup(span_of(s->handler_name));
-    if (!s->handler)
+    if (!s->handler || s->handler->internal)
         return err_at(r->e, ERR_NO_HANDLER, "/handler",
                       "there is no handler \"%s\"; GET /api/v1/handlers lists them", s->handler_name);
     s->args = arena_alloc(r->arena, s->handler->params.size > 0 ? s->handler->params.size : 1);

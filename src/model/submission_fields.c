@@ -154,7 +154,8 @@ static const struct field fields[] = {
     {.name = "callback",
      .type = FIELD_JSON,
      AT(terms.follow.callback_json),
-     .summary = "object {url, tasks}: where its end is told, and what is run after it"},
+     .summary =
+         "object {url, queue, retries, backoff, tasks}: who is told of its end, and what is run after it"},
     {.name = "name",
      .type = FIELD_TEXT,
      AT(name),

@@ -83,7 +83,7 @@ static inline bool http_serve(int fd, const char *request, size_t n)
         return http_answer(fd, "200 OK", "X-Test: yes\r\n", request, n);
     if (strncmp(path, "/status/", 8) == 0) {
         snprintf(text, sizeof text, "%.3s Said", path + 8);
-        return http_answer(fd, text, "Retry-After: 7\r\n", "said", 4);
+        return http_answer(fd, text, "Retry-After: 7\r\n", "said", strncmp(text, "204", 3) == 0 ? 0 : 4);
     }
     if (strncmp(path, "/to?", 4) == 0) {
         snprintf(text, sizeof text, "Location: %.*s\r\n", (int)strcspn(path + 4, " "), path + 4);
