@@ -34,6 +34,7 @@ static const char *const route_words[] = {
     "/api/v1/tasks/{id}",
     "/api/v1/tasks/status/{id}",
     "/api/v1/tasks/{id}/results",
+    "/api/v1/tasks/{id}/log",
     "/api/v1/schedules",
     "/api/v1/schedules/{name}",
     "/api/v1/schedules/{name}/pause",

@@ -146,16 +146,20 @@ static void put_error(struct json_out *o, const struct err *e)
 static void put_links(struct json_out *o, struct uuid id)
 {
     char self[] = "/api/v1/tasks/00000000-0000-0000-0000-000000000000",
-         results[] = "/api/v1/tasks/00000000-0000-0000-0000-000000000000/results";
+         results[] = "/api/v1/tasks/00000000-0000-0000-0000-000000000000/results",
+         log[] = "/api/v1/tasks/00000000-0000-0000-0000-000000000000/log";
 
     uuid_format(id, self + sizeof "/api/v1/tasks/" - 1);
     memcpy(results, self, sizeof self - 1);
+    memcpy(log, self, sizeof self - 1);
     json_key(o, "links");
     json_open(o, '{');
     json_key(o, "self");
     json_put_str(o, self);
     json_key(o, "results");
     json_put_str(o, results);
+    json_key(o, "log");
+    json_put_str(o, log);
     json_key(o, "events");
     json_put_null(o);
     json_key(o, "cancel");

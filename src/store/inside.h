@@ -140,6 +140,10 @@ void finish_alone_params(struct params *p, struct finish *const *list, size_t n,
                          size_t more); /* that the other one finishes, behind these in the list */
 void finish_alone_answers(const PGresult *r, struct finish *const *list, size_t n);
 
+/* logs.c: in the transaction of the finish, before it. False: nobody has anything to say. */
+extern const struct stmt logs_stmt;
+bool logs_params(struct params *p, struct finish *const *list, size_t n);
+
 /* learn.c: profiles and corrections from finished units; 0, 1 or 2 steps, one transaction */
 struct learning {
     struct params profiles, corrections;

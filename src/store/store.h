@@ -129,6 +129,16 @@ struct store_results {
 bool store_results_more(struct store *s, struct store_results *r, struct buf *out, bool *ret_end,
                         struct err *e) LATHE_CHECK;
 
+/* The log of a task from its beginning, whole rows at most out->max bytes a call: of runs that have ended, in that order. Holds no
+ * connection between calls. NDJSON, as worker/diary.h writes it. */
+struct store_log {
+    struct uuid id;
+    int64_t at_us, seq; /* the store's: where it goes on; 0 at first */
+    struct uuid lease;
+};
+bool store_log_more(struct store *s, struct store_log *l, struct buf *out, bool *ret_end,
+                    struct err *e) LATHE_CHECK;
+
 /* What a call ended besides what it was about: somebody may wait for it. */
 struct ended {
     struct uuid *ids; /* tasks that became final, parents too; in the arena */
@@ -191,9 +201,11 @@ struct finish {
     int64_t item_cpu_ns, item_wait_ns; /* sums over items: for the profile */
     int64_t started_us, finished_us;   /* clock_now() in us: no wall clock, which may be set in between */
     struct err err;
-    bool again;       /* run the unit once more, unless its task stops: nothing else of it is stored */
-    bool counts;      /* with again: as a failure */
-    int64_t again_ms; /* with again: not before so many ms */
+    struct span log;   /* NDJSON of worker/diary.h for the task's log, "" if there is nothing to say */
+    int64_t logged_us; /* wall clock: the place of it in the log */
+    bool again;        /* run the unit once more, unless its task stops: nothing else of it is stored */
+    bool counts;       /* with again: as a failure */
+    int64_t again_ms;  /* with again: not before so many ms */
     /* set by store_turn */
     bool applied;         /* false: the lease had gone; discard */
     bool final;           /* the task (or its parent: see ended) is over */

@@ -112,7 +112,7 @@ struct turn {
     bool told;
     struct step steps[9];
     size_t n;
-    struct params patience, alone, finish, claim;
+    struct params patience, logs, alone, finish, claim;
     int64_t more_ms; /* than usual, for the bytes */
     struct learning learning;
     struct step *alone_step, *rest_step;
@@ -131,6 +131,7 @@ static void turn_release(struct turn *t)
 {
     db_steps_clear(t->steps, t->n);
     params_release(&t->patience);
+    params_release(&t->logs);
     params_release(&t->alone);
     params_release(&t->finish);
     params_release(&t->claim);
@@ -205,12 +206,15 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
                        .finishes = list,
                        .finishes_n = n,
                        .patience = PARAMS_INIT,
+                       .logs = PARAMS_INIT,
                        .alone = PARAMS_INIT,
                        .finish = PARAMS_INIT,
                        .claim = PARAMS_INIT,
                        .learning = {PARAMS_INIT, PARAMS_INIT}};
     if (n > 0) {
         be_patient(t);
+        if (logs_params(&t->logs, list, n))
+            add(t, (struct step){.stmt = &logs_stmt, .params = &t->logs});
         add_finishes(t);
         t->n += learn_steps(&t->learning, list, n, &t->steps[t->n]);
         t->steps[t->n - 1].over = on_finished;
@@ -295,6 +299,8 @@ static void give_up(struct finish *f, const struct err *why)
                          .items_failed = u->count,
                          .started_us = f->started_us,
                          .finished_us = f->finished_us,
+                         .log = f->log,
+                         .logged_us = f->logged_us,
                          .err = *why};
 }
 

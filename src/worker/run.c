@@ -12,7 +12,7 @@
 struct run *run_new(const struct unit *u, void *batch)
 {
     struct run *r = mem_alloc(sizeof *r);
-    r->unit = u;
+    r->unit = r->diary.unit = r->last_words.unit = u;
     r->batch = batch;
     atomic_init(&r->deadline, CLOCK_NEVER);
     return r;
@@ -22,6 +22,8 @@ void run_free(struct run *r)
 {
     lines_release(&r->lines);
     lines_release(&r->without);
+    diary_release(&r->diary);
+    diary_release(&r->last_words);
     mem_free(r);
 }
 
@@ -141,6 +143,12 @@ static void on_item(void *arg, const struct outcome *o)
         r->mendable = true;
 }
 
+static void on_line(void *arg, int64_t index, struct span text)
+{
+    struct run *r = arg;
+    diary_add(&r->diary, index, text);
+}
+
 /* ---- its end ---- */
 
 static void end_failed(struct run *r, const struct err *e)
@@ -220,6 +228,7 @@ static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, 
         .cancel = &r->cancel,
         .progress = &r->progress,
         .done = on_item,
+        .log = on_line,
         .arg = r,
     };
     p.shape = r->finish.shape = choose_shape(u, env, &r->finish);
@@ -282,6 +291,7 @@ void run_unit(struct run *r, const struct run_env *env)
     }
     r->finish.finished_us = clock_now() / 1000;
     again_decide(&r->finish, &r->terms, r->mendable, r->snooze_ms, clock_wall_us(), clock_chance());
+    diary_end(&r->diary, r->terms.retries, &r->finish);
 }
 
 void run_end_without(struct run *r, enum task_state state, const struct err *e, struct finish *ret)
@@ -301,9 +311,10 @@ void run_end_without(struct run *r, enum task_state state, const struct err *e, 
         .finished_us = now,
         .err = *e,
     };
-    if (atomic_load(&r->deadline) == CLOCK_NEVER)
-        return; /* it did not get so far as to know its shape and terms */
-    ret->shape = r->finish.shape;
-    if (failed && u->terms.len > 0)
+    bool knows = atomic_load(&r->deadline) != CLOCK_NEVER; /* it got so far as to know its shape and terms */
+    if (knows)
+        ret->shape = r->finish.shape;
+    if (knows && failed)
         again_decide(ret, &r->terms, err_retryable(e->code), 0, clock_wall_us(), clock_chance());
+    diary_end(&r->last_words, knows ? r->terms.retries : 0, ret);
 }

@@ -11,6 +11,7 @@
 #include "handlers/registry.h"
 #include "store/store.h"
 #include "model/terms.h"
+#include "worker/diary.h"
 #include "worker/evidence.h"
 #include "worker/lines.h"
 
@@ -48,11 +49,13 @@ struct run {
     bool count;                    /* giving it back counts an attempt */
     int64_t claimed, cancelled_at; /* clock_now(); cancelled_at 0: not */
     struct lines without;          /* the lines of an end that was told without it */
+    struct diary last_words;       /* and its log */
 
     /* the slot's thread's */
     struct lines lines;
     bool
         unhelped; /* it failed for want of the zygote, not by itself: it is given back, and an attempt counted */
+    struct diary diary;
     struct err failure; /* the first of an item; the time limit of the unit goes before any other */
     bool mendable;      /* an item failed that might not the next time */
     int64_t snooze_ms;  /* an item put the unit off for so long; 0: none did */

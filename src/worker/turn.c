@@ -18,7 +18,7 @@ static void add_finish(struct worker *w, struct run *r, const struct finish *f)
     r->hold = HOLD_ENDING;
     w->finishes[w->finishes_n] = *f;
     w->finished[w->finishes_n++] = r;
-    w->finishes_bytes += f->results.len;
+    w->finishes_bytes += f->results.len + f->log.len;
 }
 
 static void learn_pace(struct worker *w, const struct run *r)

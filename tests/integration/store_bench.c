@@ -29,7 +29,7 @@ int store_bench_setup(void **state)
     bench_sql(b, "SET client_min_messages = warning");
     bench_sql(
         b,
-        "TRUNCATE tasks, work, waiting, expiring, leases, inputs, results, uniques, deps, checks, workers, profiles, "
+        "TRUNCATE tasks, work, waiting, expiring, logs, leases, inputs, results, uniques, deps, checks, workers, profiles, "
         "corrections");
     assert_true(store_writer_new(b->store, &b->writer, &e));
     b->info = (struct worker_info){

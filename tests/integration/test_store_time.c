@@ -194,6 +194,47 @@ static void t07_no_retry_after_it(void **state)
     claim_release(&c);
 }
 
+static void said(struct store_bench *b, struct finish *f, const char *text, int64_t at_us)
+{
+    f->log = span_of(arena_printf(&b->arena, "%s\n", text));
+    f->logged_us = at_us;
+}
+
+/* In the order in which runs ended, whatever their units; in pieces; a finish that is told twice is there once. */
+static void t09_log(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n = with_terms(2, 1, "{\"retries\":1}");
+    struct err e = ERR_INIT;
+    bench_put_ok(b, &n, 1);
+    struct claim c = bench_claim(b, 10);
+    struct finish ends[] = {failed(b, &c.units[0], true, 0), bench_end(b, &c.units[1], TASK_succeeded, 0)};
+    said(b, &ends[0], "a", 1000000);
+    said(b, &ends[1], "b", 3000000);
+    bench_finish(b, ends, 2);
+    bench_finish(b, ends, 2);
+    wake(b, 1);
+    struct claim later = bench_claim(b, 10);
+    struct finish end = bench_end(b, later.units, TASK_succeeded, 0);
+    said(b, &end, "c", 2000000);
+    bench_finish(b, &end, 1);
+    STATE_IS(b, n.id, "succeeded");
+    for (size_t max = 2; max <= 6; max++) {
+        struct store_log l = {.id = n.id};
+        struct buf all CLEANUP(buf_release) = BUF_INIT(100);
+        bool over = false;
+        for (int calls = 0; !over; calls++) {
+            struct buf piece CLEANUP(buf_release) = BUF_INIT(max);
+            assert_true(calls < 5);
+            assert_true(store_log_more(b->store, &l, &piece, &over, &e));
+            buf_span(&all, buf_view(&piece));
+        }
+        assert_true(span_is(buf_view(&all), "a\nc\nb\n"));
+    }
+    claim_release(&c);
+    claim_release(&later);
+}
+
 static void put_of_priority(struct store_bench *b, int priority)
 {
     struct new_task n = bench_task(1, 1);
@@ -225,10 +266,15 @@ static void t08_nothing_starves(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_TEST(t01_tried_again),       STORE_TEST(t02_last_error),
-        STORE_TEST(t03_counted_apart),     STORE_TEST(t04_put_off),
-        STORE_TEST(t05_expires),           STORE_TEST(t06_expires_while_it_runs),
-        STORE_TEST(t07_no_retry_after_it), STORE_TEST(t08_nothing_starves),
+        STORE_TEST(t01_tried_again),
+        STORE_TEST(t02_last_error),
+        STORE_TEST(t03_counted_apart),
+        STORE_TEST(t04_put_off),
+        STORE_TEST(t05_expires),
+        STORE_TEST(t06_expires_while_it_runs),
+        STORE_TEST(t07_no_retry_after_it),
+        STORE_TEST(t08_nothing_starves),
+        STORE_TEST(t09_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

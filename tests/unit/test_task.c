@@ -112,6 +112,7 @@ static void test_whole(void **unused)
         {"meta", "{\"k\":1}"},
         {"links.self", "\"/api/v1/tasks/" ID "\""},
         {"links.results", "\"/api/v1/tasks/" ID "/results\""},
+        {"links.log", "\"/api/v1/tasks/" ID "/log\""},
         {"links.cancel", "\"/api/v1/tasks/" ID "\""},
     };
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
