@@ -53,8 +53,9 @@ END
 $$;
 
 -- The units of queued tasks: to work, or to wait for their time.
-CREATE FUNCTION lathe_enter(ids uuid[]) RETURNS void LANGUAGE sql AS
+CREATE FUNCTION lathe_enter(ids uuid[]) RETURNS void LANGUAGE plpgsql AS
 $$
+BEGIN
 WITH units AS MATERIALIZED (
     SELECT t.id AS task, greatest(t.run_at, now()) AS run_at, lathe_rank(greatest(t.run_at, now()), t.priority) AS rank, s AS seq,
         s * t.unit_size AS first, least(t.unit_size, t.items_total - s * t.unit_size) AS count, t.unit_kib AS kib, t.queue
@@ -65,7 +66,8 @@ WITH units AS MATERIALIZED (
     SELECT task, run_at, rank, seq, first, count, kib, 1, 0, queue FROM units WHERE run_at > now()
 )
 INSERT INTO work (task, rank, seq, first, count, kib, attempt, queue)
-SELECT task, rank, seq, first, count, kib, 1, queue FROM units WHERE run_at <= now()
+SELECT task, rank, seq, first, count, kib, 1, queue FROM units WHERE run_at <= now();
+END
 $$;
 
 -- Moves to work what is due, and looks at `checks`; at most `room` each. next: when somebody should look again; NULL: nothing waits for a time.

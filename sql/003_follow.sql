@@ -128,11 +128,13 @@ END
 $$;
 
 -- Tasks that are over give up their keys. Only tidiness: a key whose task is over is free.
-CREATE FUNCTION lathe_free_keys(ids uuid[]) RETURNS void LANGUAGE sql AS
+CREATE FUNCTION lathe_free_keys(ids uuid[]) RETURNS void LANGUAGE plpgsql AS
 $$
+BEGIN
 DELETE FROM uniques WHERE ctid = ANY (ARRAY(
     SELECT u.ctid FROM tasks t JOIN uniques u ON u.key = lathe_unique_key(t.handler, t.terms #>> '{unique,key}') AND u.task = t.id
-    WHERE t.id = ANY (ids) AND t.terms -> 'unique' IS NOT NULL AND u.until <= now() FOR UPDATE OF u SKIP LOCKED))
+    WHERE t.id = ANY (ids) AND t.terms -> 'unique' IS NOT NULL AND u.until <= now() FOR UPDATE OF u SKIP LOCKED));
+END
 $$;
 
 -- Housekeeping: keys that nobody holds any more and nobody asked for again.

@@ -66,12 +66,15 @@ static bool next_result(const struct db *db, int64_t deadline, PGresult **ret, s
 
 /* Both kinds of session. enable_seqscan: a plan is made once, perhaps when the tables are empty, and stays; the index is
  * right however large they become. jit: these statements are short, and a switched-off plan node (below) looks expensive enough to
- * compile. synchronous_commit: what was answered with 201 must be on disk, whatever the server's default says. */
-#define SETTINGS                                                                                    \
-    "set_config('statement_timeout', $1, false), set_config('lock_timeout', $1, false), "           \
-    "set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false), " \
-    "set_config('enable_seqscan', 'off', false), "                                                  \
-    "(SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off')"
+ * compile. synchronous_commit: what was answered with 201 must be on disk, whatever the server's default says. search_path: a
+ * role that is called as the schema of the SQL functions is would have that in front of its tables. */
+#define SETTINGS                                                                                                            \
+    "set_config('statement_timeout', $1, false), set_config('lock_timeout', $1, false), "                                   \
+    "set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false), "                         \
+    "set_config('enable_seqscan', 'off', false), "                                                                          \
+    "(SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'), "          \
+    "(SELECT set_config('search_path', 'public', false) WHERE current_user = 'lathe' AND current_setting('search_path') = " \
+    "'\"$user\", public')"
 
 static const struct stmt settings = {"settings", "SELECT " SETTINGS};
 

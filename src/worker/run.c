@@ -7,9 +7,10 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "model/strategy.h"
+#include "model/submission.h"
 #include "worker/again.h"
 
-struct run *run_new(const struct unit *u, void *batch)
+struct run *run_new(struct unit *u, void *batch)
 {
     struct run *r = mem_alloc(sizeof *r);
     r->unit = r->diary.unit = r->last_words.unit = u;
@@ -128,6 +129,15 @@ static bool read_args(struct arena *a, const struct unit *u, const struct handle
     return true;
 }
 
+/* Of what was submitted from SQL nobody knows it before. */
+static uint64_t digest_of(const struct handler *h, const void *args)
+{
+    struct buf text CLEANUP(buf_release) = BUF_INIT(LIMIT_PARAMS);
+    struct json_out out = json_out(&text);
+    fields_write(&h->params, args, &out);
+    return submission_digest(h->name, buf_view(&text));
+}
+
 /* ---- its items ---- */
 
 static void on_item(void *arg, const struct outcome *o)
@@ -210,6 +220,8 @@ static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, 
         return err_set(e, ERR_NO_HANDLER, "this worker has no handler " SPAN_FMT, SPAN_ARG(u->handler));
     if (!read_args(a, u, h, &args, e))
         return false;
+    if (u->digest == 0)
+        r->unit->digest = digest_of(h, args);
 
     int64_t timeout = u->timeout_ms > 0 ? u->timeout_ms : conf_now(&env->conf->worker_task_timeout);
     struct plan p = {

@@ -32,7 +32,7 @@ struct run_env {
 };
 
 struct run {
-    const struct unit *unit; /* in the arena of its batch */
+    struct unit *unit; /* in the arena of its batch */
     void *batch;             /* the claim loop's */
     _Atomic int state;       /* enum run_state */
     struct cancel cancel;
@@ -65,7 +65,7 @@ struct run {
     struct run *queued; /* in the slots' queue or done list */
 };
 
-struct run *run_new(const struct unit *u, void *batch);
+struct run *run_new(struct unit *u, void *batch);
 void run_free(struct run *r);
 
 /* Runs the unit on the calling thread until nothing of it runs any more; fills r->finish. Never fails: what goes wrong is
