@@ -18,6 +18,9 @@ SELECT CASE was
 END
 $$;
 
+-- Checks and conditions of triggers are planned anew for each statement, so they call no function: the states from
+-- 'succeeded' on are the final ones.
+
 -- One row a task: written at submission and at its end; the end fits beside the beginning on its page (fillfactor), with
 -- the result if that is small, and no column that changes is in an index, so that the end touches no index.
 CREATE TABLE tasks (
@@ -71,7 +74,7 @@ CREATE TABLE tasks (
     result          bytea,                          -- of the only unit, if it is small: there is no row in results then
     error_code      text,                           -- a slug of src/core/err.def; shown when the state is failed
     error_text      text,
-    CONSTRAINT finished_is_final CHECK (lathe_final(state) = (finished_at IS NOT NULL)),
+    CONSTRAINT finished_is_final CHECK ((state >= 'succeeded') = (finished_at IS NOT NULL)),
     CONSTRAINT counts CHECK (units_done <= units_total AND items_failed <= items_done)
 ) WITH (fillfactor = 45);
 
@@ -89,7 +92,7 @@ $$;
 CREATE TRIGGER tasks_move AFTER UPDATE OF state ON tasks FOR EACH ROW
     WHEN (OLD.state <> NEW.state AND NOT lathe_may(OLD.state, NEW.state)) EXECUTE FUNCTION lathe_refuse();
 CREATE TRIGGER tasks_begin AFTER INSERT ON tasks FOR EACH ROW
-    WHEN (lathe_final(NEW.state)) EXECUTE FUNCTION lathe_refuse();
+    WHEN (NEW.state >= 'succeeded') EXECUTE FUNCTION lathe_refuse();
 
 -- The claimable units. Hot and narrow: a row is inserted once and deleted once, never updated, so a ctid is a row.
 -- rank: the lowest is claimed first (lathe_rank).

@@ -114,6 +114,8 @@ struct put_rows {
 
 /* Kept from batch to batch for its memory. */
 struct put_batch {
+    bool
+        fresh; /* sent for the first time, with new ids; else those that are there already are left as they are */
     struct put_row *rows;
     size_t room;
     struct put_rows kinds[PUT_KINDS], rest;

@@ -38,22 +38,32 @@ static const struct stmt put_stmt = {
     "WHERE (i.task IN (SELECT n.id FROM new n)) IS TRUE"
     ") SELECT count(*) FROM new"};
 
-static const struct stmt alike_stmt = {
-    "put_alike",
-    "WITH new AS MATERIALIZED ("
-    "INSERT INTO tasks (id, digest, params, meta, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, "
-    "unit_size, batch_size, workers, priority, container, fail_fast, handler, strategy, inner_strategy, queue, "
-    "shape_asked, tags, unit_kib) "
-    "SELECT r.id, r.digest, r.params, coalesce(r.meta, ''), $5::bigint, $6::bigint, 'queued', 0, $7::bigint, $8::bigint, "
-    "$9::bigint, $10::bigint, $11::bigint, $12::bigint, false, $13::bool, $14::text, $15::text, $16::text, $17::text, "
-    "CASE WHEN $19::bigint > 0 THEN ARRAY[$18::bigint, $19, $20::bigint, $21::bigint]::integer[] END, $22::text, $23::bigint "
-    "FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) AS r(id, digest, params, meta) "
-    "ON CONFLICT (id) DO NOTHING RETURNING id"
-    "), units AS ("
-    "INSERT INTO work (task, rank, seq, first, count, kib, attempt, queue) "
-    "SELECT n.id, lathe_rank(now(), $12::smallint), s, s * $9, least($9, $7 - s * $9), $23, 1, $17 "
-    "FROM new n, generate_series(0, $8 - 1) s"
-    ") SELECT count(*) FROM new"};
+#define ALIKE_TASKS                                                                                                      \
+    "INSERT INTO tasks (id, digest, params, meta, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, "   \
+    "unit_size, batch_size, workers, priority, container, fail_fast, handler, strategy, inner_strategy, queue, "         \
+    "shape_asked, tags, unit_kib) "                                                                                      \
+    "SELECT r.id, r.digest, r.params, coalesce(r.meta, ''), $5::bigint, $6::bigint, 'queued', 0, $7::bigint, "           \
+    "$8::bigint, $9::bigint, $10::bigint, $11::bigint, $12::bigint, false, $13::bool, $14::text, $15::text, $16::text, " \
+    "$17::text, "                                                                                                        \
+    "CASE WHEN $19::bigint > 0 THEN ARRAY[$18::bigint, $19, $20::bigint, $21::bigint]::integer[] END, $22::text, "       \
+    "$23::bigint "                                                                                                       \
+    "FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) AS r(id, digest, params, meta)"
+
+#define ALIKE_UNITS                                                                                  \
+    "INSERT INTO work (task, rank, seq, first, count, kib, attempt, queue) "                         \
+    "SELECT n.id, lathe_rank(now(), $12::smallint), s, s * $9, least($9, $7 - s * $9), $23, 1, $17 " \
+    "FROM "
+
+#define ALIKE_SEQS ", generate_series(0, $8 - 1) s"
+
+/* Sent for the first time: nothing of them can be there already, and not to look saves a fifth. */
+static const struct stmt fresh_stmt = {"put_fresh", "WITH new AS (" ALIKE_TASKS ") " ALIKE_UNITS
+                                                    "unnest($1::uuid[]) AS n(id)" ALIKE_SEQS};
+
+static const struct stmt alike_stmt = {"put_alike",
+                                       "WITH new AS MATERIALIZED (" ALIKE_TASKS
+                                       " ON CONFLICT (id) DO NOTHING RETURNING id), units AS (" ALIKE_UNITS
+                                       "new n" ALIKE_SEQS ") SELECT count(*) FROM new"};
 
 static const struct new_task *find(const struct new_tasks *list, struct uuid id)
 {
@@ -345,7 +355,7 @@ size_t put_steps(struct put_batch *b, struct new_tasks *const *lists, size_t n, 
         if (b->kinds[k].count == 0)
             continue;
         alike_params(&b->params[k], &b->kinds[k]);
-        steps[count++] = (struct step){.stmt = &alike_stmt, .params = &b->params[k]};
+        steps[count++] = (struct step){.stmt = b->fresh ? &fresh_stmt : &alike_stmt, .params = &b->params[k]};
     }
     if (b->rest.count > 0) {
         rest_params(&b->params[PUT_KINDS], &b->rest);

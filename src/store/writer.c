@@ -249,11 +249,13 @@ static void keep_written(struct store_writer *w, struct new_tasks *const *lists,
 }
 
 /* Writes lists until each is written or answered. A connection that is lost at the commit leaves open what became of it: the
- * same rows are sent again, and those that are there stay as they are. A row that PostgreSQL refuses is found by halving. */
-static void write_lists(struct store_writer *w, struct new_tasks **lists, size_t n)
+ * same rows are sent again, and those that are there stay as they are. A row that PostgreSQL refuses is found by halving.
+ * `again`: they were sent before. */
+static void write_lists(struct store_writer *w, struct new_tasks **lists, size_t n, bool again)
 {
     struct err e = ERR_INIT;
-    while ((n = drop_late(w, lists, n, &e)) > 0) {
+    for (; (n = drop_late(w, lists, n, &e)) > 0; again = true) {
+        w->put.fresh = !again;
         bool ok = commit(w, lists, n, &e);
         answer_written(w); /* if they were not yet: those of the batch before */
         if (ok) {
@@ -261,9 +263,11 @@ static void write_lists(struct store_writer *w, struct new_tasks **lists, size_t
             return;
         }
         metric_add(M_store_errors, NULL, 1);
+        if (e.code == ERR_DATA && !again)
+            continue; /* perhaps only because it is there already */
         if (e.code == ERR_DATA && n > 1) {
-            write_lists(w, lists, n / 2);
-            write_lists(w, lists + n / 2, n - n / 2);
+            write_lists(w, lists, n / 2, true);
+            write_lists(w, lists + n / 2, n - n / 2, true);
             return;
         }
         if (e.code != ERR_STORE) {
@@ -280,7 +284,7 @@ static void *run(void *arg)
     pthread_setname_np(pthread_self(), "store-writer");
     while (take(w)) {
         w->crowd = w->now.count;
-        write_lists(w, w->now.list, w->crowd);
+        write_lists(w, w->now.list, w->crowd, false);
         w->gather_by = clock_now() + GATHER;
     }
     answer_written(w);

@@ -139,7 +139,6 @@ static void t06_alike_or_not(void **state)
     n[1].meta = SPAN("{\"b\": 1}");
     n[11].meta = SPAN("{\"b\": 1}");
     bench_put_ok(b, n, COUNT_OF(n));
-    bench_put_ok(b, n, COUNT_OF(n));
     bench_count(b, "tasks", 12);
     bench_count(b, "work", 36);
     assert_int_equal(bench_number(b, "SELECT count(*) FROM tasks WHERE meta <> ''"), 2);
