@@ -241,13 +241,15 @@ static void set_answer(struct call *c)
 {
     struct http_call *shown = &c->shown;
     long status = 0, version = 0, redirects = 0;
-    curl_off_t bytes = 0;
+    curl_off_t bytes = 0, later = 0;
     curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(c->easy, CURLINFO_HTTP_VERSION, &version);
     curl_easy_getinfo(c->easy, CURLINFO_REDIRECT_COUNT, &redirects);
     curl_easy_getinfo(c->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
     curl_easy_getinfo(c->easy, CURLINFO_EFFECTIVE_URL, &shown->url);
+    curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &later);
     shown->status = (int)status;
+    shown->retry_after = later;
     shown->redirects = redirects;
     shown->bytes = bytes;
     shown->version = version == CURL_HTTP_VERSION_1_0 ? 10 : version == CURL_HTTP_VERSION_2_0 ? 20 : 11;

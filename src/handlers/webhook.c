@@ -15,6 +15,7 @@
 
 #define SECRETS 2 /* the one in use, and the one before or after it */
 #define ANSWER (64 * KIB)
+#define LATER_MOST 3600 /* seconds that a receiver may put a delivery off at a time */
 
 static struct {
     struct {
@@ -127,12 +128,24 @@ static bool may_mend(int status)
     return status == 408 || status == 425 || status == 429 || status >= 500;
 }
 
+/* It says when it can: that is no failure of the delivery. */
+static bool may_ask_for_time(const struct http_call *call)
+{
+    return call->err.code == ERR_NONE && call->retry_after > 0 &&
+           (call->status == 429 || call->status == 503);
+}
+
 static enum step end(struct item *it, const struct http_call *call)
 {
     bool taken = call->status >= 200 && call->status < 300; /* whatever else it says, and however much */
     if (taken && (call->err.code == ERR_NONE || call->err.code == ERR_ITEM_TOO_LARGE)) {
         buf_printf(&it->out, "{\"status\":%d}", call->status);
         return STEP_DONE;
+    }
+    if (may_ask_for_time(call)) {
+        int64_t s = call->retry_after < LATER_MOST ? call->retry_after : LATER_MOST;
+        item_log(it, "the receiver answered %d and asks for %" PRId64 " s", call->status, s);
+        return item_snooze(it, s * 1000);
     }
     if (call->err.code != ERR_NONE)
         it->err = call->err;
@@ -143,6 +156,7 @@ static enum step end(struct item *it, const struct http_call *call)
     else
         err_set(&it->err, ERR_REJECTED, "the receiver answered %d, and will not take it another time",
                 call->status);
+    item_log(it, "%s", it->err.text);
     return STEP_FAIL;
 }
 

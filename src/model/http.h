@@ -45,12 +45,13 @@ struct http_call {
     struct err
         err;    /* there is no answer: UNREACHABLE, FORBIDDEN_ADDRESS, TIMEOUT, ITEM_TOO_LARGE, REJECTED */
     int status; /* of the last answer when redirects were followed */
-    struct span head;  /* its header lines, "Name: value\r\n" each */
-    struct span body;  /* unpacked */
-    const char *url;   /* whose answer it is */
-    int64_t bytes;     /* of the body as they came, packed */
-    int64_t redirects; /* that were followed */
-    int version;       /* 10, 11, 20 */
+    struct span head;    /* its header lines, "Name: value\r\n" each */
+    struct span body;    /* unpacked */
+    const char *url;     /* whose answer it is */
+    int64_t bytes;       /* of the body as they came, packed */
+    int64_t redirects;   /* that were followed */
+    int64_t retry_after; /* seconds, of the header of this name, from now; 0: none */
+    int version;         /* 10, 11, 20 */
     struct http_port *port;
 };
 

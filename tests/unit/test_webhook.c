@@ -60,12 +60,14 @@ struct seen {
     enum outcome_kind kind;
     struct err err;
     char result[64];
+    int64_t snooze_ms;
 };
 
 static void note(void *arg, const struct outcome *o)
 {
     struct seen *s = arg;
     s->kind = o->kind;
+    s->snooze_ms = o->snooze_ms;
     if (o->kind == OUTCOME_OK)
         snprintf(s->result, sizeof s->result, SPAN_FMT, SPAN_ARG(o->result));
     else
@@ -117,9 +119,9 @@ static void t05_what_is_tried_again_and_what_is_not(void **state)
         const char *path;
         bool again;
     } cases[] = {
-        {"/status/500", true},  {"/status/503", true},  {"/status/408", true},      {"/status/425", true},
-        {"/status/429", true},  {"/reset", true},       {"/status/400", false},     {"/status/401", false},
-        {"/status/404", false}, {"/status/410", false}, {"/to?/status/200", false}, {"/garbage", false},
+        {"/status/500", true},      {"/status/408", true},  {"/status/425", true},  {"/reset", true},
+        {"/status/400", false},     {"/status/401", false}, {"/status/404", false}, {"/status/410", false},
+        {"/to?/status/200", false}, {"/garbage", false},
     };
     assert_true(webhook_open("s", 5000, &e));
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -135,7 +137,19 @@ static void t05_what_is_tried_again_and_what_is_not(void **state)
     assert_int_equal(s.err.code, ERR_FORBIDDEN_ADDRESS);
 }
 
-static void t06_inputs_that_are_no_delivery(void **state)
+static void t06_a_receiver_that_asks_for_time(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/status/429", "/status/503"};
+    assert_true(webhook_open("s", 5000, &e));
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        struct seen s = deliver_to(paths[i]);
+        assert_int_equal(s.err.code, ERR_SNOOZED);
+        assert_int_equal(s.snooze_ms, 7000);
+    }
+}
+
+static void t07_inputs_that_are_no_delivery(void **state)
 {
     (void)state;
     static const char *const bad[] = {"",
@@ -175,7 +189,8 @@ int main(void)
         cmocka_unit_test(t03_secrets_that_are_none),
         cmocka_unit_test(t04_what_is_taken),
         cmocka_unit_test(t05_what_is_tried_again_and_what_is_not),
-        cmocka_unit_test(t06_inputs_that_are_no_delivery),
+        cmocka_unit_test(t06_a_receiver_that_asks_for_time),
+        cmocka_unit_test(t07_inputs_that_are_no_delivery),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
