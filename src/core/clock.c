@@ -1,6 +1,7 @@
 #include "core/clock.h"
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -20,6 +21,19 @@ int64_t clock_now(void)
 int64_t clock_wall_us(void)
 {
     return read_clock(CLOCK_REALTIME) / 1000;
+}
+
+static _Atomic int64_t shared_ahead; /* of the steady clock, us; 0: nobody has told */
+
+void clock_told(int64_t shared_us)
+{
+    atomic_store(&shared_ahead, shared_us - clock_now() / 1000);
+}
+
+int64_t clock_shared_us(void)
+{
+    int64_t ahead = atomic_load(&shared_ahead);
+    return ahead != 0 ? ahead + clock_now() / 1000 : clock_wall_us();
 }
 
 int64_t clock_thread_cpu(void)

@@ -373,7 +373,7 @@ static bool read_terms(struct reader *r)
 {
     struct submission *s = r->s;
 
-    if (!terms_check(&s->terms, clock_wall_us(), r->e) || !follow_check(r->arena, &s->terms.follow, r->e) ||
+    if (!terms_check(&s->terms, clock_shared_us(), r->e) || !follow_check(r->arena, &s->terms.follow, r->e) ||
         !read_callbacks(r))
         return false;
     if (!s->strategy &&

@@ -5,8 +5,10 @@
 #include <poll.h>
 #include <stdio.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/uuid.h"
+#include "store/rows.h"
 #include "store/sqlstate.h"
 
 #define OLDEST_SERVER 140000
@@ -76,12 +78,14 @@ static bool next_result(const struct db *db, int64_t deadline, PGresult **ret, s
     "(SELECT set_config('search_path', 'public', false) WHERE current_user = 'lathe' AND current_setting('search_path') = " \
     "'\"$user\", public')"
 
-static const struct stmt settings = {"settings", "SELECT " SETTINGS};
+#define NOW_US "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, "
+
+static const struct stmt settings = {"settings", "SELECT " NOW_US SETTINGS};
 
 /* Where arrays meet tables: always by the index, since the planner cannot know how long an array is. */
 static const struct stmt settings_arrays = {
     "settings_arrays",
-    "SELECT " SETTINGS
+    "SELECT " NOW_US SETTINGS
     ", set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false)"};
 
 static bool connect_poll(const struct db *db, int64_t deadline, struct err *e)
@@ -159,6 +163,10 @@ bool db_open(struct db *db, int64_t deadline, struct err *e)
     else if (!(ok = db_run(db, &hello, 1, deadline, &why)) || hello.err.code != ERR_NONE)
         snprintf(detail, sizeof detail, "%s", ok ? hello.err.text : why.text);
     ok = ok && hello.err.code == ERR_NONE;
+    if (ok) {
+        struct row row = row_at(hello.result, 0);
+        clock_told(row_int(&row));
+    }
     db_steps_clear(&hello, 1);
     params_release(&p);
     if (ok) {

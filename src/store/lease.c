@@ -1,4 +1,5 @@
 /* lease.c: what keeps and ends leases: the beat, giving units back, and the reaper. All times are the database's. */
+#include "core/clock.h"
 #include "core/fault.h"
 #include "core/metrics.h"
 #include "store/inside.h"
@@ -12,7 +13,8 @@ static const struct stmt worker_stmt = {
     "$9::float8, $10::float8, $11::text, $12::text, $13::text) "
     "ON CONFLICT (id) DO UPDATE SET seen_at = now(), slots = excluded.slots, busy = excluded.busy, cores = excluded.cores, "
     "thread_start = excluded.thread_start, process_start = excluded.process_start, item_cost = excluded.item_cost, "
-    "process_item = excluded.process_item, timer_slack = excluded.timer_slack, queues = excluded.queues"};
+    "process_item = excluded.process_item, timer_slack = excluded.timer_slack, queues = excluded.queues "
+    "RETURNING (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"};
 
 static const struct stmt renew_stmt = {
     "renew",
@@ -125,6 +127,8 @@ bool store_beat(struct store_worker *w, struct arena *a, const struct worker_inf
     uuids(&stops, leases, n);
     if (!run(w, steps, COUNT_OF(steps), e))
         return false;
+    struct row row = row_at(steps[1].result, 0);
+    clock_told(row_int(&row));
     find_lost(steps[2].result, leases, n, lost);
     read_ids(a, steps[3].result, ret_cancelled, ret_cancelled_n);
     db_steps_clear(steps, COUNT_OF(steps));

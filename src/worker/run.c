@@ -265,7 +265,7 @@ static bool read_terms(struct run *r, struct arena *a, struct err *e)
         return true;
     if (!terms_read(a, r->unit->terms, &r->terms, e))
         return false;
-    if (r->terms.expires_us == 0 || clock_wall_us() < r->terms.expires_us)
+    if (r->terms.expires_us == 0 || clock_shared_us() < r->terms.expires_us)
         return true;
     clock_format(r->terms.expires_us, text);
     return err_set(e, ERR_EXPIRED, "it was not to be begun after %s, and no worker had come to it before",
@@ -302,7 +302,7 @@ void run_unit(struct run *r, const struct run_env *env)
         r->mendable = err_retryable(e.code);
     }
     r->finish.finished_us = clock_now() / 1000;
-    again_decide(&r->finish, &r->terms, r->mendable, r->snooze_ms, clock_wall_us(), clock_chance());
+    again_decide(&r->finish, &r->terms, r->mendable, r->snooze_ms, clock_shared_us(), clock_chance());
     diary_end(&r->diary, r->terms.retries, &r->finish);
 }
 
@@ -327,6 +327,6 @@ void run_end_without(struct run *r, enum task_state state, const struct err *e, 
     if (knows)
         ret->shape = r->finish.shape;
     if (knows && failed)
-        again_decide(ret, &r->terms, err_retryable(e->code), 0, clock_wall_us(), clock_chance());
+        again_decide(ret, &r->terms, err_retryable(e->code), 0, clock_shared_us(), clock_chance());
     diary_end(&r->last_words, knows ? r->terms.retries : 0, ret);
 }

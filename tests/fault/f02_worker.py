@@ -8,7 +8,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
-from proc import wait_until  # noqa: E402
+from proc import descendants, send, wait_until  # noqa: E402
 from tap import main  # noqa: E402
 from web import Web  # noqa: E402
 
@@ -133,6 +133,20 @@ def t04_signal_while_recycled():
         w.worker.signal(signal.SIGTERM)
         assert w.worker.wait() == 0
         assert w.task(other)["state"] == "succeeded"
+
+
+def t17_no_zygote():
+    "the process that forks children is killed: what needs one is given back, and the worker makes way for another"
+    with Web(worker_drain="60s", worker_slots=2) as w:
+        w.worker.wait_log("worker.started")
+        zygote = wait_until("there is a zygote", lambda: descendants(w.worker.pid)[1:])[0]
+        send(zygote, signal.SIGKILL)
+        id = w.submit("multiprocessing", handler="echo", items_count=4, workers=2)
+        assert w.worker.wait() == 75
+        assert w.pg.sql(f"select attempt from work where task = '{id}'") == "2"
+        w.worker.start()
+        assert w.finished(id)["state"] == "succeeded"
+        once(w, id, 4)
 
 
 # ---- memory

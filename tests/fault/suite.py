@@ -20,8 +20,9 @@ from tap import Skip  # noqa: E402
 WIDTHS = (30, 6, 8, 5, 7, 7, 6, 9, 9, 6, 12, 7)
 
 
-def line(cells, markdown):
+def line(cells, markdown, note):
     if markdown:
+        cells = [*cells, note]
         return "| " + " | ".join(cells) + " |"
     return "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, WIDTHS)))
 
@@ -46,7 +47,7 @@ def chosen(words):
 
 def main():
     p = argparse.ArgumentParser(usage=__doc__)
-    p.add_argument("--minutes", type=float, default=14)
+    p.add_argument("--minutes", type=float, default=12)
     p.add_argument("--markdown", action="store_true")
     p.add_argument("--list", action="store_true")
     p.add_argument("words", nargs="*")
@@ -59,9 +60,9 @@ def main():
         print("This program has no fault points, so nothing is killed at one: configure --enable-fault-points, or make fault")
         todo = [f for f in todo if not f.point]
     begin, bad = time.monotonic(), 0
-    print(line(HEAD, a.markdown))
+    print(line(HEAD, a.markdown, "what was done"))
     if a.markdown:
-        print("|---" + "|---:" * (len(HEAD) - 1) + "|")
+        print("|---" + "|---:" * (len(HEAD) - 1) + "|---|")
     for fault in todo:
         if time.monotonic() - begin > a.minutes * 60:
             print(f"{fault.name}: not run, {a.minutes:.0f} minutes are over")
@@ -69,8 +70,9 @@ def main():
             continue
         row = run(fault)
         bad += bool(row.problems)
-        print(line(row.cells(), a.markdown), flush=True)
-        for text in [fault.what] * (not a.markdown) + row.note:
+        notes = [fault.what, *row.note]
+        print(line(row.cells(), a.markdown, ". ".join(notes)), flush=True)
+        for text in notes * (not a.markdown):
             print("    " + text)
         for text in row.problems:
             print("    BROKEN: " + text.replace("\n", "\n      "), flush=True)

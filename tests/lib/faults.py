@@ -15,7 +15,7 @@ from pgwire import Pg, PgError
 from proc import ROOT, Missing, descendants, send, wait_until
 
 TORN = r"connection to client lost|unexpected EOF on client|could not send data to client|could not receive data from client"
-AWAY = (TORN, r"level=(error|warn).* event=(store|worker|api|queue)\b", r"terminating|shutdown|shutting down|starting up|recovery mode")
+AWAY = (TORN, r"level=(error|warn).* event=(store|worker|api|queue)\b", r"terminating|canceling statement|shutdown|shutting down|starting up|recovery mode")
 NO_API = r"\[(error|crit)\].*(api\.sock|upstream)"
 
 ALL = []

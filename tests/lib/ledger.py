@@ -13,9 +13,12 @@ from proc import ROOT, wait_until
 RESULTS = "SELECT task, convert_from(bytes, 'UTF8') FROM results ORDER BY task, seq, part"
 TASKS = """
 SELECT id, state, items_total, items_done, items_failed, units_total, units_done,
-    extract(epoch FROM created_at), extract(epoch FROM started_at), extract(epoch FROM finished_at), coalesce(error_code, ''), coalesce(error_text, '')
+    extract(epoch FROM created_at), extract(epoch FROM started_at), extract(epoch FROM finished_at), coalesce(error_code, ''), coalesce(error_text, ''),
+    handler, tries
 FROM tasks WHERE NOT container
 """
+
+FAILS = {kind.body["handler"]: kind.fails for kind in KINDS.values() if kind.fails is not None}
 
 
 class Found:
@@ -74,20 +77,23 @@ def check(db, web, acked, failures=False):
 
 
 def check_task(found, id, task, lines, ack, failures):
-    state, total, done, failed, units, units_done, created, started, finished, code, detail = task
+    state, total, done, failed, units, units_done, created, started, finished, code, detail, handler, tries = task
     what = f"{id} ({ack.kind if ack else 'never acknowledged'}) {state} {code}"
     got = [line["index"] for line in lines]
     if len(set(got)) < len(got):
         found.doubled.append(f"{what}: {len(got)} lines for {len(set(got))} items")
     if set(got) != set(range(int(total))):
         found.lost.append(f"{what}: lines of {len(set(got))} items of {total} {detail}")
-    if state != "succeeded" and not (failures and state == "failed"):
+    fails = FAILS.get(handler)
+    if fails is not None and (state, tries) != ("failed", str(fails)):
+        found.problems.append(f"{what} should have failed after {fails} retries, not {tries}")
+    elif fails is None and state != "succeeded" and not (failures and state == "failed"):
         found.problems.append(f"{what} should have succeeded")
     if ack and int(total) != ack.items:
         found.problems.append(f"{what} has {total} items, not {ack.items}")
     bad = sum(line["state"] != "succeeded" for line in lines)
-    found.failed += bad
-    if (int(done), int(failed), units_done) != (int(total), bad, units) or bad and not failures:
+    found.failed += bad if fails is None else 0
+    if (int(done), int(failed), units_done) != (int(total), bad, units) or bad and not failures and fails is None:
         found.problems.append(f"{what}: {done} items of {total} done, {failed} failed, {bad} lines of failures, "
                               f"{units_done} units of {units}")
     if not started or not float(created) - 2 <= float(started) <= float(finished) + 2:

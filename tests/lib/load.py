@@ -22,10 +22,11 @@ INPUTS = [{"n": n, "text": "äöü"} for n in range(20)]
 
 
 class Kind:
-    """strategy and body of a request; `items` of its results; what `echo` gives back is compared with its inputs."""
+    """strategy and body of a request; `items` of its results; what `echo` gives back is compared with its inputs. `fails`:
+    it fails in the end, after so many retries."""
 
-    def __init__(self, strategy, **body):
-        self.strategy, self.body = strategy, body
+    def __init__(self, strategy, fails=None, **body):
+        self.strategy, self.body, self.fails = strategy, body, fails
         self.inputs = body.get("items") if body.get("handler") == "echo" else None
         self.items = len(body["items"]) if "items" in body else body["items_count"]
 
@@ -42,9 +43,12 @@ KINDS = {
     "units": Kind("background", handler="echo", items=INPUTS, batch_size=5),
     "sleep": Kind("background", handler="sleep", params={"ms": 50}, items_count=6, batch_size=2, inner="sequential"),
     "wait": Kind("sequential", handler="echo", items=INPUTS[:3]),
+    "retry": Kind("background", fails=2, handler="test.fail", items_count=2, params={"every": 1}, retries=2, expires=1800,
+                  backoff={"base_ms": 100, "factor": 1}),
+    "later": Kind("background", handler="echo", items_count=1, delay=0.5, priority=9),
     "procs": Kind("multiprocessing", handler="sleep", params={"ms": 2}, items_count=4, workers=2),
 }
-MIX = ("single", "wait", "sleep", "units", "single", "wait", "single", "sleep", "single", "procs")
+MIX = ("single", "wait", "sleep", "units", "retry", "wait", "single", "sleep", "later", "procs")
 
 
 class Load:

@@ -82,12 +82,30 @@ static void t05_jitter(void **state)
     assert_int_equal(clock_jitter(0), 0);
 }
 
+static bool close_to(int64_t us, int64_t want)
+{
+    return us >= want && us < want + 60 * 1000000; /* whatever the machine does in between */
+}
+
+static void t06_shared(void **state)
+{
+    (void)state;
+    assert_true(close_to(clock_shared_us(), clock_wall_us() - 1000000)); /* nobody has told */
+    clock_told(5000000);
+    assert_true(close_to(clock_shared_us(), 5000000));
+    int64_t before = clock_shared_us();
+    while (clock_shared_us() == before)
+        ; /* it goes on */
+    clock_told(clock_wall_us() + INT64_C(3600) * 1000000);
+    assert_true(close_to(clock_shared_us(), clock_wall_us() + INT64_C(3599) * 1000000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(t01_clocks_run),     cmocka_unit_test(t02_deadlines),
         cmocka_unit_test(t03_poll_time_outs), cmocka_unit_test(t04_format),
-        cmocka_unit_test(t05_jitter),
+        cmocka_unit_test(t05_jitter),         cmocka_unit_test(t06_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
