@@ -7,10 +7,9 @@
 static void close_run(struct worker *w, struct run *r)
 {
     struct batch *b = r->batch;
-    struct run **at = &w->runs;
-    while (*at != r)
-        at = &(*at)->next;
-    *at = r->next;
+    *r->at = r->next;
+    if (r->next != NULL)
+        r->next->at = r->at;
     run_free(r);
     if (--b->open > 0)
         return;
@@ -22,6 +21,15 @@ static void close_run(struct worker *w, struct run *r)
     mem_free(b);
 }
 
+static void add(struct worker *w, struct run *r)
+{
+    r->next = w->runs;
+    r->at = &w->runs;
+    if (w->runs != NULL)
+        w->runs->at = &r->next;
+    w->runs = r;
+}
+
 void board_claimed(struct worker *w, struct claim *c)
 {
     struct batch *b = mem_alloc(sizeof *b);
@@ -30,15 +38,17 @@ void board_claimed(struct worker *w, struct claim *c)
     b->next = w->batches;
     w->batches = b;
     int64_t now = clock_now();
+    struct run *first = NULL, *last = NULL;
     for (size_t i = 0; i < c->count; i++) {
         struct run *r = run_new(&b->claim.units[i], b);
         r->claimed = now;
         r->aboard = true;
-        r->next = w->runs;
-        w->runs = r;
-        w->running++;
-        slots_push(w->slots, r);
+        add(w, r);
+        *(last != NULL ? &last->queued : &first) = r;
+        last = r;
     }
+    w->running += c->count;
+    slots_push(w->slots, first, last);
 }
 
 void board_landed(struct worker *w, struct run *r)

@@ -40,6 +40,7 @@ struct worker {
 
     struct batch *batches;
     struct run *runs;        /* every one that was not freed yet */
+    struct run *landing;     /* done ones that no turn had room for yet; a chain by `queued` */
     size_t running, back;    /* runs that are aboard; runs to be given back */
     struct finish *finishes; /* room for LIMIT_CLAIM: what the next turn stores */
     struct run **finished;   /* the runs of finishes[] */

@@ -61,8 +61,9 @@ struct run {
     int64_t snooze_ms;  /* an item put the unit off for so long; 0: none did */
     struct terms terms; /* what of them concerns running */
     struct finish finish;
-    struct run *next;   /* in the list of all, the claim loop's */
-    struct run *queued; /* in the slots' queue or done list */
+    struct run *next, **at; /* in the list of all, the claim loop's; what points to it */
+    struct run *queued;     /* in the slots' queue or done list */
+    int64_t ended;          /* clock_now(), when it was put there */
 };
 
 struct run *run_new(struct unit *u, void *batch);

@@ -16,9 +16,9 @@ struct run_list {
 
 struct slots {
     const struct run_env *env;
-    int bell, count, busy;
+    int bell, count, busy, idle;
     bool closing;
-    pthread_mutex_t lock; /* over the lists, busy and closing */
+    pthread_mutex_t lock; /* over the lists, busy, idle and closing */
     pthread_cond_t more;
     struct run_list queued, done;
     pthread_t threads[];
@@ -45,44 +45,66 @@ static struct run *list_take(struct run_list *l)
     return r;
 }
 
-static struct run *next_run(struct slots *s)
+/* With the lock held. Who takes one wakes the next, as long as there is more to take: a claim of a thousand units is one
+ * wake-up here, and no more threads run than find something. */
+static struct run *begin_next(struct slots *s)
 {
-    pthread_mutex_lock(&s->lock);
-    while (s->queued.head == NULL && !s->closing)
-        pthread_cond_wait(&s->more, &s->lock);
     struct run *r = list_take(&s->queued);
-    if (r != NULL) {
-        s->busy++;
-        atomic_store(&r->started, clock_now());
-        atomic_store(&r->state, RUN_RUNNING);
+    if (r == NULL)
+        return NULL;
+    s->busy++;
+    atomic_store(&r->started, clock_now());
+    atomic_store(&r->state, RUN_RUNNING);
+    if (s->queued.head != NULL && s->idle > 0)
+        pthread_cond_signal(&s->more);
+    return r;
+}
+
+static bool land(struct slots *s, struct run *r)
+{
+    bool first = s->done.head == NULL;
+    s->busy--;
+    r->ended = clock_now();
+    atomic_store(&r->state, RUN_DONE);
+    list_put(&s->done, r);
+    return first;
+}
+
+static struct run *wait_for_run(struct slots *s)
+{
+    struct run *r;
+    pthread_mutex_lock(&s->lock);
+    while ((r = begin_next(s)) == NULL && !s->closing) {
+        s->idle++;
+        pthread_cond_wait(&s->more, &s->lock);
+        s->idle--;
     }
     pthread_mutex_unlock(&s->lock);
     return r;
 }
 
-static void put_done(struct slots *s, struct run *r)
+/* `done` is over (NULL: none was begun yet); the next one, or NULL at the end. */
+static struct run *next_run(struct slots *s, struct run *done)
 {
     pthread_mutex_lock(&s->lock);
-    s->busy--;
-    atomic_store(&r->state, RUN_DONE);
-    bool first = s->done.head == NULL;
-    list_put(&s->done, r);
+    bool first = done != NULL && land(s, done);
+    struct run *r = begin_next(s);
     pthread_mutex_unlock(&s->lock);
     if (first)
         net_ring(s->bell);
+    return r != NULL ? r : wait_for_run(s);
 }
 
 static void *slot_main(void *arg)
 {
     struct slots *s = arg;
-    struct run *r;
-    while ((r = next_run(s)) != NULL) {
+    struct run *r = NULL;
+    while ((r = next_run(s, r)) != NULL) {
         char id[UUID_TEXT];
         uuid_format(r->unit->task, id);
         log_push("task", span_of(id));
         run_unit(r, s->env);
         log_pop();
-        put_done(s, r);
     }
     return NULL;
 }
@@ -118,12 +140,22 @@ bool slots_new(int threads, const struct run_env *env, int bell, struct slots **
     return true;
 }
 
-void slots_push(struct slots *s, struct run *r)
+void slots_push(struct slots *s, struct run *first, struct run *last)
 {
     pthread_mutex_lock(&s->lock);
-    list_put(&s->queued, r);
+    *s->queued.tail = first;
+    s->queued.tail = &last->queued;
     pthread_cond_signal(&s->more);
     pthread_mutex_unlock(&s->lock);
+}
+
+struct run *slots_take_done(struct slots *s)
+{
+    pthread_mutex_lock(&s->lock);
+    struct run *all = s->done.head;
+    list_init(&s->done);
+    pthread_mutex_unlock(&s->lock);
+    return all;
 }
 
 static struct run *take(struct slots *s, struct run_list *l)
@@ -132,11 +164,6 @@ static struct run *take(struct slots *s, struct run_list *l)
     struct run *r = list_take(l);
     pthread_mutex_unlock(&s->lock);
     return r;
-}
-
-struct run *slots_take_done(struct slots *s)
-{
-    return take(s, &s->done);
 }
 
 struct run *slots_take_back(struct slots *s, int64_t until)

@@ -24,7 +24,7 @@ static void add_finish(struct worker *w, struct run *r, const struct finish *f)
 static void learn_pace(struct worker *w, const struct run *r)
 {
     w->last_end = clock_now();
-    double ns = (double)(w->last_end - atomic_load(&r->started));
+    double ns = (double)(r->ended - atomic_load(&r->started));
     w->mean_unit_ns = w->mean_unit_ns > 0 ? w->mean_unit_ns * 0.9 + ns * 0.1 : ns;
 }
 
@@ -33,10 +33,20 @@ static bool room_for_more(const struct worker *w)
     return w->finishes_n < LIMIT_CLAIM && w->finishes_bytes < TURN_BYTES;
 }
 
+static struct run *next_landed(struct worker *w)
+{
+    if (w->landing == NULL)
+        w->landing = slots_take_done(w->slots);
+    struct run *r = w->landing;
+    if (r != NULL)
+        w->landing = r->queued;
+    return r;
+}
+
 void turn_gather(struct worker *w)
 {
     struct run *r;
-    while (room_for_more(w) && (r = slots_take_done(w->slots)) != NULL) {
+    while (room_for_more(w) && (r = next_landed(w)) != NULL) {
         learn_pace(w, r);
         bool unhelped = r->unhelped;
         if (r->hold == HOLD_OURS && unhelped)
