@@ -1,7 +1,9 @@
 #include "queue/notify.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #include "core/clock.h"
 #include "core/limits.h"
@@ -13,6 +15,7 @@
 #define MOST_VIEWS 4096u
 #define MOST_DROPS 8192u
 #define IDS_A_MESSAGE 256u
+#define LATER "@" /* before a time; not the beginning of a queue's name */
 #define PACE \
     NS_PER_MS /* rounds begin at least this far apart: under load one round tells what would have been many */
 
@@ -27,6 +30,7 @@ struct round {
     char queues[MOST_QUEUES][LIMIT_NAME + 1];
     size_t queues_count;
     bool any_queue;
+    int64_t later_us; /* the earliest; 0: none */
     struct ids done, cancel;
     struct cache_view *views, *drops; /* MOST_VIEWS, MOST_DROPS */
     size_t views_count, drops_count;
@@ -58,6 +62,7 @@ static void round_clear(struct round *r)
 {
     r->queues_count = r->views_count = r->drops_count = r->done.count = r->cancel.count = 0;
     r->any_queue = r->done.all = r->cancel.all = false;
+    r->later_us = 0;
     r->empty = true;
 }
 
@@ -117,6 +122,25 @@ void notify_work(struct notify *n, struct span queue)
     gathered(n);
 }
 
+void notify_later(struct notify *n, int64_t wall_us)
+{
+    if (n == NULL)
+        return;
+    struct round *r = gather(n);
+    if (r->later_us == 0 || wall_us < r->later_us)
+        r->later_us = wall_us;
+    gathered(n);
+}
+
+int64_t notify_read_later(struct span message)
+{
+    int64_t us;
+    if (!span_starts(message, LATER))
+        return 0;
+    span_take(&message, sizeof LATER - 1);
+    return span_to_int(message, &us) && us > 0 ? us : 0;
+}
+
 void notify_done(struct notify *n, const struct uuid *tasks, size_t count)
 {
     if (n == NULL || count == 0)
@@ -163,12 +187,17 @@ static void told(bool ok)
 
 static void tell_queues(struct notify *n, const struct round *r)
 {
-    struct span names[MOST_QUEUES + 1];
+    struct span names[MOST_QUEUES + 2];
+    char later[32];
     size_t count = 0;
     for (size_t i = 0; i < r->queues_count; i++)
         names[count++] = span_of(r->queues[i]);
     if (r->any_queue)
         names[count++] = SPAN("*");
+    if (r->later_us > 0) {
+        snprintf(later, sizeof later, LATER "%" PRId64, r->later_us);
+        names[count++] = span_of(later);
+    }
     told(cache_publish(n->cache, CHANNEL_WORK, names, count, NULL));
 }
 

@@ -18,11 +18,16 @@ bool notify_new(struct cache *c, struct notify **ret, struct err *e) LATHE_CHECK
 void notify_free(struct notify *n); /* tells what has gathered, once, and ends */
 
 void notify_work(struct notify *n, struct span queue); /* "*": any queue */
+void notify_later(struct notify *n,
+                  int64_t wall_us); /* units wait for this time: only the earliest is told */
 void notify_done(struct notify *n, const struct uuid *tasks, size_t count);
 void notify_cancel(struct notify *n, const struct uuid *tasks, size_t count);
 void notify_views(struct notify *n, const struct cache_view *views,
                   size_t count);                                   /* in place of those not told yet */
 void notify_drop(struct notify *n, struct uuid task, int64_t seq); /* as cache_drop_views */
+
+/* Reading a message of work: the time that notify_later told, 0 when it names a queue. */
+int64_t notify_read_later(struct span message);
 
 /* Reading a message of ids: calls each for every id, all for "*". What is neither is left out. */
 void notify_read_ids(struct span message, void (*each)(void *arg, struct uuid id), void (*all)(void *arg),

@@ -265,7 +265,8 @@ static void judge(const struct put *p, struct put_result *r)
 /* Of every queue once. What the caller gets may go with the call of its function, so they are kept elsewhere. */
 struct told {
     char names[8][LIMIT_NAME + 1];
-    size_t count; /* more than there is room for: all */
+    size_t count;     /* more than there is room for: all */
+    int64_t later_us; /* the first time that a task waits for; 0: none */
 };
 
 static void tell_of(struct told *t, struct span queue)
@@ -278,8 +279,16 @@ static void tell_of(struct told *t, struct span queue)
     t->count++;
 }
 
+static void tell_of_time(struct told *t, int64_t us)
+{
+    if (t->later_us == 0 || us < t->later_us)
+        t->later_us = us;
+}
+
 static void tell(struct queue *q, const struct told *t)
 {
+    if (t->later_us > 0)
+        notify_later(q->notify, t->later_us);
     if (t->count > COUNT_OF(t->names))
         notify_work(q->notify, SPAN("*"));
     for (size_t i = 0; i < t->count && t->count <= COUNT_OF(t->names); i++)
@@ -297,7 +306,10 @@ static void on_written(void *arg, const struct err *e)
             metric_add(M_submitted, p->labels[i], 1);
     }
     for (size_t i = 0; e == NULL && i < p->tasks.count; i++)
-        tell_of(&told, p->list[i].queue);
+        if (p->list[i].run_at_us > 0)
+            tell_of_time(&told, p->list[i].run_at_us);
+        else
+            tell_of(&told, p->list[i].queue);
     if (p->many != NULL)
         p->many(p->arg, p->results, p->results_n, e);
     else

@@ -97,6 +97,9 @@ bool queue_turn(struct queue_worker *w, struct finish *finishes, size_t n, int w
 bool queue_beat(struct queue_worker *w, struct arena *a, const struct worker_info *info,
                 const struct uuid *leases, size_t n, bool *lost, struct uuid **ret_cancelled,
                 size_t *ret_cancelled_n, struct err *e) LATHE_CHECK;
+/* Ms until the first time, of those that messages told, for which units wait: be there to queue_wake then. 0: it is past, and told
+ * no more; -1: there is none. The bell is rung for a time that is before the one known. */
+int64_t queue_later(struct queue_worker *w);
 /* Ids that cancel messages named since the last call: look at them now and not at the next beat. */
 size_t queue_cancels(struct queue_worker *w, struct uuid *out, size_t room);
 void queue_tell(struct queue_worker *w, const struct cache_view *views,

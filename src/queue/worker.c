@@ -17,6 +17,7 @@ struct queue_worker {
     pthread_mutex_t lock; /* of what follows */
     struct uuid cancels[MOST_CANCELS];
     size_t cancels_count;
+    int64_t later_us; /* the first time that units wait for, as far as is told; 0: none */
 };
 
 static bool serves(const struct queue_worker *w, struct span queue)
@@ -44,11 +45,26 @@ static void any_cancel(void *arg)
     (void)arg; /* which, the next beat tells */
 }
 
+/* Under load there are many of these, and all but the first are later than what is known. */
+static void add_later(struct queue_worker *w, int64_t us)
+{
+    pthread_mutex_lock(&w->lock);
+    bool news = w->later_us == 0 || us < w->later_us || w->later_us < clock_wall_us();
+    if (news)
+        w->later_us = us;
+    pthread_mutex_unlock(&w->lock);
+    if (news)
+        net_ring(w->bell);
+}
+
 static void on_message(void *arg, struct span channel, struct span message)
 {
     struct queue_worker *w = arg;
     if (span_is(channel, CHANNEL_WORK)) {
-        if (span_is(message, "*") || serves(w, message))
+        int64_t later = notify_read_later(message);
+        if (later > 0)
+            add_later(w, later);
+        else if (span_is(message, "*") || serves(w, message))
             net_ring(w->bell);
         return;
     }
@@ -63,6 +79,16 @@ static void on_state(void *arg, bool connected)
     struct queue_worker *w = arg;
     if (connected)
         net_ring(w->bell); /* what was said before was not heard */
+}
+
+int64_t queue_later(struct queue_worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    int64_t us = w->later_us, left = us - clock_wall_us();
+    if (us != 0 && left <= 0)
+        w->later_us = 0;
+    pthread_mutex_unlock(&w->lock);
+    return us == 0 ? -1 : left <= 0 ? 0 : left / 1000;
 }
 
 size_t queue_cancels(struct queue_worker *w, struct uuid *out, size_t room)

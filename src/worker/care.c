@@ -75,10 +75,13 @@ static void beat(struct worker *w)
         cancel_task(w, cancelled[i]);
 }
 
-void care_look_for_cancels(struct worker *w)
+void care_look_for_messages(struct worker *w)
 {
     struct uuid ids[64];
     size_t n;
+    int64_t later_ms = queue_later(w->queue_worker);
+    if (later_ms >= 0 && w->ending == ENDING_NOT)
+        care_wake_by(w, later_ms + 1);
     while ((n = queue_cancels(w->queue_worker, ids, COUNT_OF(ids))) > 0)
         for (size_t i = 0; i < n; i++)
             cancel_task(w, ids[i]);

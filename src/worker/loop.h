@@ -79,9 +79,9 @@ void turn(struct worker *w);
 bool turn_abandon(struct worker *w, struct run *r, enum task_state state, const struct err *e);
 
 /* care.c */
-bool care(struct worker *w);               /* one thing that is due; false: nothing is */
-int64_t care_next(const struct worker *w); /* when care() should be called next */
-void care_look_for_cancels(struct worker *w);
+bool care(struct worker *w);                     /* one thing that is due; false: nothing is */
+int64_t care_next(const struct worker *w);       /* when care() should be called next */
+void care_look_for_messages(struct worker *w);   /* cancels, and times that units wait for */
 void care_wake_by(struct worker *w, int64_t ms); /* something waits for its time: look then at the latest */
 
 /* worker.c */

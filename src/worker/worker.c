@@ -176,7 +176,7 @@ static void wait_for_news(struct worker *w)
     if (p[1].revents) {
         net_bell_clear(w->queue_bell);
         w->look = true;
-        care_look_for_cancels(w);
+        care_look_for_messages(w);
     }
     if (p[2].revents) {
         net_bell_clear(w->slot_bell);

@@ -278,6 +278,24 @@ static void t11_the_end_tells_everybody(void **state)
         assert_int_equal(b->callers[i].task.state, TASK_queued);
 }
 
+/* Who is told of a time that is before the one he knows is woken, and nobody for a later one. */
+static void t12_times_are_told(void **state)
+{
+    struct bench *b = *state;
+    struct pollfd p = {.fd = b->bell, .events = POLLIN};
+    assert_int_equal(queue_later(b->worker), -1);
+    put(b, "sequential", "{\"handler\":\"echo\",\"delay\":2000}");
+    await_bell(b);
+    assert_in_range(queue_later(b->worker), 1000000, 2000000);
+    put(b, "sequential", "{\"handler\":\"echo\",\"delay\":3000}");
+    put(b, "sequential", "{\"handler\":\"echo\",\"delay\":1000}"); /* messages come in their order */
+    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+    uint64_t rung = 0;
+    assert_int_equal(read(b->bell, &rung, sizeof rung), sizeof rung);
+    assert_int_equal(rung, 1);
+    assert_in_range(queue_later(b->worker), 1, 1000000);
+}
+
 #define TEST(f, s)                            \
     {                                         \
 #f " " #s, f, s, bench_teardown, NULL \
@@ -303,6 +321,7 @@ int main(void)
         TEST(t09_what_is_given_back_wakes_workers, bench_setup),
         TEST(t10_what_a_lost_worker_had_is_found, bench_setup),
         TEST(t11_the_end_tells_everybody, bench_setup),
+        TEST(t12_times_are_told, bench_setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
