@@ -34,56 +34,65 @@ $$;
 CREATE FUNCTION lathe_stops(t tasks) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT t.cancelling OR (t.fail_fast AND (t.units_failed > 0 OR t.items_failed > 0)) $$;
 
--- The parents of some tasks, and of the tasks those with several units, and those in `also`.
-CREATE FUNCTION lathe_lock(ids uuid[], also uuid[]) RETURNS void LANGUAGE plpgsql AS
+-- The parents of some tasks, and of the tasks those with several units, and those in `also`. Whether any has a gate to leave.
+CREATE FUNCTION lathe_lock(ids uuid[], also uuid[]) RETURNS boolean LANGUAGE plpgsql AS
 $$
 DECLARE
     children boolean;
     several  boolean;
+    limited  boolean;
 BEGIN
-    SELECT bool_or(parent IS NOT NULL), bool_or(id = ANY (also) OR units_total > 1) INTO children, several
-    FROM tasks WHERE id = ANY (ids);
+    SELECT bool_or(parent IS NOT NULL), bool_or(id = ANY (also) OR units_total > 1),
+        bool_or(terms ? 'limit' OR queue = ANY (ARRAY(SELECT q.name FROM queues q WHERE q.limited)))
+    INTO children, several, limited FROM tasks WHERE id = ANY (ids);
     IF children THEN
         PERFORM FROM tasks WHERE id IN (SELECT parent FROM tasks WHERE id = ANY (ids)) ORDER BY id FOR NO KEY UPDATE;
     END IF;
     IF several THEN
         PERFORM FROM tasks WHERE id = ANY (ids) AND (id = ANY (also) OR units_total > 1) ORDER BY id FOR NO KEY UPDATE;
     END IF;
+    RETURN limited;
 END
 $$;
 
--- The units of queued tasks: to work, or to wait for their time.
-CREATE FUNCTION lathe_enter(ids uuid[]) RETURNS void LANGUAGE plpgsql AS
+-- The units of queued tasks: to work, or to wait for their time, or for their gate (lathe_enter_limited).
+CREATE FUNCTION lathe_enter(ids uuid[], gates text[] DEFAULT '{}') RETURNS void LANGUAGE plpgsql AS
 $$
 BEGIN
-WITH units AS MATERIALIZED (
-    SELECT t.id AS task, greatest(t.run_at, now()) AS run_at, lathe_rank(greatest(t.run_at, now()), t.priority) AS rank, s AS seq,
-        s * t.unit_size AS first, least(t.unit_size, t.items_total - s * t.unit_size) AS count, t.unit_kib AS kib, t.queue
-    FROM tasks t, generate_series(0, t.units_total - 1) s
-    WHERE t.id = ANY (ids)
-), waits AS (
-    INSERT INTO waiting (task, run_at, rank, seq, first, count, kib, attempt, tries, queue)
-    SELECT task, run_at, rank, seq, first, count, kib, 1, 0, queue FROM units WHERE run_at > now()
-)
-INSERT INTO work (task, rank, seq, first, count, kib, attempt, queue)
-SELECT task, rank, seq, first, count, kib, 1, queue FROM units WHERE run_at <= now();
+    ids := lathe_enter_limited(ids, gates);
+    WITH units AS MATERIALIZED (
+        SELECT t.id AS task, greatest(t.run_at, now()) AS run_at, lathe_rank(greatest(t.run_at, now()), t.priority) AS rank, s AS seq,
+            s * t.unit_size AS first, least(t.unit_size, t.items_total - s * t.unit_size) AS count, t.unit_kib AS kib, t.queue
+        FROM tasks t, generate_series(0, t.units_total - 1) s
+        WHERE t.id = ANY (ids)
+    ), waits AS (
+        INSERT INTO waiting (task, run_at, rank, seq, first, count, kib, attempt, tries, queue)
+        SELECT task, run_at, rank, seq, first, count, kib, 1, 0, queue FROM units WHERE run_at > now()
+    )
+    INSERT INTO work (task, rank, seq, first, count, kib, attempt, queue)
+    SELECT task, rank, seq, first, count, kib, 1, queue FROM units WHERE run_at <= now();
 END
 $$;
 
 -- Moves to work what is due, and looks at `checks`; at most `room` each. next: when somebody should look again; NULL: nothing waits for a time.
 CREATE FUNCTION lathe_wake(room bigint, OUT woken bigint, OUT next timestamptz) LANGUAGE plpgsql AS
 $$
+DECLARE
+    more record;
 BEGIN
     WITH due AS (
         DELETE FROM waiting WHERE ctid = ANY (ARRAY(
-            SELECT w.ctid FROM waiting w WHERE w.gate IS NULL AND w.run_at <= now() ORDER BY w.run_at LIMIT room FOR UPDATE SKIP LOCKED))
+            SELECT w.ctid FROM waiting w JOIN tasks t ON t.id = w.task AND (t.terms ? 'limit') IS NOT TRUE
+            WHERE w.gate IS NULL AND w.run_at <= now() ORDER BY w.run_at LIMIT room FOR UPDATE OF w SKIP LOCKED))
         RETURNING *
     )
     INSERT INTO work (task, rank, seq, first, count, kib, attempt, tries, queue)
     SELECT task, rank, seq, first, count, kib, attempt, tries, queue FROM due;
     GET DIAGNOSTICS woken = ROW_COUNT;
-    next := (SELECT min(w.run_at) FROM waiting w WHERE w.gate IS NULL);
     woken := woken + lathe_recheck(room);
+    SELECT * INTO more FROM lathe_wake_gates(room);
+    woken := woken + more.woken;
+    next := least(more.next, (SELECT min(w.run_at) FROM waiting w WHERE w.gate IS NULL));
     IF EXISTS (SELECT FROM checks) THEN
         next := least(next, now() + interval '20 milliseconds');
     END IF;
@@ -136,7 +145,12 @@ CREATE FUNCTION lathe_take(ids uuid[]) RETURNS SETOF uuid LANGUAGE plpgsql AS
 $$
 BEGIN
     RETURN QUERY DELETE FROM waiting w WHERE w.task = ANY (ids) RETURNING w.task;
-    RETURN QUERY DELETE FROM work w WHERE w.task = ANY (ids) RETURNING w.task;
+    RETURN QUERY WITH gone AS (
+        DELETE FROM work w WHERE w.task = ANY (ids) RETURNING w.task, w.seq
+    ), freed AS (
+        DELETE FROM inside i USING gone g WHERE i.task = g.task AND i.seq = g.seq
+    )
+    SELECT g.task FROM gone g;
 END
 $$;
 
@@ -293,10 +307,11 @@ $$
 DECLARE
     fresh bigint[]; -- places of the units that this call finishes
     again bigint[]; -- and of those that it sends round once more
+    limited boolean;
     tried uuid[] := ARRAY(SELECT a.task FROM unnest(u_task, u_again) a(task, again) WHERE a.again IS NOT NULL);
 BEGIN
     PERFORM FROM leases l WHERE l.id = ANY (u_lease) ORDER BY l.id FOR UPDATE;
-    PERFORM lathe_lock(u_task, tried);
+    limited := lathe_lock(u_task, tried);
     IF tried <> '{}' THEN
         again := lathe_again(u_lease, u_task, u_seq, u_again, u_bump, u_code, u_detail);
     END IF;
@@ -335,6 +350,9 @@ BEGIN
             DELETE FROM leases l USING f WHERE l.id = f.id AND l.remaining = f.n
         )
         UPDATE leases l SET remaining = l.remaining - f.n FROM f WHERE l.id = f.id AND l.remaining > f.n;
+        IF limited THEN
+            PERFORM lathe_leave(array_agg(u_task[n]), array_agg(u_seq[n]::integer), false) FROM unnest(fresh || again) n;
+        END IF;
     END IF;
 
     RETURN QUERY
@@ -426,8 +444,8 @@ DECLARE
     lost lathe_tally[];
     ids  constant uuid[] := ARRAY(SELECT DISTINCT u.task FROM unnest(units) u);
     why  constant text := format('every worker that ran it was lost (%s)', most);
+    limited constant boolean := lathe_lock(ids, ids);
 BEGIN
-    PERFORM lathe_lock(ids, ids);
     -- What was finished is not returned.
     units := ARRAY(SELECT u FROM unnest(units) u JOIN tasks t ON t.id = u.task AND NOT lathe_final(t.state)
                    WHERE NOT EXISTS (SELECT FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0));
@@ -460,6 +478,11 @@ BEGIN
     FROM (SELECT u.task, u.count, lathe_stops(t) AS stops FROM unnest(units) u JOIN tasks t ON t.id = u.task
           WHERE u.attempt + bump > most OR lathe_stops(t)) x;
     SELECT s.ended, s.released INTO ended, released FROM lathe_settle(lost) s;
+    IF limited THEN
+        -- What is at work again is under no lease: in the gate of its key still, but not in that of its queue.
+        PERFORM lathe_leave(array_agg(u.task), array_agg(u.seq), EXISTS (SELECT FROM work w WHERE w.task = u.task AND w.seq = u.seq))
+        FROM unnest(units) u GROUP BY EXISTS (SELECT FROM work w WHERE w.task = u.task AND w.seq = u.seq);
+    END IF;
 END
 $$;
 
@@ -500,7 +523,7 @@ $$;
 -- Housekeeping by one at a time. Leases that nobody renewed are taken back; at most `room` in one go. dead: rows of work
 -- that were claimed and are in the way until somebody vacuums.
 CREATE FUNCTION lathe_reap(most integer, room integer, OUT leader boolean, OUT leases_n bigint, OUT requeued bigint,
-                           OUT failed bigint, OUT ended uuid[], OUT released boolean, OUT dead bigint) LANGUAGE plpgsql AS
+                           OUT failed bigint, OUT ended uuid[], OUT released boolean, OUT dead bigint, OUT leaked bigint) LANGUAGE plpgsql AS
 $$
 DECLARE
     patience constant text := current_setting('lock_timeout');
@@ -508,6 +531,7 @@ DECLARE
     units    lathe_unit[];
 BEGIN
     leases_n := 0; requeued := 0; failed := 0; ended := '{}'; released := false; dead := pg_stat_get_dead_tuples('work'::regclass);
+    leaked := 0;
     leader := pg_try_advisory_xact_lock(7523458001);
     IF NOT leader THEN
         RETURN;
@@ -527,6 +551,7 @@ BEGIN
     END;
     expired := ARRAY(SELECT id FROM leases WHERE until < now() ORDER BY id LIMIT room FOR UPDATE SKIP LOCKED);
     IF expired = '{}' THEN
+        leaked := lathe_tidy(room);
         RETURN;
     END IF;
     units := ARRAY(SELECT ROW (l.id, h.*)::lathe_unit
@@ -536,6 +561,7 @@ BEGIN
     DELETE FROM leases WHERE id = ANY (expired);
     leases_n := cardinality(expired);
     SELECT r.requeued, r.failed, r.ended, r.released INTO requeued, failed, ended, released FROM lathe_return(units, 1, most) r;
+    leaked := lathe_tidy(room);
 END
 $$;
 
@@ -575,5 +601,6 @@ BEGIN
     SELECT array_agg(ROW (n.task, units, 0, units, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL)::lathe_tally)
     INTO lost FROM n;
     SELECT s.ended, s.released INTO ended, released FROM lathe_settle(lost) s;
+    released := lathe_admit(lathe_keys(targets)) > 0 OR released;
 END
 $$;

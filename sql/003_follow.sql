@@ -348,6 +348,7 @@ DECLARE
     takers  uuid[];
     holders uuid[];
     waits   uuid[];
+    gates   text[];
     more    record;
     i       integer;
 BEGIN
@@ -374,7 +375,10 @@ BEGIN
     RETURN QUERY SELECT d.task, NULL::uuid, NULL::text, d.bad FROM lathe_put_deps(ids) d;
 
     INSERT INTO expiring SELECT lathe_expires(t.terms), t.id FROM tasks t WHERE t.id = ANY (ids) AND t.terms -> 'expires_us' IS NOT NULL;
-    PERFORM lathe_enter(ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids) AND t.state = 'queued'));
+    IF NOT lazy THEN
+        gates := lathe_define(ids);
+    END IF;
+    PERFORM lathe_enter(ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids) AND t.state = 'queued'), gates);
     waits := ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids) AND t.state = 'scheduled' AND t.terms -> 'depends_on' IS NOT NULL);
     IF lazy THEN
         INSERT INTO checks SELECT unnest(waits);
@@ -384,6 +388,7 @@ BEGIN
             PERFORM lathe_follow(more.ended);
         END IF;
     END IF;
+    PERFORM lathe_admit(gates);
 END
 $$;
 

@@ -39,5 +39,6 @@ BEGIN
     SELECT s.ended, s.released INTO ended, released FROM lathe_settle(lost) s;
     -- Units that a worker has may come back.
     INSERT INTO expiring SELECT now() + interval '1 minute', id FROM tasks WHERE id = ANY (ids) AND NOT lathe_final(state);
+    released := lathe_admit(lathe_keys(ids)) > 0 OR released;
 END
 $$;

@@ -5,33 +5,38 @@
 const struct stmt lazy_stmt = {"lazy", "SELECT set_config('synchronous_commit', 'off', true)"};
 
 /* names: the queues that are served; for "*" those that have work, found by hops through the index. Each queue gives its
- * first units in the order of the index, and of these the best of all queues are taken, as many as $7 KiB hold; what was locked too many is free
+ * first units in the order of the index (as many as its gate has room for where it is in `queues`), and of these the best of all queues are taken, as many as $7 KiB hold; what was locked too many is free
  * again at the end of the transaction. Inputs are found by where the owner's cuts are: chunk k is its items [k * unit_size, …). Rows of work are never updated, so that a ctid stays what it was. */
 const struct stmt claim_stmt = {
     "claim",
     "WITH names AS MATERIALIZED ("
+    "SELECT n.name, h.name IS NOT NULL AS held, CASE WHEN h.name IS NULL THEN $6::bigint ELSE "
+    "lathe_queue_room(n.name, $6::bigint) END AS room FROM ("
     "SELECT unnest($4::text[]) AS name UNION ALL "
     "SELECT q.name FROM (WITH RECURSIVE hop AS ("
     "(SELECT min(queue) AS name FROM work) UNION ALL "
     "SELECT (SELECT min(w.queue) FROM work w WHERE w.queue > hop.name) FROM hop WHERE hop.name IS NOT NULL"
     ") SELECT name FROM hop) q WHERE $5::bool AND q.name IS NOT NULL"
+    ") n LEFT JOIN queues h ON h.name = n.name"
     "), taken AS ("
     "DELETE FROM work WHERE ctid = ANY (ARRAY(SELECT x.ctid FROM ("
     "SELECT c.ctid, sum(c.kib) OVER (ORDER BY c.rank, c.task, c.seq ROWS UNBOUNDED PRECEDING) - c.kib "
     "AS before FROM names n, LATERAL ("
     "SELECT w.ctid, w.kib, w.rank, w.task, w.seq FROM work w "
     "WHERE w.queue = n.name ORDER BY w.rank, w.task, w.seq "
-    "LIMIT $6::bigint FOR UPDATE SKIP LOCKED) c "
+    "LIMIT n.room FOR UPDATE SKIP LOCKED) c "
     "ORDER BY c.rank, c.task, c.seq LIMIT $6) x WHERE x.before < $7::bigint)) "
     "RETURNING task, rank, seq, first, count, attempt, tries"
     "), lease AS ("
     "INSERT INTO leases (id, worker, since, until, remaining, tasks, seqs, attempts, tries, firsts, counts) "
     "SELECT $1::uuid, $2::uuid, now(), now() + $3::bigint * interval '1 millisecond', count(*), array_agg(task), "
-    "array_agg(seq), array_agg(attempt::integer), array_agg(tries::integer), array_agg(first), array_agg(count) FROM taken HAVING count(*) > 0"
+    "array_agg(seq), array_agg(attempt::integer), array_agg(tries::integer), array_agg(first), array_agg(count) FROM taken HAVING count(*) > 0 "
+    "AND CASE WHEN (SELECT bool_or(n.held) FROM names n) THEN lathe_claimed(array_agg(task), array_agg(seq)) ELSE true END"
     ") SELECT w.task, w.seq, w.first, w.count, w.attempt, w.tries, t.handler, t.strategy, t.inner_strategy, t.queue, t.params, "
     "t.terms::text, "
     "t.digest, t.shape_asked[1], t.shape_asked[2], t.shape_asked[3], t.shape_asked[4], t.batch_size, t.workers, "
-    "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.units_total = 1, t.parent IS NULL, i.first, i.bytes "
+    "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.units_total = 1, "
+    "t.parent IS NULL AND t.queue <> ALL (ARRAY(SELECT q.name FROM queues q WHERE q.limited)), i.first, i.bytes "
     "FROM taken w JOIN tasks t ON t.id = w.task LEFT JOIN LATERAL ("
     "SELECT min(c.first) AS first, string_agg(c.bytes, ''::bytea ORDER BY c.seq) AS bytes FROM ("
     "SELECT greatest(CASE WHEN t.inputs_of = t.id THEN t.unit_size ELSE "

@@ -30,7 +30,7 @@ const struct stmt release_stmt = {
 
 static const struct stmt reap_stmt = {
     "reap",
-    "SELECT leader, leases_n, requeued, failed, ended, released, dead FROM lathe_reap($1::bigint::integer, 100)"};
+    "SELECT leader, leases_n, requeued, failed, ended, released, dead, leaked FROM lathe_reap($1::bigint::integer, 100)"};
 
 static const struct stmt expire_stmt = {"expire", "SELECT expired, ended, released FROM lathe_expire(1000)"};
 
@@ -241,7 +241,9 @@ bool store_reap(struct store_worker *w, struct arena *a, struct reaped *ret, str
     r.requeued = row_int(&row);
     r.failed = row_int(&row);
     r.ended = ended_from_row(a, &row);
-    sweep(w, r.leader ? row_int(&row) : 0);
+    int64_t dead = row_int(&row);
+    r.leaked = row_int(&row);
+    sweep(w, r.leader ? dead : 0);
     r.expired = row_int(&late);
     r.ended = both(a, r.ended, ended_from_row(a, &late));
     db_steps_clear(steps, COUNT_OF(steps));

@@ -176,7 +176,7 @@ struct unit {
     struct shape shape;
     int64_t batch_size, workers, item_timeout_ms, timeout_ms;
     bool fail_fast, single; /* single: the task's only unit */
-    bool alone;             /* single, and nothing else hangs on it: no parent, no terms */
+    bool alone;             /* single, and nothing else hangs on it: no parent, no terms, no limited queue */
     struct span inputs;     /* NDJSON, "" when items are only counted */
 };
 
@@ -254,6 +254,7 @@ bool store_wake(struct store_worker *w, int room, int64_t *ret_woken, int64_t *r
 struct reaped {
     int64_t leases, requeued, failed;
     int64_t expired;    /* tasks of which units were not begun in time */
+    int64_t leaked;     /* slots of limits that nobody held, and that are free now */
     struct ended ended; /* too many workers lost, or not begun in time */
     bool leader;        /* false: another worker keeps house */
 };

@@ -265,7 +265,7 @@ static void write_lists(struct store_writer *w, struct new_tasks **lists, size_t
         metric_add(M_store_errors, NULL, 1);
         if (e.code == ERR_DATA && !again)
             continue; /* perhaps only because it is there already */
-        if (e.code == ERR_DATA && n > 1) {
+        if ((e.code == ERR_DATA || e.code == ERR_BUSY) && n > 1) {
             write_lists(w, lists, n / 2, true);
             write_lists(w, lists + n / 2, n - n / 2, true);
             return;

@@ -174,6 +174,10 @@ static void keep_house(struct worker *w)
         return; /* the next turn tells of the store */
     if (r.expired > 0)
         log_info("worker.expired", "tasks=%lld meaning=nobody began them in time", (long long)r.expired);
+    if (r.leaked > 0)
+        log_warn("worker.slots_leaked",
+                 "slots=%lld meaning=units of a limited key or queue had ended and still counted",
+                 (long long)r.leaked);
     if (r.leases > 0) {
         log_warn("worker.reaped", "leases=%lld requeued=%lld failed=%lld meaning=a worker was lost",
                  (long long)r.leases, (long long)r.requeued, (long long)r.failed);

@@ -30,7 +30,7 @@ int store_bench_setup(void **state)
     bench_sql(
         b,
         "TRUNCATE tasks, work, waiting, expiring, logs, leases, inputs, results, uniques, deps, checks, workers, profiles, "
-        "corrections");
+        "corrections, queues, gates, inside, tenants");
     assert_true(store_writer_new(b->store, &b->writer, &e));
     b->info = (struct worker_info){
         .name = SPAN("w1"), .host = SPAN("here"), .queues = SPAN("default"), .pid = 1, .slots = 8};

@@ -21,6 +21,7 @@
 #define T ID(2) /* the task that it is about */
 #define U ID(3) /* another: a sibling where there is a parent */
 #define V ID(4)
+#define W ID(5) /* one that is submitted meanwhile */
 #define L1 ID(a)
 #define L2 ID(b)
 
@@ -39,25 +40,28 @@
 /* A call of one session. */
 static const struct op {
     const char *name, *sql;
+    enum { OF_ANY, OF_PLAIN, OF_LIMITED } of; /* which fixtures it is played with */
 } ops[] = {
-    {"finish", FINISH(L1, "0", "succeeded", "NULL")},
-    {"finish-alone", FINISH_ALONE},
-    {"fail", FINISH(L1, "0", "failed", "NULL")},
-    {"again", FINISH(L1, "0", "failed", "0")},
-    {"wake", "SELECT * FROM lathe_wake(10)"},
-    {"finish-other", FINISH(L2, "1", "succeeded", "NULL")},
-    {"release", "SELECT lathe_release('{" L1 "}', NULL, NULL, 0)"},
-    {"release-two", "SELECT lathe_release('{" L2 "," L1 "}', NULL, NULL, 0)"},
-    {"reap", "SELECT * FROM lathe_reap(3, 10)"},
-    {"reap-last", "SELECT * FROM lathe_reap(1, 10)"},
-    {"cancel", "SELECT lathe_cancel('" T "')"},
-    {"cancel-parent", "SELECT lathe_cancel('" P "')"},
-    {"claim", NULL}, /* the statement of claim.c */
+    {"finish", FINISH(L1, "0", "succeeded", "NULL"), OF_ANY},
+    {"finish-alone", FINISH_ALONE, OF_ANY},
+    {"fail", FINISH(L1, "0", "failed", "NULL"), OF_ANY},
+    {"again", FINISH(L1, "0", "failed", "0"), OF_ANY},
+    {"wake", "SELECT * FROM lathe_wake(10)", OF_ANY},
+    {"finish-other", FINISH(L2, "1", "succeeded", "NULL"), OF_ANY},
+    {"release", "SELECT lathe_release('{" L1 "}', NULL, NULL, 0)", OF_ANY},
+    {"release-two", "SELECT lathe_release('{" L2 "," L1 "}', NULL, NULL, 0)", OF_PLAIN},
+    {"reap", "SELECT * FROM lathe_reap(3, 10)", OF_ANY},
+    {"reap-last", "SELECT * FROM lathe_reap(1, 10)", OF_ANY},
+    {"cancel", "SELECT lathe_cancel('" T "')", OF_ANY},
+    {"cancel-parent", "SELECT lathe_cancel('" P "')", OF_PLAIN},
+    {"place", "SELECT test_limited('" W "', 1, false); SELECT lathe_place('{" W "}')", OF_LIMITED},
+    {"tidy", "SELECT lathe_tidy(10)", OF_LIMITED},
+    {"claim", NULL, OF_ANY}, /* the statement of claim.c */
 };
 
 /* What is there before. Leases are expired, so that a reaper has something to do; everybody else does not look. */
 static const struct fixture {
-    const char *name, *sql;
+    const char *name, *sql; /* the name of those with a limit begins so */
 } fixtures[] = {
     {"single", "SELECT test_task('" T "', NULL, 0, 'queued', 1, false); SELECT test_task('" U
                "', NULL, 0, 'queued', 1, false);"
@@ -75,6 +79,11 @@ static const struct fixture {
     {"last-child",
      "SELECT test_parent('" P "', 1); SELECT test_task('" T "', '" P "', 0, 'queued', 2, false);"
      "SELECT test_lease('" L1 "', '" T "', 0); SELECT test_lease('" L2 "', '" T "', 1)"},
+    /* two are inside, and two wait */
+    {"limited", "SELECT test_limited('" T "', 3, false); SELECT test_limited('" U
+                "', 1, false); SELECT test_gate('" T "', '" U "')"},
+    {"limited-fast", "SELECT test_limited('" T "', 3, true); SELECT test_limited('" U
+                     "', 1, false); SELECT test_gate('" T "', '" U "')"},
 };
 
 static const char helpers[] =
@@ -82,7 +91,7 @@ static const char helpers[] =
     "RETURNS void LANGUAGE sql AS $$ INSERT INTO tasks (id, parent, digest, item_timeout_ms, timeout_ms, state, ord, "
     "items_total, units_total, unit_size, batch_size, workers, priority, container, fail_fast, handler, strategy, "
     "inner_strategy, queue, params, tags, meta) VALUES (id, parent, 0, 0, 0, state, ord, units, units, 1, 1, 1, 5, false, "
-    "fast, 'h', 's', '', 'default', '', '', '') $$;"
+    "fast, 'h', 's', '', 'default', '', '', '') ON CONFLICT DO NOTHING $$;"
     "CREATE OR REPLACE FUNCTION test_parent(id uuid, children int) RETURNS void LANGUAGE sql AS $$ INSERT INTO tasks (id, "
     "digest, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, unit_size, batch_size, workers, priority, "
     "container, fail_fast, handler, strategy, inner_strategy, queue, params, tags, meta) VALUES (id, 0, 0, 0, 'running', 0, "
@@ -90,7 +99,16 @@ static const char helpers[] =
     "CREATE OR REPLACE FUNCTION test_work(task uuid, seq int) RETURNS void LANGUAGE sql AS $$ INSERT INTO work VALUES "
     "(task, now(), seq, seq, 1, 0, 1, 0, 'default') $$;"
     "CREATE OR REPLACE FUNCTION test_lease(id uuid, task uuid, seq int) RETURNS void LANGUAGE sql AS $$ INSERT INTO leases "
-    "VALUES (id, id, now(), now() - interval '1 hour', 1, ARRAY[task], ARRAY[seq], ARRAY[1], ARRAY[0], ARRAY[seq], ARRAY[1]) $$;";
+    "VALUES (id, id, now(), now() - interval '1 hour', 1, ARRAY[task], ARRAY[seq], ARRAY[1], ARRAY[0], ARRAY[seq], ARRAY[1]) $$;"
+    "CREATE OR REPLACE FUNCTION test_limited(task uuid, units int, fast boolean) RETURNS void LANGUAGE sql AS $$ "
+    "SELECT test_task(task, NULL, 0, 'queued', units, fast); "
+    "UPDATE tasks SET terms = '{\"limit\":{\"key\":\"k\",\"concurrency\":2}}' WHERE id = task AND terms IS NULL $$;"
+    "CREATE OR REPLACE FUNCTION test_gate(task uuid, other uuid) RETURNS void LANGUAGE sql AS $$ "
+    "SELECT lathe_define(ARRAY[task]); SELECT test_lease('" L1 "', task, 0); SELECT test_lease('" L2
+    "', task, 1); "
+    "INSERT INTO inside VALUES ('key/k', task, 0), ('key/k', task, 1); "
+    "INSERT INTO waiting VALUES (task, now(), now(), 2, 2, 1, 0, 1, 0, 'default', 'key/k'), "
+    "(other, now(), now(), 0, 0, 1, 0, 1, 0, 'default', 'key/k') $$;";
 
 /* One row a rule that is broken. */
 static const char rules[] =
@@ -106,6 +124,13 @@ static const char rules[] =
     "UNION ALL SELECT 'a lease miscounts' FROM leases l WHERE remaining <> (SELECT count(*) FROM held h WHERE h.id = l.id) "
     "UNION ALL SELECT 'a cancelled task goes on' FROM tasks t JOIN work w ON w.task = t.id WHERE t.cancelling "
     "UNION ALL SELECT 'a cancelled task waits' FROM tasks t JOIN waiting w ON w.task = t.id WHERE t.cancelling "
+    "UNION ALL SELECT 'more inside than may be' FROM inside GROUP BY gate HAVING count(*) > 2 "
+    "UNION ALL SELECT 'inside, and nowhere' FROM inside i WHERE NOT EXISTS (SELECT FROM work w WHERE (w.task, w.seq) = (i.task, "
+    "i.seq)) AND NOT EXISTS (SELECT FROM held h WHERE (h.task, h.seq) = (i.task, i.seq)) "
+    "UNION ALL SELECT 'at work, and not inside' FROM (SELECT task, seq FROM work UNION ALL SELECT task, seq FROM held) u JOIN tasks t "
+    "ON t.id = u.task WHERE t.terms ? 'limit' AND NOT EXISTS (SELECT FROM inside i WHERE (i.task, i.seq) = (u.task, u.seq)) "
+    "UNION ALL SELECT 'waits before an open gate' FROM waiting w JOIN gates g ON g.name = w.gate WHERE (SELECT count(*) FROM inside i "
+    "WHERE i.gate = g.name) < g.concurrency "
     "UNION ALL SELECT 'a scheduled task has work' FROM tasks t JOIN work w ON w.task = t.id WHERE t.state = 'scheduled' "
     "UNION ALL SELECT 'a parent has no child in turn' FROM tasks p WHERE container AND NOT lathe_final(state) AND 1 <> "
     "(SELECT count(*) FROM tasks c WHERE c.parent = p.id AND c.state IN ('queued', 'running')) "
@@ -268,8 +293,11 @@ static void try_order(struct store_bench *b, const struct fixture *f, const stru
 {
     snprintf(trace, sizeof trace, " %s:", f->name);
     char sql[2048];
-    snprintf(sql, sizeof sql, "TRUNCATE tasks, work, waiting, leases, results, uniques, deps, checks; %s",
-             f->sql);
+    snprintf(
+        sql, sizeof sql,
+        "DELETE FROM tasks; DELETE FROM work; DELETE FROM waiting; DELETE FROM leases; DELETE FROM results; "
+        "DELETE FROM uniques; DELETE FROM deps; DELETE FROM checks; DELETE FROM gates; DELETE FROM inside; %s",
+        f->sql);
     bench_sql(b, sql);
     for (int i = 0; i < SESSIONS; i++) {
         sessions[i].op = i < n ? chosen[i] : NULL;
@@ -338,24 +366,42 @@ static int teardown(void **state)
     return store_bench_teardown(state);
 }
 
+static bool fits(const struct op *o, const struct fixture *f)
+{
+    return o->of == OF_ANY || (o->of == OF_LIMITED) == span_starts(span_of(f->name), "limited");
+}
+
 static void t01_every_pair(void **state)
 {
     for (size_t f = 0; f < COUNT_OF(fixtures); f++)
         for (size_t i = 0; i < COUNT_OF(ops); i++)
             for (size_t k = i; k < COUNT_OF(ops); k++)
-                play_all(*state, &fixtures[f], (const struct op *const[]){&ops[i], &ops[k]}, 2);
+                if (fits(&ops[i], &fixtures[f]) && fits(&ops[k], &fixtures[f]))
+                    play_all(*state, &fixtures[f], (const struct op *const[]){&ops[i], &ops[k]}, 2);
 }
 
 static void t02_some_triples(void **state)
 {
-    static const char *const triples[][3] = {{"finish", "reap", "cancel"},
-                                             {"finish", "finish-other", "cancel-parent"},
-                                             {"release-two", "finish-other", "cancel"},
-                                             {"release", "reap", "cancel"}};
+    static const struct {
+        const char *fixture, *ops[3];
+    } triples[] = {{"units", {"finish", "reap", "cancel"}},
+                   {"units", {"finish", "finish-other", "cancel-parent"}},
+                   {"units", {"release-two", "finish-other", "cancel"}},
+                   {"units", {"release", "reap", "cancel"}},
+                   {"last-child", {"finish", "reap", "cancel"}},
+                   {"last-child", {"finish", "finish-other", "cancel-parent"}},
+                   {"last-child", {"release-two", "finish-other", "cancel"}},
+                   {"last-child", {"release", "reap", "cancel"}},
+                   {"limited", {"finish", "finish-other", "place"}},
+                   {"limited", {"finish", "cancel", "place"}},
+                   {"limited", {"again", "reap", "wake"}}};
     for (size_t i = 0; i < COUNT_OF(triples); i++)
-        for (size_t f = 1; f < COUNT_OF(fixtures); f += 3)
-            play_all(*state, &fixtures[f],
-                     (const struct op *const[]){op(triples[i][0]), op(triples[i][1]), op(triples[i][2])}, 3);
+        for (size_t f = 0; f < COUNT_OF(fixtures); f++)
+            if (strcmp(fixtures[f].name, triples[i].fixture) == 0)
+                play_all(*state, &fixtures[f],
+                         (const struct op *const[]){op(triples[i].ops[0]), op(triples[i].ops[1]),
+                                                    op(triples[i].ops[2])},
+                         3);
 }
 
 int main(void)

@@ -1,0 +1,523 @@
+/*
+ * Limits on a PostgreSQL of its own: who may pass a gate, counted from what is at work and under leases; queues that are
+ * limited and paused; tenants that share a queue.
+ */
+#include "../lib/test.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/mem.h"
+#include "store_bench.h"
+
+#define MOST 3
+#define LIMIT_3 "{\"limit\":{\"key\":\"k\",\"concurrency\":3}}"
+#define RATE_5 "{\"limit\":{\"key\":\"k\",\"rate\":5,\"per_s\":10}}"
+
+/* Units of limited tasks that are at work or under a lease: the truth, whatever the books say. */
+#define TRUTH                                                                                                       \
+    "(SELECT count(*) FROM tasks t JOIN (SELECT task, seq FROM work UNION ALL SELECT u.task, u.seq FROM leases l, " \
+    "unnest(l.tasks, l.seqs) u(task, seq) WHERE NOT EXISTS (SELECT FROM results r WHERE r.task = u.task AND "       \
+    "r.seq = u.seq AND r.part = 0)) u ON u.task = t.id WHERE t.terms ? 'limit')"
+
+static void put(struct store_bench *b, int n, int64_t items, int64_t unit_size, const char *terms)
+{
+    struct new_task list[512];
+    assert_true(n <= (int)COUNT_OF(list));
+    for (int i = 0; i < n; i++) {
+        list[i] = bench_task(items, unit_size);
+        list[i].terms = span_of(terms);
+    }
+    bench_put_ok(b, list, (size_t)n);
+}
+
+static int64_t wake(struct store_bench *b, int64_t *ret_next_ms)
+{
+    int64_t woken, next_ms, fires_ms;
+    struct err e = ERR_INIT;
+    if (!store_wake(b->worker, 1000, &woken, &next_ms, &fires_ms, &e))
+        fail_msg("%s", e.text);
+    if (ret_next_ms)
+        *ret_next_ms = next_ms;
+    return woken;
+}
+
+static void finish_all(struct store_bench *b, struct claim *c, enum task_state state)
+{
+    struct finish *ends = mem_array(c->count + 1, sizeof *ends);
+    for (size_t i = 0; i < c->count; i++)
+        ends[i] = bench_end(b, &c->units[i], state, 0);
+    bench_finish(b, ends, c->count);
+    for (size_t i = 0; i < c->count; i++)
+        assert_true(ends[i].applied);
+    mem_free(ends);
+    claim_release(c);
+}
+
+static int64_t claimed(struct store_bench *b)
+{
+    struct claim c = bench_claim(b, 1000);
+    int64_t n = (int64_t)c.count;
+    claim_release(&c);
+    return n;
+}
+
+static void t01_so_many_at_once(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 10, 1, 1, LIMIT_3);
+    bench_count(b, "work", MOST);
+    bench_count(b, "inside", MOST);
+    for (int left = 10; left > 0;) {
+        struct claim c = bench_claim(b, 100);
+        assert_int_equal(c.count, left < MOST ? left : MOST);
+        assert_int_equal(claimed(b), 0);
+        left -= (int)c.count;
+        finish_all(b, &c, TASK_succeeded); /* lets in the next ones, in the same transaction */
+        bench_count(b, "work", left < MOST ? left : MOST);
+    }
+    bench_count(b, "inside", 0);
+    bench_count(b, "waiting", 0);
+}
+
+static void t02_a_lost_worker_frees_no_slot_and_keeps_none(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 6, 1, 1, LIMIT_3);
+    for (int lost = 1; lost < 3; lost++) {
+        assert_int_equal(claimed(b), MOST);
+        bench_expire(b);
+        assert_int_equal(bench_reap(b).requeued, MOST);
+        bench_count(b, "inside", MOST); /* at work again, at once */
+        bench_count(b, "work", MOST);
+    }
+    assert_int_equal(claimed(b), MOST);
+    bench_expire(b);
+    assert_int_equal(bench_reap(b).failed, MOST);
+    bench_count(b, "inside", MOST); /* the other three */
+    struct claim c = bench_claim(b, 100);
+    finish_all(b, &c, TASK_failed);
+    bench_count(b, "inside", 0);
+}
+
+static void t03_so_many_a_time(void **state)
+{
+    struct store_bench *b = *state;
+    int64_t next_ms;
+    put(b, 20, 1, 1, RATE_5);
+    assert_int_equal(claimed(b), 5);
+    assert_int_equal(wake(b, &next_ms), 0);
+    assert_in_range(next_ms, 1, 2000);
+    bench_sql(b, "UPDATE gates SET refilled_at = refilled_at - interval '4.1 s', next_at = now()");
+    assert_int_equal(wake(b, &next_ms), 2);
+    assert_in_range(next_ms, 1, 2000);
+    assert_int_equal(claimed(b), 2);
+    bench_sql(b, "UPDATE gates SET refilled_at = refilled_at - interval '1 hour', next_at = now()");
+    assert_int_equal(wake(b, &next_ms), 5); /* a bucket holds no more */
+    bench_sql(b, "UPDATE gates SET refilled_at = refilled_at - interval '1 hour', next_at = now()");
+    assert_int_equal(wake(b, &next_ms), 5);
+    bench_sql(b, "UPDATE gates SET refilled_at = refilled_at - interval '1 hour', next_at = now()");
+    assert_int_equal(wake(b, &next_ms), 3);
+    assert_int_equal(next_ms, -1);
+}
+
+static void t04_who_backs_off_is_outside(void **state)
+{
+    struct store_bench *b = *state;
+    int64_t next_ms;
+    put(b, 4, 1, 1, "{\"limit\":{\"key\":\"k\",\"concurrency\":1}}");
+    struct claim c = bench_claim(b, 10);
+    assert_int_equal(c.count, 1);
+    struct finish f = bench_end(b, &c.units[0], TASK_failed, 1);
+    f.again = f.counts = true;
+    f.again_ms = 60000;
+    bench_finish(b, &f, 1);
+    assert_true(f.applied);
+    claim_release(&c);
+    bench_count(b, "work", 1); /* the next one has the slot */
+    bench_sql(b, "UPDATE waiting SET run_at = now() WHERE gate IS NULL");
+    assert_int_equal(wake(b, &next_ms), 0); /* its time has come, and it waits for the gate */
+    bench_count(b, "waiting", 3);
+    assert_int_equal(next_ms, -1);
+    for (int i = 0; i < 4; i++) {
+        c = bench_claim(b, 10);
+        assert_int_equal(c.count, 1);
+        finish_all(b, &c, TASK_succeeded);
+    }
+    bench_count(b, "inside", 0);
+}
+
+static void t05_a_delayed_task_passes_the_gate_when_it_is_due(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task t = bench_task(1, 1);
+    t.terms = SPAN(LIMIT_3);
+    t.run_at_us = clock_wall_us() + 3600000000;
+    bench_put_ok(b, &t, 1);
+    put(b, 3, 1, 1, LIMIT_3);
+    bench_count(b, "work", MOST);
+    bench_sql(b, "UPDATE waiting SET run_at = now()");
+    assert_int_equal(wake(b, NULL), 0);
+    struct claim c = bench_claim(b, 1);
+    finish_all(b, &c, TASK_succeeded);
+    bench_count(b, "work", 3);
+    bench_count(b, "waiting", 0);
+}
+
+static void t06_cancelled_inside_and_outside(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task units = bench_task(5, 1);
+    units.terms = SPAN(LIMIT_3);
+    bench_put_ok(b, &units, 1);
+    put(b, 3, 1, 1, LIMIT_3);
+    struct claim c = bench_claim(b, 1);
+    bench_cancel(b, units.id);
+    bench_count(b, "inside", MOST); /* one that runs, and two others that came in for those taken away */
+    assert_int_equal(bench_number(b, "SELECT " TRUTH), MOST);
+    finish_all(b, &c, TASK_cancelled);
+    STATE_IS(b, units.id, "cancelled");
+    bench_count(b, "inside", MOST);
+    bench_count(b, "waiting", 0);
+}
+
+static void t07_fail_fast_takes_others_out(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task t = bench_task(6, 1);
+    t.terms = SPAN(LIMIT_3);
+    t.fail_fast = true;
+    bench_put_ok(b, &t, 1);
+    put(b, 3, 1, 1, LIMIT_3);
+    struct claim c = bench_claim(b, 1);
+    finish_all(b, &c, TASK_failed);
+    STATE_IS(b, t.id, "failed");
+    bench_count(b, "inside", MOST);
+    assert_int_equal(bench_number(b, "SELECT " TRUTH), MOST);
+}
+
+static void t08_the_latest_numbers_hold(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 6, 1, 1, LIMIT_3);
+    put(b, 1, 1, 1, "{\"limit\":{\"key\":\"k\",\"concurrency\":5}}");
+    assert_int_equal(claimed(b), 5);
+    put(b, 1, 1, 1, "{\"limit\":{\"key\":\"k\",\"concurrency\":1}}");
+    bench_expire(b);
+    bench_reap(b);
+    struct claim c = bench_claim(b, 4);
+    finish_all(b, &c, TASK_succeeded);
+    bench_count(b, "inside", 1); /* nobody enters before there is room */
+}
+
+static void t09_what_leaks_is_found(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 4, 1, 1, LIMIT_3);
+    assert_int_equal(bench_reap(b).leaked, 0);
+    bench_sql(b, "INSERT INTO inside SELECT 'key/k', gen_random_uuid(), 0 FROM generate_series(1, 2)");
+    struct claim c = bench_claim(b, 100);
+    assert_int_equal(c.count, MOST);
+    finish_all(b, &c, TASK_succeeded);
+    bench_count(b, "work", 1);
+    bench_sql(b, "INSERT INTO inside SELECT 'key/k', gen_random_uuid(), 0 FROM generate_series(1, 2)");
+    put(b, 1, 1, 1, LIMIT_3);
+    bench_count(b, "work", 1); /* full, as it seems */
+    assert_int_equal(bench_reap(b).leaked, 4);
+    bench_count(b, "work", 2);
+    c = bench_claim(b, 100);
+    finish_all(b, &c, TASK_succeeded);
+    bench_reap(b);
+    bench_count(b, "gates", 1);
+    bench_sql(b, "UPDATE gates SET refilled_at = refilled_at - interval '1 minute'");
+    bench_reap(b);
+    bench_count(b, "gates", 0);
+}
+
+static void t10_a_transaction_that_came_to_nothing_leaves_nobody_behind(void **state)
+{
+    struct store_bench *b = *state;
+    PGconn *other = PQconnectdb(test_pg());
+    put(b, 4, 1, 1, LIMIT_3);
+    PQclear(PQexec(other, "BEGIN"));
+    PQclear(PQexec(other, "SELECT FROM waiting FOR UPDATE"));
+    struct claim c = bench_claim(b, 100);
+    finish_all(b, &c, TASK_succeeded); /* waits for nobody */
+    bench_count(b, "work", 0);
+    PQclear(PQexec(other, "ROLLBACK"));
+    bench_reap(b);
+    bench_count(b, "work", 1);
+    PQfinish(other);
+}
+
+/* ---- queues ---- */
+
+static void t20_a_queue_has_a_limit(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 10, 1, 1, "");
+    struct claim before = bench_claim(b, 1), c;
+    bench_sql(b, "SELECT lathe_limit_queue('default', 3, NULL, 1)");
+    c = bench_claim(b, 100);
+    assert_int_equal(c.count, 2); /* one ran already */
+    assert_int_equal(claimed(b), 0);
+    finish_all(b, &c, TASK_succeeded);
+    finish_all(b, &before,
+               TASK_succeeded); /* it was begun when there was no limit: its end does not look for one */
+    assert_int_equal(claimed(b), 2);
+    assert_int_equal(bench_reap(b).leaked, 1);
+    assert_int_equal(claimed(b), 1);
+    bench_expire(b);
+    assert_int_equal(bench_reap(b).requeued, 3);
+    c = bench_claim(b, 100);
+    assert_int_equal(c.count, 3);
+    finish_all(b, &c, TASK_succeeded);
+    bench_sql(b, "SELECT lathe_limit_queue('default', NULL, NULL, 1)");
+    bench_count(b, "queues", 0);
+    bench_count(b, "inside", 0);
+    assert_int_equal(claimed(b), 4);
+}
+
+static void t21_a_queue_has_a_rate(void **state)
+{
+    struct store_bench *b = *state;
+    int64_t next_ms;
+    put(b, 10, 1, 1, "");
+    bench_sql(b, "SELECT lathe_limit_queue('default', NULL, 4, 8)");
+    assert_int_equal(claimed(b), 4);
+    assert_int_equal(claimed(b), 0);
+    wake(b, &next_ms);
+    assert_in_range(next_ms, 1, 2000);
+    bench_sql(b, "UPDATE gates SET refilled_at = refilled_at - interval '4.1 s', next_at = now()");
+    assert_int_equal(wake(b, &next_ms), 1); /* somebody should look */
+    assert_int_equal(claimed(b), 2);
+}
+
+static void t22_a_paused_queue_is_left_alone(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 4, 1, 1, "");
+    struct claim c = bench_claim(b, 2);
+    bench_sql(b, "SELECT lathe_pause_queue('default', true, 'cleaning')");
+    assert_int_equal(claimed(b), 0);
+    finish_all(b, &c, TASK_succeeded); /* what runs goes on */
+    assert_int_equal(claimed(b), 0);
+    bench_sql(b, "SELECT lathe_pause_queue('default', false, '')");
+    bench_count(b, "queues", 0);
+    assert_int_equal(claimed(b), 2);
+}
+
+static void t23_both_gates(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 10, 1, 1, LIMIT_3);
+    bench_sql(b, "SELECT lathe_limit_queue('default', 2, NULL, 1)");
+    struct claim c = bench_claim(b, 100);
+    assert_int_equal(c.count, 2);
+    bench_count(b, "inside", MOST + 2);
+    finish_all(b, &c, TASK_succeeded);
+    bench_count(b, "inside", MOST);
+    assert_int_equal(claimed(b), 2);
+}
+
+/* ---- tenants ---- */
+
+#define TENANT(t) "{\"tenant\":\"" t "\"}"
+
+/* Claims and finishes n units; how many of them are this tenant's. */
+static int drain(struct store_bench *b, int n, const char *tenant)
+{
+    struct claim c = bench_claim(b, n);
+    int of = 0;
+    for (size_t i = 0; i < c.count; i++)
+        of += memmem(c.units[i].terms.ptr, c.units[i].terms.len, tenant, strlen(tenant)) != NULL;
+    assert_int_equal(c.count, n);
+    finish_all(b, &c, TASK_succeeded);
+    return of;
+}
+
+static void t30_floods_alternate(void **state)
+{
+    struct store_bench *b = *state;
+    for (int i = 0; i < 4; i++)
+        put(b, 500, 1, 1, TENANT("a"));
+    assert_int_equal(drain(b, 300, "\"a\""), 300); /* nobody else is there */
+    for (int i = 0; i < 2; i++)
+        put(b, 500, 1, 1, TENANT("b"));
+    for (int i = 0; i < 5; i++)
+        assert_in_range(drain(b, 100, "\"b\""), 48, 52);
+    put(b, 10, 1, 1, TENANT("c"));
+    assert_int_equal(drain(b, 60, "\"c\""), 10); /* a third of the first units */
+    for (int i = 0; i < 5; i++)
+        assert_in_range(drain(b, 100, "\"b\""), 48, 52);
+}
+
+static void t31_a_newcomer_waits_for_no_flood(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task flood = bench_task(10000, 1);
+    flood.terms = SPAN(TENANT("a"));
+    bench_put_ok(b, &flood, 1);
+    drain(b, 100, "\"a\"");
+    bench_sql(
+        b,
+        "UPDATE work SET rank = rank - interval '1 hour'; UPDATE tenants SET clock = clock - interval '1 hour'");
+    put(b, 10, 1, 1, TENANT("b")); /* an hour later, and the flood is still there */
+    assert_int_equal(drain(b, 40, "\"b\""), 10);
+}
+
+static void t32_who_was_alone_owes_nothing(void **state)
+{
+    struct store_bench *b = *state;
+    for (int i = 0; i < 2; i++)
+        put(b, 500, 1, 1, TENANT("a"));
+    drain(b, 1000, "\"a\"");
+    put(b, 100, 1, 1, TENANT("a"));
+    put(b, 100, 1, 1, TENANT("b"));
+    assert_in_range(drain(b, 100, "\"a\""), 48, 52);
+}
+
+static void t33_shares_of_a_limited_key(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 500, 1, 1, "{\"tenant\":\"a\",\"limit\":{\"key\":\"k\",\"concurrency\":4}}");
+    put(b, 10, 1, 1, "{\"tenant\":\"b\",\"limit\":{\"key\":\"k\",\"concurrency\":4}}");
+    int of = 0;
+    for (int i = 0; i < 8; i++)
+        of += drain(b, 4, "\"b\"");
+    assert_int_equal(of, 10);
+}
+
+/* ---- two workers at once, that crash and change their minds ---- */
+
+struct crowd {
+    struct store_bench *b;
+    struct store_worker *worker;
+    unsigned seed;
+    int64_t finished, crashed;
+    atomic_bool *stop;
+};
+
+static void one_turn(struct crowd *c)
+{
+    struct claim claim = {.count = 0};
+    struct err e = ERR_INIT;
+    struct finish ends[8];
+    struct arena arena CLEANUP(arena_release) = ARENA_INIT;
+    if (!store_turn(c->worker, NULL, 0, 1 + rand_r(&c->seed) % 4, &claim, &e))
+        fail_msg("%s", e.text);
+    if (claim.count == 0)
+        return;
+    const struct unit *units[8];
+    int64_t woken, next_ms, fires_ms;
+    size_t n = 0, back = 0;
+    for (size_t i = 0; i < claim.count; i++) {
+        int choice = rand_r(&c->seed) % 8;
+        if (choice == 0) {
+            c->crashed++; /* nobody will ever hear of it */
+            continue;
+        }
+        if (choice == 1) {
+            units[back++] = &claim.units[i];
+            continue;
+        }
+        ends[n] = (struct finish){.unit = &claim.units[i],
+                                  .state = TASK_succeeded,
+                                  .results = SPAN("{\"index\":0}\n"),
+                                  .items_done = 1,
+                                  .again = choice == 2};
+        n++;
+    }
+    struct ended ended;
+    struct claim none = {.count = 0};
+    if (!store_turn(c->worker, ends, n, 0, &none, &e) ||
+        !store_release(c->worker, &arena, units, back, false, &ended, &e) ||
+        !store_wake(c->worker, 100, &woken, &next_ms, &fires_ms, &e))
+        fail_msg("%s", e.text);
+    for (size_t i = 0; i < n; i++)
+        c->finished += ends[i].applied && !ends[i].again;
+    arena_release(&claim.arena);
+}
+
+static void *crowd_thread(void *arg)
+{
+    struct crowd *c = arg;
+    while (!atomic_load(c->stop))
+        one_turn(c);
+    return NULL;
+}
+
+static void t40_never_more_than_so_many(void **state)
+{
+    struct store_bench *b = *state;
+    atomic_bool stop = false;
+    struct crowd crowds[2];
+    pthread_t threads[2];
+    struct err e = ERR_INIT;
+    int64_t most = 0, seen;
+    b->conf.worker_attempts = 100;
+    put(b, 400, 1, 1, LIMIT_3);
+    for (int i = 0; i < 2; i++) {
+        struct worker_info info = b->info;
+        info.id = (struct uuid){{0}};
+        crowds[i] = (struct crowd){.b = b, .seed = 7 + (unsigned)i, .stop = &stop};
+        assert_true(store_worker_new(b->store, &info, &crowds[i].worker, &e));
+        assert_int_equal(pthread_create(&threads[i], NULL, crowd_thread, &crowds[i]), 0);
+    }
+    int64_t deadline = clock_after_ms(60000);
+    for (int round = 0; bench_number(b, "SELECT count(*) FROM tasks WHERE NOT lathe_final(state)") > 0;
+         round++) {
+        seen = bench_number(b, "SELECT " TRUTH);
+        most = seen > most ? seen : most;
+        if (round % 16 == 0) { /* those who crashed are found out; some who live are taken for dead */
+            bench_expire(b);
+            assert_int_equal(bench_reap(b).leaked, 0);
+        }
+        if (round % 64 == 0) {
+            PGresult *r = PQexec(
+                b->admin,
+                "SELECT lathe_cancel(id) FROM tasks WHERE NOT lathe_final(state) ORDER BY random() LIMIT 1");
+            if (PQresultStatus(r) != PGRES_TUPLES_OK)
+                fail_msg("%s", PQresultErrorMessage(r));
+            PQclear(r);
+        }
+        assert_true(clock_now() < deadline);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+        assert_true(crowds[i].finished > 0);
+        assert_true(crowds[i].crashed > 0);
+        store_worker_free(crowds[i].worker);
+    }
+    assert_int_equal(most, MOST); /* the limit was reached, and kept */
+    bench_count(b, "inside", 0);
+    bench_count(b, "waiting", 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(t01_so_many_at_once),
+        STORE_TEST(t02_a_lost_worker_frees_no_slot_and_keeps_none),
+        STORE_TEST(t03_so_many_a_time),
+        STORE_TEST(t04_who_backs_off_is_outside),
+        STORE_TEST(t05_a_delayed_task_passes_the_gate_when_it_is_due),
+        STORE_TEST(t06_cancelled_inside_and_outside),
+        STORE_TEST(t07_fail_fast_takes_others_out),
+        STORE_TEST(t08_the_latest_numbers_hold),
+        STORE_TEST(t09_what_leaks_is_found),
+        STORE_TEST(t10_a_transaction_that_came_to_nothing_leaves_nobody_behind),
+        STORE_TEST(t20_a_queue_has_a_limit),
+        STORE_TEST(t21_a_queue_has_a_rate),
+        STORE_TEST(t22_a_paused_queue_is_left_alone),
+        STORE_TEST(t23_both_gates),
+        STORE_TEST(t30_floods_alternate),
+        STORE_TEST(t31_a_newcomer_waits_for_no_flood),
+        STORE_TEST(t32_who_was_alone_owes_nothing),
+        STORE_TEST(t33_shares_of_a_limited_key),
+        STORE_TEST(t40_never_more_than_so_many)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
