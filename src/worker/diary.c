@@ -21,7 +21,7 @@ static void put_line(struct diary *d, int64_t index, struct span text)
 {
     char at[CLOCK_TEXT];
     struct json_out o = json_out(&d->text);
-    clock_format(clock_wall_us(), at);
+    clock_format(clock_shared_us(), at);
     json_open(&o, '{');
     json_key(&o, "at");
     json_put_str(&o, at);
@@ -86,7 +86,7 @@ void diary_end(struct diary *d, int64_t retries, struct finish *f)
     if (again_failed(f))
         put_end(d, retries, f);
     f->log = buf_view(&d->text);
-    f->logged_us = clock_wall_us();
+    f->logged_us = clock_shared_us();
 }
 
 void diary_release(struct diary *d)

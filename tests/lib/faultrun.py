@@ -231,7 +231,7 @@ class Run:
     def settle(self):
         row, load = self.row, self.load
         ledger.settled(self.db, self.bound)
-        found = ledger.check(self.db, self.web, load.acked, self.failures)
+        found = ledger.check(self.db, self.web, load, self.failures)
         row.acked, row.finished, row.unsure = len(load.acked), found.finished, found.unsure
         row.lost, row.doubled = len(found.lost), len(found.doubled)
         row.refused = sum(load.refused.values()) + sum(load.broken.values())

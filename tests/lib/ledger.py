@@ -10,7 +10,13 @@ import threading
 from load import KINDS
 from proc import ROOT, wait_until
 
-RESULTS = "SELECT task, convert_from(bytes, 'UTF8') FROM results ORDER BY task, seq, part"
+RESULTS = """
+SELECT task, convert_from(bytes, 'UTF8') FROM (
+    SELECT task, seq, part, bytes FROM results UNION ALL SELECT id, 0, 0, result FROM tasks WHERE result IS NOT NULL) r
+ORDER BY task, seq, part
+"""
+# A key of unique work is kept for longer than a run takes: there is one task for each.
+KEYS = "SELECT tags, count(*) FROM tasks WHERE tags LIKE '%once-%' GROUP BY tags HAVING count(*) > 1"
 TASKS = """
 SELECT id, state, items_total, items_done, items_failed, units_total, units_done,
     extract(epoch FROM created_at), extract(epoch FROM started_at), extract(epoch FROM finished_at), coalesce(error_code, ''), coalesce(error_text, ''),
@@ -58,9 +64,9 @@ def settled(db, seconds):
         raise AssertionError(f"after {seconds:.0f} s there are still unfinished tasks, work, waiting, leases: {left}") from None
 
 
-def check(db, web, acked, failures=False):
-    """`failures`: items may have failed, as when somebody kills the children that run them; they still have one line each."""
-    found = Found()
+def check(db, web, load, failures=False):
+    """Of what the load was told. `failures`: items may have failed, as when somebody kills the children that run them; they still have one line each."""
+    found, acked = Found(), load.acked
     broken = db.query(rules())
     found.problems += [f"a rule of the store is broken: {text}" for text, in broken]
     tasks = {row[0]: row[1:] for row in db.query(TASKS)}
@@ -72,6 +78,10 @@ def check(db, web, acked, failures=False):
     found.lost += [f"{id} ({acked[id].kind}) is not in the database" for id in acked if id not in tasks]
     found.unsure = sum(id not in acked for id in tasks)
     found.finished = sum(id in tasks and tasks[id][0] != "cancelled" for id in acked) - len(found.lost)
+    found.doubled += [f"{count} tasks of the unique key {key}" for key, count in db.query(KEYS)]
+    for id, before in load.after.items():
+        if id in tasks and before in tasks and float(tasks[id][7] or 0) < float(tasks[before][8] or 0) - 0.02:
+            found.problems.append(f"{id} began at {tasks[id][7]}, but {before}, which it depends on, ended at {tasks[before][8]}")
     ask_api(found, web, acked, tasks)
     return found
 

@@ -6,13 +6,14 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import ledger  # noqa: E402
-from load import KINDS, Load  # noqa: E402
+from load import MIX, Load  # noqa: E402
 from pgwire import Pg, PgError  # noqa: E402
 from proc import wait_until  # noqa: E402
 from tap import main  # noqa: E402
 from web import Web  # noqa: E402
 
-ONE = "(select task from results where seq = 0 order by task limit 1)"
+ONE = "(select task from results where seq = 0 order by task limit 1)"  # of several units
+SMALL = "(select id from tasks where result is not null order by id limit 1)"  # of one
 
 
 class Ledger:
@@ -23,7 +24,7 @@ class Ledger:
         self.web.__enter__()
         self.db = Pg(self.web.pg.sockets).open()
         self.load = Load(self.web, rate=100, senders=4).start()
-        wait_until("tasks of every kind are acknowledged", lambda: {a.kind for a in list(self.load.acked.values())} >= {"single", "units", "wait"})
+        wait_until("tasks of every kind are acknowledged", lambda: {a.kind for a in list(self.load.acked.values())} >= set(MIX))
         self.load.stop()
         ledger.settled(self.db, 60)
         return self
@@ -40,7 +41,7 @@ class Ledger:
         self.db.query("create table was as table results; create table were as table tasks")
         try:
             self.db.query("alter table tasks disable trigger user; " + sql)
-            found = ledger.check(self.db, self.web, self.load.acked)
+            found = ledger.check(self.db, self.web, self.load)
         finally:
             self.db.query("delete from results; insert into results table was; drop table was;"
                           "delete from tasks; insert into tasks table were; drop table were; delete from work; delete from leases")
@@ -50,7 +51,7 @@ class Ledger:
 
 def t01_nothing(l):
     "nothing is wrong: nothing is found"
-    found = ledger.check(l.db, l.web, l.load.acked)
+    found = ledger.check(l.db, l.web, l.load)
     assert not found.all(), found.all()
     assert found.finished == len(l.load.acked) > 3 and not l.load.wrong and not found.unsure
 
@@ -61,11 +62,15 @@ def t02_lost(l):
     assert l.finds(f"delete from tasks where id = {ONE}; delete from results where task not in (select id from tasks)", "is not in the database").lost
     assert l.finds(f"update results set bytes = convert_to(regexp_replace(convert_from(bytes, 'UTF8'), '^[^\\n]*\\n', ''), 'UTF8')"
                    f" where task = {ONE} and seq = 0", "lines of").lost
+    assert l.finds(f"update tasks set result = null where id = {SMALL}", "lines of").lost
 
 
 def t03_doubled(l):
     "a line that is there twice is doubled"
     assert l.finds(f"update results set bytes = bytes || bytes where task = {ONE} and seq = 0", "lines for").doubled
+    assert l.finds(f"update tasks set result = result || result where id = {SMALL}", "lines for").doubled
+    key = "(select tags from tasks where tags like '%once-%' limit 1)"
+    assert l.finds(f"update tasks set tags = {key} where tags like '%once-%' or id = {ONE}", "of the unique key").doubled
 
 
 def t04_states(l):
@@ -73,12 +78,14 @@ def t04_states(l):
     l.finds(f"update tasks set state = 'failed' where id = {ONE}", "should have succeeded")
     l.finds(f"update tasks set items_failed = 1 where id = {ONE}", "1 failed, 0 lines")
     l.finds(f"insert into work (task, rank, seq, first, count, kib, attempt, queue) select {ONE}, now(), 0, 0, 1, 0, 1, 'none'", "in two places")
+    last = max(l.load.after)
+    l.finds(f"update tasks set started_at = created_at where id = '{last}'", "which it depends on")
     l.finds(f"update tasks set started_at = finished_at + interval '1 hour' where id = {ONE}", "started")
 
 
 def t05_content(l):
     "a result that is not what its input was"
-    id = min(id for id, ack in l.load.acked.items() if KINDS[ack.kind].inputs)
+    id = min(id for id, ack in l.load.acked.items() if ack.kind == "units")
     l.finds(f"update results set bytes = convert_to(replace(convert_from(bytes, 'UTF8'), 'text', 'next'), 'UTF8') where task = '{id}'",
             "not its inputs")
 
