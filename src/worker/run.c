@@ -13,7 +13,8 @@
 struct run *run_new(struct unit *u, void *batch)
 {
     struct run *r = mem_alloc(sizeof *r);
-    r->unit = r->diary.unit = r->last_words.unit = u;
+    r->unit = u;
+    r->diary.unit = r->last_words.unit = u;
     r->batch = batch;
     atomic_init(&r->deadline, CLOCK_NEVER);
     return r;
