@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 
@@ -18,6 +19,7 @@
 #define IDLE_MOST 8        /* clients that are kept for the next run */
 #define IDLE_CALLS 64      /* one that had more calls at once has too many connections to be kept */
 #define CONNECT_MS 10000   /* of which curl may use half for the first address */
+#define FILES_MOST 131072  /* descriptors: a table that large costs 1 MiB */
 #define EVENTS 64          /* looked at together */
 #define RECEIVE_BYTES 8192 /* a call under way takes as much, and there may be ten thousands */
 
@@ -37,7 +39,7 @@ struct call {
 struct http {
     CURLM *multi;
     int sockets, alarm; /* an epoll set, and a timerfd in it */
-    int64_t calls, most_calls;
+    int64_t calls, most_calls, per_host;
     struct http *next; /* idle */
 };
 
@@ -100,6 +102,11 @@ static void prepare(void)
     if (sigaction(SIGPIPE, NULL, &usual) == 0 && usual.sa_handler == SIG_DFL) {
         struct sigaction ignore = {.sa_handler = SIG_IGN};
         sigaction(SIGPIPE, &ignore, NULL);
+    }
+    struct rlimit files; /* ten thousand calls at once are as many sockets */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max < FILES_MOST ? files.rlim_max : FILES_MOST;
+        setrlimit(RLIMIT_NOFILE, &files);
     }
     ready = curl_global_init(CURL_GLOBAL_DEFAULT);
 }
@@ -444,6 +451,10 @@ bool http_begin(struct http *h, const struct http_request *r, void (*over)(void 
         set_rest(c);
         set_limits(c, r);
         ok = set_url(c, r, e) && set_method(c, r, e) && add_headers(c, r, e);
+    }
+    if (ok && h->per_host != r->per_host) {
+        h->per_host = r->per_host;
+        curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)r->per_host);
     }
     if (ok && curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)
         ok = err_set(e, ERR_SYSTEM, "libcurl did not take the request");

@@ -123,11 +123,6 @@ static bool begin(struct item *it, struct delivery *d)
     return post(it, d, id, url);
 }
 
-static bool may_mend(int status)
-{
-    return status == 408 || status == 425 || status == 429 || status >= 500;
-}
-
 /* It says when it can: that is no failure of the delivery. */
 static bool may_ask_for_time(const struct http_call *call)
 {
@@ -149,7 +144,7 @@ static enum step end(struct item *it, const struct http_call *call)
     }
     if (call->err.code != ERR_NONE)
         it->err = call->err;
-    else if (may_mend(call->status))
+    else if (http_mends(call->status))
         err_set(&it->err, ERR_UPSTREAM, "the receiver answered %d", call->status);
     else if (call->status < 400)
         err_set(&it->err, ERR_REJECTED, "the receiver answered %d: redirects are not followed", call->status);

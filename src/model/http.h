@@ -36,7 +36,9 @@ struct http_request {
     int64_t most;      /* bytes that the body of the answer may have, unpacked */
     int64_t redirects; /* followed at most; 0: a redirect is the answer */
     int64_t until;     /* clock_now() scale; the item's deadline counts too */
-    bool unpack;       /* ask for compression, and undo it */
+    int64_t
+        per_host; /* connections to one host at most, of this thread; 0: any number. The last request's counts */
+    bool unpack; /* ask for compression, and undo it */
 };
 
 /* Made by the engine. What it points to lives until http_drop. */
@@ -77,6 +79,12 @@ static inline void http_drop(struct http_call *c)
 {
     if (c)
         c->port->drop(c);
+}
+
+/* Is this status one that the same request may not get the next time? */
+static inline bool http_mends(int status)
+{
+    return status == 408 || status == 425 || status == 429 || status >= 500;
 }
 
 /* The value of the first header of this name; false: there is none. */

@@ -33,8 +33,8 @@ struct run_env {
 
 struct run {
     struct unit *unit; /* in the arena of its batch */
-    void *batch;             /* the claim loop's */
-    _Atomic int state;       /* enum run_state */
+    void *batch;       /* the claim loop's */
+    _Atomic int state; /* enum run_state */
     struct cancel cancel;
     _Atomic bool
         wanted; /* the cancel is the caller's wish; otherwise the worker stops and gives the unit back */

@@ -3,6 +3,7 @@
  *
  *     /echo            200, the request as it came, its body behind it
  *     /status/NNN      that status, Retry-After: 7
+ *     /soon            503, Retry-After: 1
  *     /to?URL          302 to the rest of the line
  *     /hang            takes the request and says nothing until the other side goes
  *     /reset           closes at once
@@ -85,6 +86,8 @@ static inline bool http_serve(int fd, const char *request, size_t n)
         snprintf(text, sizeof text, "%.3s Said", path + 8);
         return http_answer(fd, text, "Retry-After: 7\r\n", "said", strncmp(text, "204", 3) == 0 ? 0 : 4);
     }
+    if (strncmp(path, "/soon", 5) == 0)
+        return http_answer(fd, "503 Soon", "Retry-After: 1\r\n", "", 0);
     if (strncmp(path, "/to?", 4) == 0) {
         snprintf(text, sizeof text, "Location: %.*s\r\n", (int)strcspn(path + 4, " "), path + 4);
         return http_answer(fd, "302 Found", text, "gone", 4);
