@@ -48,7 +48,8 @@ def rules():
 def settled(db, seconds):
     """Until every task is final and nothing is queued, waiting or held."""
     sql = ("select (select count(*) from tasks where not lathe_final(state)), (select count(*) from work),"
-           " (select count(*) from waiting), (select count(*) from leases)")
+           " (select count(*) from waiting), (select count(*) from leases), (select count(*) from inside),"
+           " (select count(*) from deps)")
     left = []
 
     def over():
@@ -57,11 +58,11 @@ def settled(db, seconds):
         except OSError as e:
             left[:] = [e]
             return False
-        return left == [("0", "0", "0", "0")]
+        return left == [("0",) * 6]
     try:
         wait_until("", over, seconds, every=0.1)
     except AssertionError:
-        raise AssertionError(f"after {seconds:.0f} s there are still unfinished tasks, work, waiting, leases: {left}") from None
+        raise AssertionError(f"after {seconds:.0f} s there are still unfinished tasks, work, waiting, leases, units inside gates, dependencies: {left}") from None
 
 
 def check(db, web, load, failures=False):

@@ -89,6 +89,7 @@ class Load:
     def __init__(self, web, rate=40.0, mix=MIX, senders=24):
         self.web, self.rate, self.mix, self.senders = web, rate, mix, senders
         self.acked = {}                             # id: Ack
+        self.new = set()                            # ids that somebody was given as his own
         self.after = {}                             # id: the one that it depends on
         self.sent = 0
         self.refused = collections.Counter()        # status: how many
@@ -162,10 +163,11 @@ class Load:
             self.wrong.append(f"{name}: {status} {text[:200]!r}")
 
     def acknowledged(self, name, kind, status, task, existing):
-        if task["id"] in self.acked and not existing:
-            self.wrong.append(f"the id {task['id']} was given twice")
+        if task["id"] in self.new and not existing:
+            self.wrong.append(f"the id {task['id']} ({name}, {status}) was given twice")
         over = task["state"] in FINAL
         if over != (status == 200) and not existing and not isinstance(kind, Chain):
             self.wrong.append(f"{status} for a task that is {task['state']}")
+        self.new.update([] if existing else [task["id"]])
         if task["id"] not in self.acked:
             self.acked[task["id"]] = Ack(name, kind.items, status, time.time(), task if over and "items" in task else None)
