@@ -79,7 +79,7 @@ def t04_states(l):
     l.finds(f"update tasks set items_failed = 1 where id = {ONE}", "1 failed, 0 lines")
     l.finds(f"insert into work (task, rank, seq, first, count, kib, attempt, queue) select {ONE}, now(), 0, 0, 1, 0, 1, 'none'", "in two places")
     last = max(l.load.after)
-    l.finds(f"update tasks set started_at = created_at where id = '{last}'", "which it depends on")
+    l.finds(f"update tasks set started_at = created_at - interval '1 second' where id = '{last}'", "which it depends on")
     l.finds(f"update tasks set started_at = finished_at + interval '1 hour' where id = {ONE}", "started")
 
 
