@@ -296,7 +296,7 @@ static void try_order(struct store_bench *b, const struct fixture *f, const stru
     snprintf(
         sql, sizeof sql,
         "DELETE FROM tasks; DELETE FROM work; DELETE FROM waiting; DELETE FROM leases; DELETE FROM results; "
-        "DELETE FROM uniques; DELETE FROM deps; DELETE FROM checks; DELETE FROM gates; DELETE FROM inside; %s",
+        "DELETE FROM uniques; DELETE FROM deps; DELETE FROM checks; DELETE FROM gates; DELETE FROM inside; DELETE FROM expiring; %s",
         f->sql);
     bench_sql(b, sql);
     for (int i = 0; i < SESSIONS; i++) {
@@ -404,9 +404,30 @@ static void t02_some_triples(void **state)
                          3);
 }
 
+/* Ends what nobody has begun in time, here of the tasks T and U; only beside those that may meet it. */
+static void t03_expire(void **state)
+{
+    static const struct op expire = {"expire", "SELECT * FROM lathe_expire(10)"};
+    static const char *const beside[] = {"finish", "again", "wake", "release-two", "reap", "cancel", "claim"};
+    for (size_t f = 0; f < COUNT_OF(fixtures); f++) {
+        if (strstr("single units limited", fixtures[f].name) == NULL)
+            continue;
+        char sql[2048];
+        snprintf(sql, sizeof sql,
+                 "%s; INSERT INTO expiring SELECT now() - interval '1 hour', id FROM tasks WHERE id IN ('" T
+                 "', '" U "')",
+                 fixtures[f].sql);
+        const struct fixture late = {fixtures[f].name, sql};
+        for (size_t i = 0; i < COUNT_OF(beside); i++)
+            play_all(*state, &late, (const struct op *const[]){&expire, op(beside[i])}, 2);
+        play_all(*state, &late, (const struct op *const[]){&expire, &expire}, 2);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(t01_every_pair, setup, teardown),
-                                       cmocka_unit_test_setup_teardown(t02_some_triples, setup, teardown)};
+                                       cmocka_unit_test_setup_teardown(t02_some_triples, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(t03_expire, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
