@@ -14,7 +14,8 @@ SELECT CASE was
     WHEN 'scheduled' THEN becomes IN ('queued', 'running', 'failed', 'cancelled')
     WHEN 'queued' THEN becomes IN ('running', 'succeeded', 'failed', 'cancelled')
     WHEN 'running' THEN becomes IN ('succeeded', 'failed', 'cancelled')
-    ELSE false
+    -- somebody asked for it to be run again
+    ELSE becomes IN ('scheduled', 'queued')
 END
 $$;
 

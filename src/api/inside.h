@@ -129,6 +129,7 @@ void answer_put(struct parked *p, bool store_ok);
 typedef void route_function(struct api *a, struct call *c, struct span parameter);
 route_function submit_task, batch_put, compare_run, recommend_get, tasks_list, task_get, task_cancel,
     results_get, log_get;
+route_function task_retry, tasks_retry;
 route_function schedules_list, schedule_put, schedule_get, schedule_delete, schedule_pause, schedule_resume;
 route_function handlers_get, strategies_get, workers_get, health_get, ready_get, metrics_get;
 

@@ -1,41 +1,11 @@
 /* GET /api/v1/tasks: filters, newest first, a page at a time by keyset. */
 #include "api/cursor.h"
 #include "api/inside.h"
+#include "api/list.h"
 #include "core/when.h"
 #include "model/strategy.h"
 
-enum { PAGE_MOST = 500, PAGE_USUAL = 50 };
-
-struct list_query {
-    char handler[LIMIT_NAME + 1], strategy[LIMIT_NAME + 1], queue[LIMIT_NAME + 1], state[16];
-    char since[40], until[40], parent[UUID_TEXT];
-    int64_t limit;
-    char cursor[64];
-};
-
-#define TEXT_OF(field, summary_text)                                                                     \
-    {                                                                                                    \
-        .name = #field, .type = FIELD_TEXT, .offset = offsetof(struct list_query, field),                \
-        .max = sizeof(((struct list_query *)NULL)->field) - 1, .def_text = "", .summary = (summary_text) \
-    }
-
-static const struct field list_fields[] = {
-    TEXT_OF(handler, "only of this handler"),
-    TEXT_OF(strategy, "only under this strategy, or compare"),
-    TEXT_OF(queue, "only of this queue"),
-    TEXT_OF(state, "only in this state"),
-    TEXT_OF(since, "only created at or after this time, RFC 3339"),
-    TEXT_OF(until, "only created before this time, RFC 3339"),
-    TEXT_OF(parent, "only children of this task"),
-    {.name = "limit",
-     .type = FIELD_INT,
-     .offset = offsetof(struct list_query, limit),
-     .min = 1,
-     .max = PAGE_MOST,
-     .def = PAGE_USUAL,
-     .summary = "tasks in a page"},
-    TEXT_OF(cursor, "next_cursor of the page before"),
-};
+static const struct field list_fields[] = {LIST_FIELDS(struct list_query, )};
 static const struct fields list_table = FIELDS(list_fields, struct list_query);
 
 static bool read_time(const char *name, const char *text, int64_t *ret, struct err *e)
@@ -72,13 +42,31 @@ static bool read_strategy(const struct list_query *l, struct task_filter *f, str
     return true;
 }
 
-static bool filter_of(const struct list_query *l, struct span filters, struct task_filter *f, struct err *e)
+/* What a cursor is bound to; the size of a page may change on the way. */
+static struct span filters_text(struct call *c, const struct list_query *l)
 {
-    *f = (struct task_filter){
-        .handler = span_of(l->handler), .queue = span_of(l->queue), .limit = (int)l->limit + 1};
+    return span_of(arena_printf(&c->arena, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s", l->handler, l->strategy,
+                                l->queue, l->state, l->since, l->until, l->parent, l->error));
+}
+
+bool list_filter(struct call *c, const struct list_query *l, struct task_filter *f, struct span *ret_filters,
+                 struct err *e)
+{
+    struct span filters = *ret_filters = filters_text(c, l);
+    *f = (struct task_filter){.handler = span_of(l->handler),
+                              .queue = span_of(l->queue),
+                              .error = span_of(l->error),
+                              .limit = (int)l->limit};
     if (!read_strategy(l, f, e) || !read_state(l, f, e) || !read_time("since", l->since, &f->since_us, e) ||
         !read_time("until", l->until, &f->until_us, e))
         return false;
+    if (l->error[0] && f->by_state && f->state != TASK_failed)
+        return err_at(e, ERR_BAD_FIELD, "error",
+                      "only tasks that failed have an \"error\": state must be failed");
+    if (l->error[0]) {
+        f->by_state = true;
+        f->state = TASK_failed;
+    }
     if (l->parent[0] && !uuid_parse(span_of(l->parent), &f->parent))
         return err_at(e, ERR_BAD_FIELD, "parent", "\"parent\" must be the id of a task, a UUID");
     if (l->cursor[0] && !cursor_read(span_of(l->cursor), filters, &f->before))
@@ -86,13 +74,6 @@ static bool filter_of(const struct list_query *l, struct span filters, struct ta
             e, ERR_BAD_FIELD, "cursor",
             "the cursor is not one that this list gave: begin again without it, with the same filters");
     return true;
-}
-
-/* What a cursor is bound to; the size of a page may change on the way. */
-static struct span filters_text(struct call *c, const struct list_query *l)
-{
-    return span_of(arena_printf(&c->arena, "%s\n%s\n%s\n%s\n%s\n%s\n%s", l->handler, l->strategy, l->queue,
-                                l->state, l->since, l->until, l->parent));
 }
 
 static void write_page(struct call *c, const struct task *tasks, size_t n, const char *next)
@@ -124,10 +105,12 @@ void tasks_list(struct api *a, struct call *c, struct span parameter)
         answer_problem(c, &e);
         return;
     }
-    struct span filters = filters_text(c, &l), cursor;
+    struct span filters, cursor;
     query_take(&q, "cursor", &cursor);
     struct span others = query_rest(c, &q); /* for the link */
-    if (!filter_of(&l, filters, &f, &e) || !store_list(a->store, &c->arena, &f, &tasks, &n, &go_on, &e)) {
+    bool good = list_filter(c, &l, &f, &filters, &e);
+    f.limit++; /* is there another one? */
+    if (!good || !store_list(a->store, &c->arena, &f, &tasks, &n, &go_on, &e)) {
         answer_problem(c, &e);
         return;
     }

@@ -51,6 +51,7 @@
 #define LIMIT_LIST_LOOK 20000u /* tasks that one page of a filtered list is looked for in */
 #define LIMIT_LIST 1000u       /* tasks in one page of a list */
 
+#define LIMIT_RETRY 100u /* tasks that one transaction runs again */
 #define LIMIT_SCHEDULES 10000      /* schedules that there may be */
 #define LIMIT_SCHEDULE (64u * KIB) /* bytes of the submission in a schedule */
 #define LIMIT_EVERY_S (366 * 24 * 3600)

@@ -35,6 +35,8 @@ static const char *const route_words[] = {
     "/api/v1/tasks/status/{id}",
     "/api/v1/tasks/{id}/results",
     "/api/v1/tasks/{id}/log",
+    "/api/v1/tasks/{id}/retry",
+    "/api/v1/tasks:retry",
     "/api/v1/schedules",
     "/api/v1/schedules/{name}",
     "/api/v1/schedules/{name}/pause",

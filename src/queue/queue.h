@@ -81,6 +81,19 @@ bool queue_unwait(struct queue *q, struct queue_wait *w);
 bool queue_cancel(struct queue *q, struct arena *a, struct uuid id, struct task *ret,
                   struct err *e) LATHE_CHECK;
 
+/* store_retry of one task, then tells workers. ERR_NO_TASK, ERR_CONFLICT. */
+bool queue_retry(struct queue *q, struct uuid id, bool failed_only, struct err *e) LATHE_CHECK;
+
+/* The same of those that a filter finds, f->limit at most, LIMIT_RETRY a transaction. When it fails some may run already. */
+struct retried {
+    int64_t count, refused;
+    struct uuid next; /* the `before` to go on with; nil: there are no more */
+    struct uuid last; /* one that was refused, and why */
+    struct err why;
+};
+bool queue_retry_all(struct queue *q, struct arena *a, const struct task_filter *f, bool failed_only,
+                     struct retried *ret, struct err *e) LATHE_CHECK;
+
 /* ---- the worker's side; the thread of its claim loop ---- */
 
 struct queue_worker;

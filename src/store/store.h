@@ -105,6 +105,7 @@ bool store_children(struct store *s, struct arena *a, struct uuid parent, struct
 
 struct task_filter {
     struct span handler, strategy, queue; /* "": any */
+    struct span error; /* slug; only of tasks that failed; "": any */
     bool by_state;
     enum task_state state;
     struct uuid parent;         /* nil: any */
@@ -152,6 +153,14 @@ struct ended {
  * cancelling while workers wind it down. A task that ended otherwise is returned as it is. *ret_ended: what ended by it. */
 bool store_cancel(struct store *s, struct arena *a, struct uuid id, struct task *ret, struct ended *ret_ended,
                   struct err *e) LATHE_CHECK;
+
+/* ---- running again (redrive.c) ------------------------------------------------------------------------------------ */
+
+/* Runs tasks that are over again, at most LIMIT_RETRY, in one transaction: with failed_only the units in which not every
+ * item succeeded, else all. refusals[i]: ERR_NONE, or why ids[i] does not run again: ERR_NO_TASK, ERR_CONFLICT. Safe to call
+ * again when it fails: what runs by then is refused. */
+bool store_retry(struct store *s, const struct uuid *ids, size_t n, bool failed_only, struct err *refusals,
+                 struct err *e) LATHE_CHECK;
 
 /* ---- a worker ---------------------------------------------------------------------------------------------------- */
 

@@ -38,6 +38,18 @@ static const struct stmt list_stmt = {"list", LIST("tasks")};
 static const struct stmt list_children_stmt = {
     "list_children", LIST("(SELECT * FROM tasks WHERE parent = $8::uuid OFFSET 0)")};
 
+/* Those that failed are found by the list of them, whatever else there is. */
+static const struct stmt list_dead_stmt = {
+    "list_dead",
+    LIST(
+        "(SELECT t.* FROM (SELECT d.task FROM dead d WHERE d.task >= $1::uuid AND d.task < $2::uuid "
+        "AND ($8::text = '' OR d.code = $8) AND ($3::text = '' OR d.handler = $3) AND ($4::text = '' OR d.strategy = $4) "
+        "AND ($5::text = '' OR d.queue = $5) ORDER BY d.task DESC LIMIT $7::bigint) d JOIN tasks t ON t.id = d.task)")};
+
+static const struct stmt dead_last_stmt = {
+    "dead_last",
+    "SELECT task FROM dead WHERE task >= $1::uuid AND task < $2::uuid ORDER BY task DESC OFFSET $3::bigint LIMIT 1"};
+
 /* The last task that a page looks at. */
 static const struct stmt list_last_stmt = {
     "list_last",
@@ -209,14 +221,15 @@ static struct range list_range(const struct task_filter *f)
 }
 
 /* Cuts the range to what one page looks at. *ret_last: the last of it; nil when the range has no more. */
-static bool cut_range(struct store *s, struct range *range, struct uuid *ret_last, struct err *e)
+static bool cut_range(struct store *s, const struct stmt *last_stmt, struct range *range,
+                      struct uuid *ret_last, struct err *e)
 {
     PGresult *r CLEANUP(db_result_clear) = NULL;
     struct params p CLEANUP(params_release_at) = PARAMS_INIT;
     params_uuid(&p, range->from);
     params_uuid(&p, range->to);
     params_int(&p, LIMIT_LIST_LOOK - 1);
-    if (!store_read(s, &list_last_stmt, &p, &r, e))
+    if (!store_read(s, last_stmt, &p, &r, e))
         return false;
     if (PQntuples(r) > 0) {
         struct row row = row_at(r, 0);
@@ -233,9 +246,10 @@ bool store_list(struct store *s, struct arena *a, const struct task_filter *f, s
     struct range range = list_range(f);
     struct uuid last = {{0}};
     bool of_parent = !uuid_is_nil(f->parent);
+    bool failed = f->by_state && f->state == TASK_failed && !of_parent;
     bool filtered = f->handler.len > 0 || f->strategy.len > 0 || f->queue.len > 0 || f->by_state;
     assert(f->limit >= 1 && f->limit <= (int)LIMIT_LIST);
-    if (filtered && !of_parent && !cut_range(s, &range, &last, e))
+    if (filtered && !of_parent && !cut_range(s, failed ? &dead_last_stmt : &list_last_stmt, &range, &last, e))
         return false;
     params_uuid(&p, range.from);
     params_uuid(&p, range.to);
@@ -246,7 +260,9 @@ bool store_list(struct store *s, struct arena *a, const struct task_filter *f, s
     params_int(&p, f->limit);
     if (of_parent)
         params_uuid(&p, f->parent);
-    if (!store_read(s, of_parent ? &list_children_stmt : &list_stmt, &p, &r, e))
+    else if (failed)
+        params_text(&p, f->error);
+    if (!store_read(s, of_parent ? &list_children_stmt : failed ? &list_dead_stmt : &list_stmt, &p, &r, e))
         return false;
     read_all(a, r, ret, ret_n);
     *ret_next = *ret_n < (size_t)f->limit ? last : (struct uuid){{0}};

@@ -29,7 +29,7 @@ int store_bench_setup(void **state)
     bench_sql(b, "SET client_min_messages = warning");
     bench_sql(
         b,
-        "TRUNCATE tasks, work, waiting, expiring, logs, leases, inputs, results, uniques, deps, checks, workers, profiles, "
+        "TRUNCATE tasks, work, waiting, expiring, logs, leases, inputs, results, uniques, deps, checks, dead, schedules, workers, profiles, "
         "corrections, queues, gates, inside, tenants");
     assert_true(store_writer_new(b->store, &b->writer, &e));
     b->info = (struct worker_info){
@@ -169,8 +169,8 @@ struct finish bench_end(struct store_bench *b, const struct unit *u, enum task_s
 {
     struct buf lines = BUF_INIT(64 * MIB);
     for (int64_t i = u->first; i < u->first + u->count; i++)
-        buf_printf(&lines, "{\"index\":%lld,\"state\":\"succeeded\",\"result\":%lld}\n", (long long)i,
-                   (long long)i * 10);
+        buf_printf(&lines, "{\"index\":%lld,\"state\":\"%s\",\"result\":%lld}\n", (long long)i,
+                   i < u->first + failed ? "failed" : "succeeded", (long long)i * 10);
     assert_false(lines.failed);
     struct finish f = {
         .unit = u,

@@ -59,6 +59,11 @@ static const struct op {
     {"claim", NULL, OF_ANY}, /* the statement of claim.c */
 };
 
+static const struct op retries[] = {
+    {"retry", "SELECT lathe_retry('{" T "}', false)", OF_ANY},
+    {"retry-failed", "SELECT lathe_retry('{" T "," U "}', true)", OF_ANY},
+};
+
 /* What is there before. Leases are expired, so that a reaper has something to do; everybody else does not look. */
 static const struct fixture {
     const char *name, *sql; /* the name of those with a limit begins so */
@@ -85,6 +90,19 @@ static const struct fixture {
     {"limited-fast", "SELECT test_limited('" T "', 3, true); SELECT test_limited('" U
                      "', 1, false); SELECT test_gate('" T "', '" U "')"},
 };
+
+/* A task that failed under a lease which it shares with another that goes on; one of its units succeeded. */
+static const struct fixture over = {
+    "over",
+    "SELECT test_task('" T "', NULL, 0, 'queued', 2, false); SELECT test_task('" U
+    "', NULL, 0, 'queued', 1, false);"
+    "INSERT INTO leases VALUES ('" L1 "', '" L1 "', now(), now() - interval '1 hour', 1, '{" T "," U
+    "}', '{0,0}', '{1,1}', "
+    "'{0,0}', '{0,0}', '{1,1}');"
+    "INSERT INTO results VALUES ('" T "', '" L1 "', 0, 0, 0, '{\"index\":0,\"state\":\"failed\"}\n'),"
+    "('" T "', '" L2 "', 1, 0, 1, '{\"index\":1,\"state\":\"succeeded\"}\n');"
+    "UPDATE tasks SET state = 'failed', units_done = 2, units_failed = 1, items_done = 2, items_failed = 1, finished_at = now() "
+    "WHERE id = '" T "'"};
 
 static const char helpers[] =
     "CREATE OR REPLACE FUNCTION test_task(id uuid, parent uuid, ord int, state task_state, units int, fast boolean) "
@@ -296,7 +314,7 @@ static void try_order(struct store_bench *b, const struct fixture *f, const stru
     snprintf(
         sql, sizeof sql,
         "DELETE FROM tasks; DELETE FROM work; DELETE FROM waiting; DELETE FROM leases; DELETE FROM results; "
-        "DELETE FROM uniques; DELETE FROM deps; DELETE FROM checks; DELETE FROM gates; DELETE FROM inside; DELETE FROM expiring; %s",
+        "DELETE FROM uniques; DELETE FROM deps; DELETE FROM checks; DELETE FROM dead; DELETE FROM gates; DELETE FROM inside; DELETE FROM expiring; %s",
         f->sql);
     bench_sql(b, sql);
     for (int i = 0; i < SESSIONS; i++) {
@@ -424,10 +442,24 @@ static void t03_expire(void **state)
     }
 }
 
+static void t04_running_again(void **state)
+{
+    const struct fixture *const places[] = {&over, &fixtures[1]};
+    for (size_t f = 0; f < COUNT_OF(places); f++)
+        for (size_t r = 0; r < COUNT_OF(retries); r++) {
+            for (size_t i = 0; i < COUNT_OF(ops); i++)
+                if (fits(&ops[i], places[f]))
+                    play_all(*state, places[f], (const struct op *const[]){&ops[i], &retries[r]}, 2);
+            play_all(*state, places[f], (const struct op *const[]){&retries[0], &retries[r]}, 2);
+        }
+    play_all(*state, &over, (const struct op *const[]){op("finish"), op("cancel"), &retries[1]}, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(t01_every_pair, setup, teardown),
                                        cmocka_unit_test_setup_teardown(t02_some_triples, setup, teardown),
-                                       cmocka_unit_test_setup_teardown(t03_expire, setup, teardown)};
+                                       cmocka_unit_test_setup_teardown(t03_expire, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(t04_running_again, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,6 +104,22 @@ bool queue_cancel(struct queue *q, struct arena *a, struct uuid id, struct task 
     return queue_get(q, a, id, ret, e);
 }
 
+bool queue_retry(struct queue *q, struct uuid id, bool failed_only, struct err *e)
+{
+    struct task t;
+    struct arena a = ARENA_INIT;
+    (void)failed_only;
+    return queue_get(q, &a, id, &t, e);
+}
+
+bool queue_retry_all(struct queue *q, struct arena *a, const struct task_filter *f, bool failed_only,
+                     struct retried *ret, struct err *e)
+{
+    (void)q, (void)a, (void)f, (void)failed_only;
+    *ret = (struct retried){.count = 0};
+    return !fake.store_down || err_set(e, ERR_STORE, "down");
+}
+
 struct store *queue_store(struct queue *q)
 {
     return (struct store *)q;

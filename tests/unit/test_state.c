@@ -9,12 +9,12 @@
 /* Written out again on purpose: a change to state.def has to be meant. A row is from, a column to. */
 static const char *const names[] = {"scheduled", "queued", "running", "succeeded", "failed", "cancelled"};
 static const char *const allowed[] = {
-    ".xx..x", /* scheduled */
+    ".xx.xx", /* scheduled */
     "..xxxx", /* queued */
     "...xxx", /* running */
-    "......", /* succeeded */
-    "......", /* failed */
-    "......", /* cancelled */
+    "xx....", /* succeeded */
+    "xx....", /* failed */
+    "xx....", /* cancelled */
 };
 
 static void test_names(void **unused)
