@@ -153,5 +153,16 @@ def t09_secret(w):
         assert KEY not in text and SECRET[6:].encode() not in text, name
 
 
+def t10_fetch(w):
+    "http.fetch uses the same client: answers are results, and the house stays closed"
+    with Receiver(lambda call: 404 if call.path == "/none" else 200) as r:
+        items = [{"url": r.url(path), "method": "POST", "body": {"n": 1}} for path in ("/a", "/none", "/b")] + ["http://10.0.0.1/"]
+        status, _, task = w.call("POST", "/api/v1/tasks/async-batch", {"handler": "http.fetch", "items": items})
+        assert status == 200 and task["items"] == {"total": 4, "done": 4, "failed": 2}, (status, task)
+        got = [line["result"]["status"] if "result" in line else line["error"]["type"] for line in task["results"]]
+        assert got == [200, "rejected", 200, "forbidden-address"], got
+        assert sorted(r.next().path for _ in range(3)) == ["/a", "/b", "/none"] and r.calls.empty()
+
+
 if __name__ == "__main__":
     main(globals(), stack)
