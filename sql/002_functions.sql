@@ -460,6 +460,10 @@ BEGIN
     IF bump > 0 THEN
         UPDATE tasks t SET attempt = greatest(t.attempt, least(u.attempt + bump, most))
         FROM (SELECT task, max(attempt) AS attempt FROM unnest(units) GROUP BY task) u WHERE t.id = u.task;
+        INSERT INTO logs (task, at, seq, lease, bytes)
+        SELECT u.task, now(), u.seq, u.lease, convert_to(format(E'{"at":"%s","unit":%s,"try":%s,"text":"attempt %s: its worker was lost, or may have been for it"}\n',
+            to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), u.seq, u.tries + 1, u.attempt), 'UTF8')
+        FROM unnest(units) u ON CONFLICT DO NOTHING;
     END IF;
 
     -- One line an item, as a worker would have written it.

@@ -23,7 +23,8 @@ static const char *const strategy_words[] = {
     "other",
     NULL,
 };
-static const char *const state_words[] = {"succeeded", "failed", "cancelled", "released", "other", NULL};
+static const char *const state_words[] = {"succeeded", "failed", "cancelled", "released",
+                                          "again",     "other",  NULL};
 static const char *const outcome_words[] = {"ok", "failed", "cancelled", "other", NULL};
 static const char *const route_words[] = {
     "/api/v1/tasks/{strategy}",

@@ -12,8 +12,8 @@ bool input_int(struct item *it, int64_t min, int64_t max, int64_t *v)
     if (it->input.len == 0)
         return true;
     if (!span_to_int(it->input, &n) || n < min || n > max) {
-        item_fail(it, "the input must be an integer from %" PRId64 " to %" PRId64, min, max);
-        return false;
+        return err_set(&it->err, ERR_BAD_FIELD, "the input must be an integer from %" PRId64 " to %" PRId64,
+                       min, max);
     }
     *v = n;
     return true;
@@ -28,8 +28,8 @@ bool input_text(struct item *it, struct arena *a, struct span *v)
     if (!json_read(a, it->input, &text, &it->err))
         return false;
     if (json_type(text) != JSON_TEXT) {
-        item_fail(it, "the input must be a string, not %s", json_type_name(json_type(text)));
-        return false;
+        return err_set(&it->err, ERR_BAD_FIELD, "the input must be a string, not %s",
+                       json_type_name(json_type(text)));
     }
     *v = json_as_text(text);
     return true;

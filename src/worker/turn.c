@@ -101,7 +101,7 @@ static void settle(struct worker *w)
     for (size_t i = 0; i < w->finishes_n; i++) {
         const struct finish *f = &w->finishes[i];
         if (f->applied)
-            metric_add(M_finished_units, state_name(f->state), 1);
+            metric_add(M_finished_units, f->again ? "again" : state_name(f->state), 1);
         else
             metric_add(M_units_stale, NULL, 1);
         if (f->measured.wall_us > 20000)

@@ -106,6 +106,9 @@ static void t03_counted_apart(void **state)
     struct claim c = bench_claim(b, 10);
     bench_expire(b);
     assert_int_equal(bench_reap(b).requeued, 1);
+    bench_count(b, "logs", 1);
+    assert_int_equal(
+        bench_number(b, "SELECT (convert_from(bytes, 'UTF8')::json ->> 'try')::integer FROM logs"), 2);
     claim_release(&c);
     c = bench_claim(b, 10);
     assert_int_equal(c.units[0].tries, 1);

@@ -86,10 +86,10 @@ static void test_sleep(void **unused)
     assert_string_equal(result("sleep", "{\"ms\":3600000}", 0, "20"), "20");
     assert_true(clock_now() - start >= 20 * NS_PER_MS);
     assert_string_equal(result("sleep", "{}", 0, "0"), "0");
-    assert_string_equal(result("sleep", "{}", 0, "-1"), "!item-failed");
-    assert_string_equal(result("sleep", "{}", 0, "3600001"), "!item-failed");
-    assert_string_equal(result("sleep", "{}", 0, "1.5"), "!item-failed");
-    assert_string_equal(result("sleep", "{}", 0, "\"5\""), "!item-failed");
+    assert_string_equal(result("sleep", "{}", 0, "-1"), "!bad-field");
+    assert_string_equal(result("sleep", "{}", 0, "3600001"), "!bad-field");
+    assert_string_equal(result("sleep", "{}", 0, "1.5"), "!bad-field");
+    assert_string_equal(result("sleep", "{}", 0, "\"5\""), "!bad-field");
 }
 
 /* By the closed form (n-1)n(2n-1)/6 in 128 bits. */
@@ -112,8 +112,8 @@ static void test_sum_squares(void **unused)
         assert_string_equal(result("cpu.sum_squares", "{\"n\":9}", 0, n), want);
         assert_string_equal(result("cpu.sum_squares", arena_printf(&arena, "{\"n\":%s}", n), 0, ""), want);
     }
-    assert_string_equal(result("cpu.sum_squares", "{}", 0, "\"x\""), "!item-failed");
-    assert_string_equal(result("cpu.sum_squares", "{}", 0, "-1"), "!item-failed");
+    assert_string_equal(result("cpu.sum_squares", "{}", 0, "\"x\""), "!bad-field");
+    assert_string_equal(result("cpu.sum_squares", "{}", 0, "-1"), "!bad-field");
 }
 
 /* The formulas of simulate.c's head, done plainly. */
@@ -205,7 +205,7 @@ static void test_word(void **unused)
         "{\"word\":\"\xc3\xa9t\xc3\xa9\",\"length\":3,\"upper\":\"\xc3\xa9T\xc3\xa9\",\"lower\":\"\xc3\xa9t\xc3\xa9\","
         "\"reversed\":\"\xc3\xa9t\xc3\xa9\",\"palindrome\":true,\"letters\":1,\"vowels\":0,\"sorted\":\"t\","
         "\"hash\":4290086935}");
-    assert_string_equal(result("word", "{}", 0, "5"), "!item-failed");
+    assert_string_equal(result("word", "{}", 0, "5"), "!bad-field");
     assert_string_equal(
         result("word", "{\"step_ms\":0}", 0, "\"\""),
         "{\"word\":\"\",\"length\":0,\"upper\":\"\",\"lower\":\"\",\"reversed\":\"\",\"palindrome\":true,"
