@@ -40,7 +40,7 @@
 /* A call of one session. */
 static const struct op {
     const char *name, *sql;
-    enum { OF_ANY, OF_PLAIN, OF_LIMITED } of; /* which fixtures it is played with */
+    enum { OF_ANY, OF_PLAIN, OF_LIMITED, OF_FOLLOWED } of; /* which fixtures it is played with */
 } ops[] = {
     {"finish", FINISH(L1, "0", "succeeded", "NULL"), OF_ANY},
     {"finish-alone", FINISH_ALONE, OF_ANY},
@@ -56,6 +56,9 @@ static const struct op {
     {"cancel-parent", "SELECT lathe_cancel('" P "')", OF_PLAIN},
     {"place", "SELECT test_limited('" W "', 1, false); SELECT lathe_place('{" W "}')", OF_LIMITED},
     {"tidy", "SELECT lathe_tidy(10)", OF_LIMITED},
+    {"put-dependent", "SELECT test_put('" W "', 'scheduled', '{\"depends_on\": [\"" T "\"]}')", OF_FOLLOWED},
+    {"put-unique", "SELECT test_put(gen_random_uuid(), 'queued', '{\"unique\": {\"key\": \"k\"}}')",
+     OF_FOLLOWED},
     {"claim", NULL, OF_ANY}, /* the statement of claim.c */
 };
 
@@ -84,6 +87,13 @@ static const struct fixture {
     {"last-child",
      "SELECT test_parent('" P "', 1); SELECT test_task('" T "', '" P "', 0, 'queued', 2, false);"
      "SELECT test_lease('" L1 "', '" T "', 0); SELECT test_lease('" L2 "', '" T "', 1)"},
+    /* a chain behind work that is there once */
+    {"followed",
+     "SELECT test_task('" T "', NULL, 0, 'queued', 1, false); SELECT test_lease('" L1 "', '" T "', 0);"
+     "UPDATE tasks SET terms = '{\"unique\": {\"key\": \"k\"}}' WHERE id = '" T "';"
+     "INSERT INTO uniques VALUES (lathe_unique_key('h', 'k'), '" T "', now(), now() + interval '1 hour');"
+     "SELECT test_put('" U "', 'scheduled', '{\"depends_on\": [\"" T "\"]}');"
+     "SELECT test_put('" V "', 'scheduled', '{\"depends_on\": [\"" U "\", \"" T "\"]}')"},
     /* two are inside, and two wait */
     {"limited", "SELECT test_limited('" T "', 3, false); SELECT test_limited('" U
                 "', 1, false); SELECT test_gate('" T "', '" U "')"},
@@ -114,6 +124,11 @@ static const char helpers[] =
     "digest, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, unit_size, batch_size, workers, priority, "
     "container, fail_fast, handler, strategy, inner_strategy, queue, params, tags, meta) VALUES (id, 0, 0, 0, 'running', 0, "
     "9, children, 1, 1, 1, 5, true, false, 'h', 'compare', '', 'default', '', '', '') $$;"
+    "CREATE OR REPLACE FUNCTION test_put(new uuid, state task_state, terms jsonb) RETURNS void LANGUAGE plpgsql AS $$ BEGIN "
+    "INSERT INTO tasks (id, digest, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, unit_size, batch_size, "
+    "workers, priority, container, fail_fast, handler, strategy, inner_strategy, queue, params, tags, meta, terms) VALUES (new, "
+    "0, 0, 0, state, 0, 1, 1, 1, 1, 1, 5, false, false, 'h', 's', '', 'default', '', '', '', terms) ON CONFLICT DO NOTHING; "
+    "PERFORM lathe_place(ARRAY[new]); END $$;"
     "CREATE OR REPLACE FUNCTION test_work(task uuid, seq int) RETURNS void LANGUAGE sql AS $$ INSERT INTO work VALUES "
     "(task, now(), seq, seq, 1, 0, 1, 0, 'default') $$;"
     "CREATE OR REPLACE FUNCTION test_lease(id uuid, task uuid, seq int) RETURNS void LANGUAGE sql AS $$ INSERT INTO leases "
@@ -152,6 +167,13 @@ static const char rules[] =
     "UNION ALL SELECT 'a scheduled task has work' FROM tasks t JOIN work w ON w.task = t.id WHERE t.state = 'scheduled' "
     "UNION ALL SELECT 'a parent has no child in turn' FROM tasks p WHERE container AND NOT lathe_final(state) AND 1 <> "
     "(SELECT count(*) FROM tasks c WHERE c.parent = p.id AND c.state IN ('queued', 'running')) "
+    "UNION ALL SELECT 'the same work is there twice' FROM tasks t WHERE t.terms -> 'unique' IS NOT NULL AND NOT lathe_final(t.state) "
+    "GROUP BY t.terms -> 'unique' HAVING count(*) > 1 "
+    "UNION ALL SELECT 'what waits is forgotten' FROM tasks t WHERE t.terms -> 'depends_on' IS NOT NULL AND t.state = 'scheduled' "
+    "AND NOT EXISTS (SELECT FROM checks c WHERE c.task = t.id) AND (NOT EXISTS (SELECT FROM deps d WHERE d.task = t.id) OR EXISTS "
+    "(SELECT FROM deps d JOIN tasks n ON n.id = d.needs WHERE d.task = t.id AND (lathe_final(n.state) OR NOT n.followed))) "
+    "UNION ALL SELECT 'it runs before what it needs' FROM tasks t, jsonb_array_elements_text(t.terms -> 'depends_on') d(id) JOIN "
+    "tasks n ON n.id = d.id::uuid WHERE t.state IN ('queued', 'running', 'succeeded') AND n.state <> 'succeeded' "
     "UNION ALL SELECT 'a parent is over before its children' FROM tasks p JOIN tasks c ON c.parent = p.id "
     "WHERE lathe_final(p.state) AND NOT lathe_final(c.state)";
 
@@ -386,7 +408,10 @@ static int teardown(void **state)
 
 static bool fits(const struct op *o, const struct fixture *f)
 {
-    return o->of == OF_ANY || (o->of == OF_LIMITED) == span_starts(span_of(f->name), "limited");
+    struct span name = span_of(f->name);
+    return o->of == OF_ANY || o->of == (span_starts(name, "limited") ? OF_LIMITED
+                                        : span_is(name, "followed")  ? OF_FOLLOWED
+                                                                     : OF_PLAIN);
 }
 
 static void t01_every_pair(void **state)
@@ -412,7 +437,9 @@ static void t02_some_triples(void **state)
                    {"last-child", {"release", "reap", "cancel"}},
                    {"limited", {"finish", "finish-other", "place"}},
                    {"limited", {"finish", "cancel", "place"}},
-                   {"limited", {"again", "reap", "wake"}}};
+                   {"limited", {"again", "reap", "wake"}},
+                   {"followed", {"fail", "put-dependent", "wake"}},
+                   {"followed", {"cancel", "put-dependent", "reap-last"}}};
     for (size_t i = 0; i < COUNT_OF(triples); i++)
         for (size_t f = 0; f < COUNT_OF(fixtures); f++)
             if (strcmp(fixtures[f].name, triples[i].fixture) == 0)
