@@ -19,6 +19,7 @@ struct queue {
     struct cache *cache;         /* NULL: do without */
     struct notify *notify;       /* NULL: there is no cache */
     struct store_writer *writer; /* QUEUE_API */
+    struct store_writer *bulk;   /* QUEUE_API: of long lists, so that no single task waits behind one */
     struct waits *waits;         /* QUEUE_API */
 };
 

@@ -348,7 +348,8 @@ static bool fill(struct put *p, const struct submission *const *list, struct err
 
 static bool put(struct put *p, const struct submission *const *list, struct err *e)
 {
-    return fill(p, list, e) && store_put(p->queue->writer, &p->tasks, e);
+    struct queue *q = p->queue;
+    return fill(p, list, e) && store_put(p->room > LIMIT_WRITE_BATCH ? q->bulk : q->writer, &p->tasks, e);
 }
 
 bool put_rows(struct arena *a, const struct submission *s, struct uuid id, struct new_tasks **ret,

@@ -14,7 +14,8 @@ static bool start(struct queue *q, enum queue_side side, struct err *e)
         return false;
     if (side != QUEUE_API)
         return true;
-    return waits_new(q->conf, q->store, q->cache, &q->waits, e) && store_writer_new(q->store, &q->writer, e);
+    return waits_new(q->conf, q->store, q->cache, &q->waits, e) &&
+           store_writer_new(q->store, &q->writer, e) && store_writer_new(q->store, &q->bulk, e);
 }
 
 bool queue_open(const struct conf *c, enum queue_side side, struct queue **ret, struct err *e)
@@ -29,13 +30,15 @@ bool queue_open(const struct conf *c, enum queue_side side, struct queue **ret, 
     return true;
 }
 
-/* The writer first: what it ends with may still be waited for and told. */
+/* The writers first: what they end with may still be waited for and told. */
 void queue_close(struct queue *q)
 {
     if (q == NULL)
         return;
-    if (q->writer != NULL)
-        store_writer_free(q->writer);
+    store_writer_stop(q->writer);
+    store_writer_stop(q->bulk);
+    store_writer_free(q->writer);
+    store_writer_free(q->bulk);
     waits_free(q->waits);
     notify_free(q->notify);
     cache_close(q->cache);

@@ -86,6 +86,7 @@ struct new_tasks {
 };
 
 bool store_writer_new(struct store *s, struct store_writer **ret, struct err *e) LATHE_CHECK;
+void store_writer_stop(struct store_writer *w); /* begins what store_writer_free waits for; NULL is fine */
 void store_writer_free(
     struct store_writer *w); /* writes what is queued, bounded by the deadline; the rest gets ERR_STOPPING */
 

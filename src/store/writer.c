@@ -315,15 +315,23 @@ bool store_writer_new(struct store *s, struct store_writer **ret, struct err *e)
     return true;
 }
 
-void store_writer_free(struct store_writer *w)
+void store_writer_stop(struct store_writer *w)
 {
     if (!w)
         return;
     pthread_mutex_lock(&w->mutex);
+    if (!w->stopping)
+        w->stop_by = store_deadline(w->store);
     w->stopping = true;
-    w->stop_by = store_deadline(w->store);
     pthread_cond_signal(&w->changed);
     pthread_mutex_unlock(&w->mutex);
+}
+
+void store_writer_free(struct store_writer *w)
+{
+    if (!w)
+        return;
+    store_writer_stop(w);
     pthread_join(w->thread, NULL);
     put_batch_release(&w->put);
     pthread_cond_destroy(&w->changed);
