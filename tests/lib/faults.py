@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime
 
 from faultrun import STOP, Fault, rss_kib, stop_all
 from load import Kind, KINDS
@@ -358,7 +359,7 @@ def clock_back(r):
 # ---- too much
 
 KINDS["nap"] = Kind("background", handler="sleep", params={"ms": 100}, items_count=1, inner="sequential")
-KINDS["big"] = Kind("background", handler="word", items=["x" * 100000] * 15, batch_size=15)
+KINDS["big"] = Kind("background", handler="echo", items=["x" * 100000] * 15, batch_size=15)
 
 
 @fault("1.5 x overload", (), settings=dict(worker_slots=2), mix=("nap",), rate=20.0)
@@ -399,6 +400,29 @@ def held_up(r):
     r.note(f"{r.load.refused[503]} refused with Retry-After; the api had {', '.join(f'{kib >> 10}' for kib in grown)} MiB")
     if grown[2] > grown[0] + (32 << 10):
         r.problem(f"the api grows: {grown} KiB")
+
+
+# ---- the clockwork
+
+
+@fault("workers killed, a schedule fires", TORN)
+def schedule(r):
+    "SIGKILL of one worker and the other in turn, while a schedule fires each second: every second has one task"
+    status, _, made = r.web.call("POST", "/api/v1/schedules", {"name": "tick", "every_s": 1, "missed": "all", "task": {
+        "strategy": "background", "handler": "echo", "items_count": 1, "tags": ["tick"]}})
+    assert status == 201, made
+    for i in range(8):
+        p = (r.worker, r.other)[i % 2]
+        r.on_board(p)
+        p.kill()
+        p.start()
+        r.progress(tasks=60)
+    sql = "update schedules set paused = true where name = 'tick' returning fired, extract(epoch from next_at)::bigint"
+    fired, next_at = (int(n) for n in r.db.query(sql)[0])
+    seconds = next_at - int(datetime.fromisoformat(made["next_at"].replace("Z", "+00:00")).timestamp())
+    tasks = r.db.number("select count(*) from tasks where tags like '%tick%'")
+    assert seconds > 3 and fired == seconds == tasks, f"{seconds} seconds, fired {fired} times, {tasks} tasks"
+    r.note(f"{tasks} tasks for {seconds} seconds")
 
 
 # ---- stopping

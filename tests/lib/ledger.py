@@ -77,7 +77,7 @@ def check(db, web, load, failures=False):
     for id, task in tasks.items():
         check_task(found, id, task, lines.get(id, []), acked.get(id), failures)
     found.lost += [f"{id} ({acked[id].kind}) is not in the database" for id in acked if id not in tasks]
-    found.unsure = sum(id not in acked for id in tasks)
+    found.unsure = sum(id not in acked for id in tasks) - db.number("select count(*) from tasks where tags like '%tick%'")
     found.finished = sum(id in tasks and tasks[id][0] != "cancelled" for id in acked) - len(found.lost)
     found.doubled += [f"{count} tasks of the unique key {key}" for key, count in db.query(KEYS)]
     for id, before in load.after.items():
