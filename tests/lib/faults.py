@@ -118,18 +118,32 @@ def has_points(program):
         return b"LATHE_FAULT: cannot use" in f.read()
 
 
+def every_second(r):
+    """A schedule that fires each second; its document."""
+    status, _, made = r.web.call("POST", "/api/v1/schedules", {"name": "tick", "every_s": 1, "missed": "all", "task": {
+        "strategy": "background", "handler": "echo", "items_count": 1, "tags": ["tick"]}})
+    assert status == 201, made
+    return made
+
+
 def at_point(point):
     def strike(r):
-        for p in (r.api, r.worker):
+        every_second(r)
+        procs = (r.api, r.worker, r.other)
+        for p in procs:
             p.env["LATHE_FAULT"] = f"{point}:2:kill"
             p.stop()
             p.start()
-        dead = wait_until(f"somebody passes {point} twice", lambda: [p for p in (r.api, r.worker) if p.popen.poll() == -signal.SIGKILL], 60)
-        for p in (r.api, r.worker):
-            del p.env["LATHE_FAULT"]
-            (p.wait if p in dead else p.stop)()
-            p.start()
-    strike.__doc__ = f"SIGKILL at the second pass through {point}; started again"
+        try:
+            wait_until(f"somebody passes {point} twice", lambda: any(p.popen.poll() == -signal.SIGKILL for p in procs), 60)
+        finally:
+            for p in procs:
+                del p.env["LATHE_FAULT"]
+                p.stop()  # or has it been killed too
+                p.start()
+        status, _, said = r.web.call("DELETE", "/api/v1/schedules/tick")
+        assert status in (200, 204), (status, said)
+    strike.__doc__ = f"SIGKILL of whoever passes {point} the second time, api or worker; started again"
     return Fault(strike, f"killed at {point}", (TORN, NO_API), point=True)
 
 
@@ -408,9 +422,7 @@ def held_up(r):
 @fault("workers killed, a schedule fires", TORN)
 def schedule(r):
     "SIGKILL of one worker and the other in turn, while a schedule fires each second: every second has one task"
-    status, _, made = r.web.call("POST", "/api/v1/schedules", {"name": "tick", "every_s": 1, "missed": "all", "task": {
-        "strategy": "background", "handler": "echo", "items_count": 1, "tags": ["tick"]}})
-    assert status == 201, made
+    made = every_second(r)
     for i in range(8):
         p = (r.worker, r.other)[i % 2]
         r.on_board(p)
