@@ -7,7 +7,7 @@ import time
 
 import service
 
-PARTS = ["shapes", "cpu", "predict", "http", "cost", "store", "drain", "idle"]
+PARTS = ["shapes", "cpu", "predict", "http", "cost", "store", "drain", "limits", "idle"]
 
 
 def machine():

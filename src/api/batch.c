@@ -5,6 +5,7 @@
 #include "model/batch.h"
 
 struct batch {
+    const struct conf *conf;
     struct call *call;
     struct batch_row *rows;
     size_t count;
@@ -30,7 +31,8 @@ static void read_row(struct batch *b, struct batch_row *row, const struct submis
 {
     struct err e = ERR_INIT;
     row->s = arena_alloc(&b->call->arena, sizeof *row->s);
-    if (!submission_row(&b->call->arena, defaults, object, handler_find, row->s, &e))
+    if (!submission_row(&b->call->arena, defaults, object, handler_find, row->s, &e) ||
+        !queue_known(b->conf, span_of(row->s->queue), &e))
         refuse(b, row, &e);
 }
 
@@ -186,6 +188,7 @@ void batch_put(struct api *a, struct call *c, struct span parameter)
     struct err e = ERR_INIT;
     struct batch *b = arena_alloc(&c->arena, sizeof *b);
     b->call = c;
+    b->conf = a->conf;
     if (!query_none(c, &e) || !read_batch(b, &e)) {
         answer_problem(c, &e);
         return;

@@ -7,7 +7,7 @@ void compare_run(struct api *a, struct call *c, struct span parameter)
     struct submission *s = arena_alloc(&c->arena, sizeof *s);
     struct query q;
     struct err e = ERR_INIT;
-    if (!query_read(c, &q, &e) || !submission_of(c, NULL, &q, s, &e)) {
+    if (!query_read(c, &q, &e) || !submission_of(a, c, NULL, &q, s, &e)) {
         answer_problem(c, &e);
         return;
     }

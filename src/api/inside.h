@@ -65,8 +65,11 @@ bool body_read(struct call *c, const struct json **ret, struct err *e) LATHE_CHE
 /*
  * A submission from the body (of a POST) and the query, where params may stand as JSON text. `strategy` NULL: /compare.
  */
-bool submission_of(struct call *c, const struct strategy *strategy, struct query *q, struct submission *ret,
-                   struct err *e) LATHE_CHECK;
+bool submission_of(const struct api *a, struct call *c, const struct strategy *strategy, struct query *q,
+                   struct submission *ret, struct err *e) LATHE_CHECK;
+
+/* May tasks be submitted to this queue (setting api.queues)? */
+bool queue_known(const struct conf *c, struct span name, struct err *e) LATHE_CHECK;
 
 bool id_of(struct span text, struct uuid *ret, struct err *e) LATHE_CHECK; /* ERR_NO_TASK: not a UUID */
 
@@ -130,6 +133,7 @@ typedef void route_function(struct api *a, struct call *c, struct span parameter
 route_function submit_task, batch_put, compare_run, recommend_get, tasks_list, task_get, task_cancel,
     results_get, log_get;
 route_function task_retry, tasks_retry;
+route_function queues_list, queue_show, queue_limit, queue_rest, queue_resume;
 route_function schedules_list, schedule_put, schedule_get, schedule_delete, schedule_pause, schedule_resume;
 route_function handlers_get, strategies_get, workers_get, health_get, ready_get, metrics_get;
 

@@ -88,7 +88,7 @@ bool id_of(struct span text, struct uuid *ret, struct err *e)
 
 bool body_read(struct call *c, const struct json **ret, struct err *e)
 {
-    if (c->req.method != METHOD_POST || c->req.body.len == 0) {
+    if ((c->req.method != METHOD_POST && c->req.method != METHOD_PUT) || c->req.body.len == 0) {
         *ret = NULL;
         return true;
     }
@@ -131,8 +131,8 @@ static bool add_params(struct call *c, const struct json **body, struct span tex
     return json_read(&c->arena, arena_copy(&c->arena, buf_view(&b)), body, e);
 }
 
-bool submission_of(struct call *c, const struct strategy *strategy, struct query *q, struct submission *ret,
-                   struct err *e)
+bool submission_of(const struct api *a, struct call *c, const struct strategy *strategy, struct query *q,
+                   struct submission *ret, struct err *e)
 {
     const struct json *body;
     struct span text;
@@ -140,5 +140,17 @@ bool submission_of(struct call *c, const struct strategy *strategy, struct query
         return false;
     if (query_take(q, "params", &text) && !add_params(c, &body, text, e))
         return false;
-    return submission_read(&c->arena, strategy, body, query_rest(c, q), handler_find, ret, e);
+    return submission_read(&c->arena, strategy, body, query_rest(c, q), handler_find, ret, e) &&
+           queue_known(a->conf, span_of(ret->queue), e);
+}
+
+bool queue_known(const struct conf *c, struct span name, struct err *e)
+{
+    struct span all = span_of(conf_now(&c->api_queues)), rest = all;
+    while (rest.len > 0)
+        if (span_eq(span_trim(span_cut(&rest, ',')), name))
+            return true;
+    return all.len == 0 ||
+           err_at(e, ERR_BAD_FIELD, "/queue", "there is no queue \"" SPAN_FMT "\"; there are " SPAN_FMT,
+                  SPAN_ARG(name), SPAN_ARG(all));
 }

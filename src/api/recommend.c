@@ -59,7 +59,7 @@ void recommend_get(struct api *a, struct call *c, struct span parameter)
     struct query q;
     struct err e = ERR_INIT;
     if (!query_read(c, &q, &e) || !read_probe(&q, &asked, &e) ||
-        !submission_of(c, &strategy_auto, &q, s, &e)) {
+        !submission_of(a, c, &strategy_auto, &q, s, &e)) {
         answer_problem(c, &e);
         return;
     }

@@ -115,7 +115,7 @@ void submit_task(struct api *a, struct call *c, struct span parameter)
     struct query q;
     struct err e = ERR_INIT;
     if (!strategy_of(parameter, &strategy, &e) || !query_read(c, &q, &e) ||
-        !submission_of(c, strategy, &q, s, &e)) {
+        !submission_of(a, c, strategy, &q, s, &e)) {
         if (e.code == ERR_METHOD)
             call_header(c, "Allow", "GET, HEAD, DELETE, OPTIONS");
         answer_problem(c, &e);

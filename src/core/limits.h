@@ -44,7 +44,12 @@
 #define LIMIT_DELAY_S (366 * 24 * 3600) /* how far ahead a task may be planned */
 #define LIMIT_NAME 64u                  /* bytes of a handler's, queue's or worker's name */
 #define LIMIT_TAGS 16u
-#define LIMIT_KEY 255u         /* bytes of the key of unique work */
+#define LIMIT_CONCURRENCY 100000 /* the largest limit that counts */
+#define LIMIT_RATE 1000000       /* likewise */
+#define LIMIT_REASON 200u        /* bytes of why a queue is paused */
+#define LIMIT_QUEUES 1000u     /* queues that are paused or limited; as many limits of keys as sql/004 says */
+#define LIMIT_GATES_SHOWN 50   /* gates that one queue's page shows */
+#define LIMIT_KEY 255u         /* bytes of the key of unique work, or of a limit */
 #define LIMIT_NEEDS 1000u      /* tasks that a task depends on */
 #define LIMIT_CALLBACKS 100u   /* tasks that are submitted with a task, to follow it */
 #define LIMIT_BATCH 10000u     /* tasks of one batch */

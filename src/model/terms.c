@@ -55,7 +55,8 @@ static bool check_expires(struct terms *t, int64_t now_us, struct err *e)
 bool terms_check(struct terms *t, int64_t now_us, struct err *e)
 {
     return check_run_at(t, now_us, e) && check_expires(t, now_us, e) &&
-           fields_read(&backoff_fields, t->backoff_json, "/backoff", &t->backoff, e);
+           fields_read(&backoff_fields, t->backoff_json, "/backoff", &t->backoff, e) &&
+           limit_read(t->limit_json, &t->limit, e);
 }
 
 /* ---- as it is kept ---- */
@@ -80,6 +81,11 @@ struct span terms_write(struct arena *a, const struct terms *t)
         fields_write(&backoff_fields, &t->backoff, &o);
     }
     write_number(&o, "expires_us", t->expires_us);
+    limit_write(&t->limit, &o);
+    if (t->tenant[0] != '\0') {
+        json_key(&o, "tenant");
+        json_put_str(&o, t->tenant);
+    }
     follow_write(&t->follow, &o);
     json_close(&o, '}');
     return b.len > 2 ? arena_copy(a, buf_view(&b)) : SPAN("");

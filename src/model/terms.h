@@ -13,6 +13,7 @@
 #include "core/err.h"
 #include "core/json.h"
 #include "model/follow.h"
+#include "model/limit.h"
 #include "model/retry.h"
 
 #define TERMS_TIME 40 /* bytes of a time as callers write it */
@@ -25,9 +26,13 @@ struct terms {
     int64_t retries;      /* failures of a unit after which it is tried again */
     int64_t item_retries; /* failures of an item after which it is tried again inside its run */
 
+    const struct json *limit_json;
+    char tenant[LIMIT_NAME + 1]; /* who shares his queue fairly with others; "": nobody */
+
     struct follow follow; /* what it asks of other tasks; checked and completed by follow_check */
 
     /* made from it */
+    struct limit limit;     /* of its key */
     struct backoff backoff; /* of both */
     int64_t expires_us;     /* not begun after it; 0: whenever */
     int64_t run_at_us;      /* not before; 0: at once. A column of its own, not in the JSON */

@@ -143,3 +143,19 @@ bool queue_cancel(struct queue *q, struct arena *a, struct uuid id, struct task 
     *ret = t;
     return true;
 }
+
+/* ---- pausing ---- */
+
+void queue_look(struct queue *q, struct span name)
+{
+    notify_work(q->notify, name);
+}
+
+bool queue_pause(struct queue *q, struct span name, bool paused, struct span reason, struct err *e)
+{
+    if (!store_pause_queue(q->store, name, paused, reason, e))
+        return false;
+    if (!paused)
+        queue_look(q, name);
+    return true;
+}

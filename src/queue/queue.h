@@ -94,6 +94,11 @@ struct retried {
 bool queue_retry_all(struct queue *q, struct arena *a, const struct task_filter *f, bool failed_only,
                      struct retried *ret, struct err *e) LATHE_CHECK;
 
+/* store_pause_queue, and workers are told of a queue that goes on. */
+bool queue_pause(struct queue *q, struct span name, bool paused, struct span reason,
+                 struct err *e) LATHE_CHECK;
+void queue_look(struct queue *q, struct span name); /* tells workers that there may be work */
+
 /* ---- the worker's side; the thread of its claim loop ---- */
 
 struct queue_worker;

@@ -16,6 +16,7 @@
 #include "core/buf.h"
 #include "core/cancel.h"
 #include "core/conf.h"
+#include "model/limit.h"
 #include "model/profile.h"
 #include "model/schedule.h"
 #include "model/task.h"
@@ -302,6 +303,39 @@ bool store_fire_begin(struct store_worker *w, struct arena *a, struct schedule *
 bool store_fire_end(struct store_worker *w, const struct schedule *s, const struct fired *f,
                     struct new_tasks *const *lists, size_t n, struct err *e) LATHE_CHECK;
 bool store_fire_refuse(struct store_worker *w, const struct schedule *s, const struct fired *f,
+                       struct err *e) LATHE_CHECK;
+
+/* ---- queues (gates.c) --------------------------------------------------------------------------------------------- */
+
+/* What limits units: the gate of a key ("key/NAME") or of a queue ("queue/NAME"). */
+struct gate_info {
+    struct span name;
+    struct limit limit;
+    int64_t inside, waiting;     /* units */
+    struct uuid *holders, *next; /* some of their tasks */
+    size_t holders_n, next_n;
+};
+
+struct queue_info {
+    struct span name;
+    int64_t queued, waiting, running; /* units: claimable; for a time or a gate; under leases */
+    double oldest_s;                  /* of the unit that is claimed next */
+    bool paused;
+    struct span reason;
+    int64_t paused_us;
+    struct limit limit;
+    struct gate_info *gates; /* store_queue only: the queue's, and those that its units are in or wait for */
+    size_t gates_n;
+};
+
+/* Those that have units, limits or a pause, by name; LIMIT_LIST at most. */
+bool store_queues(struct store *s, struct arena *a, struct queue_info **ret, size_t *ret_n,
+                  struct err *e) LATHE_CHECK;
+bool store_queue(struct store *s, struct arena *a, struct span name, struct queue_info *ret,
+                 struct err *e) LATHE_CHECK; /* any name is one */
+/* Replaces them; what runs already counts. ERR_BUSY: LIMIT_QUEUES have some. */
+bool store_limit_queue(struct store *s, struct span name, const struct limit *l, struct err *e) LATHE_CHECK;
+bool store_pause_queue(struct store *s, struct span name, bool paused, struct span reason,
                        struct err *e) LATHE_CHECK;
 
 /* ---- evidence ---------------------------------------------------------------------------------------------------- */

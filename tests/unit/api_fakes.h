@@ -120,6 +120,35 @@ bool queue_retry_all(struct queue *q, struct arena *a, const struct task_filter 
     return !fake.store_down || err_set(e, ERR_STORE, "down");
 }
 
+bool queue_pause(struct queue *q, struct span name, bool paused, struct span reason, struct err *e)
+{
+    (void)q, (void)name, (void)paused, (void)reason;
+    return err_set(e, ERR_STORE, "down");
+}
+
+void queue_look(struct queue *q, struct span name)
+{
+    (void)q, (void)name;
+}
+
+bool store_queues(struct store *s, struct arena *a, struct queue_info **ret, size_t *ret_n, struct err *e)
+{
+    (void)s, (void)a, (void)ret, (void)ret_n;
+    return err_set(e, ERR_STORE, "down");
+}
+
+bool store_queue(struct store *s, struct arena *a, struct span name, struct queue_info *ret, struct err *e)
+{
+    (void)s, (void)a, (void)name, (void)ret;
+    return err_set(e, ERR_STORE, "down");
+}
+
+bool store_limit_queue(struct store *s, struct span name, const struct limit *l, struct err *e)
+{
+    (void)s, (void)name, (void)l;
+    return err_set(e, ERR_STORE, "down");
+}
+
 struct store *queue_store(struct queue *q)
 {
     return (struct store *)q;
