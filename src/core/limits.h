@@ -56,7 +56,7 @@
 #define LIMIT_LIST_LOOK 20000u /* tasks that one page of a filtered list is looked for in */
 #define LIMIT_LIST 1000u       /* tasks in one page of a list */
 
-#define LIMIT_RETRY 100u /* tasks that one transaction runs again */
+#define LIMIT_RETRY 100u           /* tasks that one transaction runs again */
 #define LIMIT_SCHEDULES 10000      /* schedules that there may be */
 #define LIMIT_SCHEDULE (64u * KIB) /* bytes of the submission in a schedule */
 #define LIMIT_EVERY_S (366 * 24 * 3600)
@@ -71,7 +71,7 @@
 #define LIMIT_WRITE_QUEUE 32768u            /* rows waiting for a group commit before 503 */
 #define LIMIT_WRITE_QUEUE_BYTES (64u * MIB) /* their params, inputs and the like */
 #define LIMIT_WAKE 4096                     /* units that one look at the waiting puts to work */
-#define LIMIT_CLAIM 512u                   /* units in one claim */
+#define LIMIT_CLAIM 512u                    /* units in one claim */
 #define LIMIT_CLAIM_BYTES \
     (64u * MIB) /* inputs and params that one claim brings along, but for a single unit */
 #define LIMIT_STATEMENT (512u * MIB) /* bytes of the parameters of one statement */

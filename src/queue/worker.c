@@ -49,7 +49,7 @@ static void any_cancel(void *arg)
 static void add_later(struct queue_worker *w, int64_t us)
 {
     pthread_mutex_lock(&w->lock);
-    bool news = w->later_us == 0 || us < w->later_us || w->later_us < clock_wall_us();
+    bool news = w->later_us == 0 || us < w->later_us || w->later_us < clock_shared_us();
     if (news)
         w->later_us = us;
     pthread_mutex_unlock(&w->lock);
@@ -84,7 +84,7 @@ static void on_state(void *arg, bool connected)
 int64_t queue_later(struct queue_worker *w)
 {
     pthread_mutex_lock(&w->lock);
-    int64_t us = w->later_us, left = us - clock_wall_us();
+    int64_t us = w->later_us, left = us - clock_shared_us();
     if (us != 0 && left <= 0)
         w->later_us = 0;
     pthread_mutex_unlock(&w->lock);

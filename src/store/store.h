@@ -107,7 +107,7 @@ bool store_children(struct store *s, struct arena *a, struct uuid parent, struct
 
 struct task_filter {
     struct span handler, strategy, queue; /* "": any */
-    struct span error; /* slug; only of tasks that failed; "": any */
+    struct span error;                    /* slug; only of tasks that failed; "": any */
     bool by_state;
     enum task_state state;
     struct uuid parent;         /* nil: any */

@@ -303,7 +303,8 @@ void run_unit(struct run *r, const struct run_env *env)
         r->mendable = err_retryable(e.code);
     }
     r->finish.finished_us = clock_now() / 1000;
-    again_decide(&r->finish, &r->terms, r->mendable, r->snooze_ms, clock_shared_us(), clock_chance());
+    if (again_failed(&r->finish))
+        again_decide(&r->finish, &r->terms, r->mendable, r->snooze_ms, clock_shared_us(), clock_chance());
     diary_end(&r->diary, r->terms.retries, &r->finish);
 }
 
