@@ -95,12 +95,12 @@ CREATE FUNCTION lathe.submit(
 ) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER AS
 $$
 DECLARE
-    clock constant timestamptz := clock_timestamp();
-    us    constant bigint := (extract(epoch FROM clock) * 1000000)::bigint;
-    task  constant uuid := lathe_uuid(us / 1000, us % 1000 * 4096 / 1000);
-    total constant integer := CASE WHEN items IS NULL THEN items_count
-                                   WHEN jsonb_typeof(items) = 'array' THEN jsonb_array_length(items) END;
-    terms constant jsonb := lathe_terms(unique_key, unique_for, unique_while, depends_on, depends_if);
+    clock       constant timestamptz := clock_timestamp();
+    us          constant bigint := (extract(epoch FROM clock) * 1000000)::bigint;
+    submit_task constant uuid := lathe_uuid(us / 1000, us % 1000 * 4096 / 1000);
+    total       constant integer := CASE WHEN items IS NULL THEN items_count
+                                         WHEN jsonb_typeof(items) = 'array' THEN jsonb_array_length(items) END;
+    terms       constant jsonb := lathe_terms(unique_key, unique_for, unique_while, depends_on, depends_if);
     unit  integer;
     r     record;
 BEGIN
@@ -117,7 +117,7 @@ BEGIN
     unit := lathe_unit_size(strategy, total, batch_size);
     INSERT INTO tasks (id, inputs_of, digest, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, unit_size, batch_size,
         workers, priority, container, fail_fast, handler, strategy, inner_strategy, queue, params, tags, meta, unit_kib, run_at, terms)
-    VALUES (task, CASE WHEN items IS NOT NULL THEN task END, 0, submit.item_timeout_ms, submit.timeout_ms,
+    VALUES (submit_task, CASE WHEN items IS NOT NULL THEN submit_task END, 0, submit.item_timeout_ms, submit.timeout_ms,
         CASE WHEN terms -> 'depends_on' IS NULL THEN 'queued' ELSE 'scheduled' END::task_state, 0, total, (total + unit - 1) / unit,
         unit, greatest(submit.batch_size, unit), 4, submit.priority, false, submit.on_item_error = 'fail', submit.handler, submit.strategy,
         CASE WHEN submit.strategy = 'background' THEN 'auto' ELSE '' END, submit.queue, lathe_params(submit.params),
@@ -126,18 +126,20 @@ BEGIN
         CASE WHEN submit.run_at > clock THEN submit.run_at END, terms);
     IF items IS NOT NULL THEN
         INSERT INTO inputs (task, seq, first, count, bytes)
-        SELECT submit.task, (i.n - 1) / unit, min(i.n) - 1, count(*), convert_to(string_agg(i.item::text, E'\n' ORDER BY i.n) || E'\n', 'UTF8')
-        FROM (SELECT task) submit, jsonb_array_elements(items) WITH ORDINALITY i(item, n) GROUP BY 1, 2;
+        SELECT submit_task, (i.n - 1) / unit, min(i.n) - 1, count(*), convert_to(string_agg(i.item::text, E'\n' ORDER BY i.n) || E'\n', 'UTF8')
+        FROM jsonb_array_elements(items) WITH ORDINALITY i(item, n) GROUP BY 1, 2;
     END IF;
-    IF terms IS NULL THEN
-        PERFORM lathe_enter(ARRAY [task]);
-        RETURN task;
+    IF terms IS NULL AND (submit.run_at > clock) IS NOT TRUE THEN
+        INSERT INTO work (task, rank, seq, first, count, kib, attempt, queue)
+        SELECT t.id, lathe_rank(now(), t.priority), s, s * unit, least(unit, total - s * unit), t.unit_kib, 1, t.queue
+        FROM tasks t, generate_series(0, t.units_total - 1) s WHERE t.id = submit_task;
+        RETURN submit_task;
     END IF;
-    SELECT s.existing, s.bad INTO r FROM lathe_settle_in(ARRAY [task], true) s;
+    SELECT s.existing, s.bad INTO r FROM lathe_settle_in(ARRAY [submit_task], true) s;
     IF r.bad > 0 THEN
         RAISE invalid_parameter_value USING MESSAGE = format('lathe.submit: depends_on: there is no task %s', depends_on[r.bad]);
     END IF;
-    RETURN coalesce(r.existing, task);
+    RETURN coalesce(r.existing, submit_task);
 END
 $$;
 
