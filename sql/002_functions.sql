@@ -542,6 +542,7 @@ BEGIN
     END IF;
     DELETE FROM workers WHERE seen_at < now() - interval '10 minutes';
     PERFORM lathe_tidy_keys(10 * room);
+    PERFORM lathe_tidy_dead(10 * room);
     -- What no run told of for three months; neither a row that is being learned from nor a locked table is waited for.
     BEGIN
         PERFORM set_config('lock_timeout', '50ms', true);

@@ -189,3 +189,30 @@ $$
 DELETE FROM dead WHERE task = ANY (ARRAY(
     SELECT d.task FROM (SELECT task FROM dead ORDER BY task LIMIT room) d WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.id = d.task)))
 $$;
+
+-- ---- looking after it
+
+-- When a claim of the worker was last answered; NULL: never.
+ALTER TABLE workers ADD COLUMN claimed_at timestamptz;
+
+-- What has kept the vacuum from removing dead rows for longer than `patience`, the oldest first: open transactions, those
+-- prepared and forgotten, replication slots that nobody reads (these have no age in time: counted in transactions). Of
+-- the sessions of others only a member of pg_monitor sees when they began.
+CREATE FUNCTION lathe_horizon(patience interval) RETURNS TABLE (age_s double precision, what text) LANGUAGE sql STABLE AS
+$$
+SELECT * FROM (
+    SELECT extract(epoch FROM now() - a.xact_start)::double precision AS age_s,
+        format('a transaction of %s, process %s (%s, %s)', coalesce(nullif(a.application_name, ''), 'a client without a name'), a.pid,
+               coalesce(a.usename::text, a.backend_type), coalesce(a.state, 'running')) AS what
+    FROM pg_stat_activity a
+    WHERE (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL) AND a.xact_start < clock_timestamp() - patience
+    AND a.pid <> pg_backend_pid() AND a.backend_type <> 'autovacuum worker'
+    AND a.pid NOT IN (SELECT v.pid FROM pg_stat_progress_vacuum v)
+    UNION ALL
+    SELECT extract(epoch FROM now() - p.prepared), format('the prepared transaction %s of %s', p.gid, p.owner)
+    FROM pg_prepared_xacts p WHERE p.prepared < clock_timestamp() - patience
+    UNION ALL
+    SELECT 0, format('the replication slot %s, %s transactions behind', s.slot_name, greatest(age(s.xmin), age(s.catalog_xmin)))
+    FROM pg_replication_slots s WHERE greatest(age(s.xmin), age(s.catalog_xmin)) > 1000000
+) x ORDER BY age_s DESC
+$$;

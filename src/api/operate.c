@@ -112,6 +112,12 @@ static void put_worker(const struct worker_info *w, struct json_out *o)
     number(o, "cores", w->cores);
     put_time(o, "started_at", w->started_us);
     put_time(o, "seen_at", w->seen_us);
+    if (w->claimed_us > 0) {
+        put_time(o, "claimed_at", w->claimed_us);
+    } else {
+        json_key(o, "claimed_at");
+        json_put_null(o);
+    }
     json_close(o, '}');
 }
 
@@ -170,6 +176,18 @@ static bool ready(struct api *a, struct err *e)
     return store_ready(a->store, e);
 }
 
+/* What does not keep it from taking work, but should be seen to. */
+static void put_warnings(struct api *a, struct json_out *o)
+{
+    struct store_stats s;
+    if (!store_stats(a->store, &s, NULL))
+        return;
+    number(o, "workers", s.workers);
+    number(o, "stalled_workers", s.stalled); /* alive, with room, and their claims are not answered */
+    json_key(o, "vacuum_held_by");
+    json_put_str(o, s.horizon[0] ? s.horizon : NULL);
+}
+
 void ready_get(struct api *a, struct call *c, struct span parameter)
 {
     (void)parameter;
@@ -188,6 +206,7 @@ void ready_get(struct api *a, struct call *c, struct span parameter)
     text(&o, "redis", !redis ? "not used" : cache_ready(redis, &cache) ? "ok" : "unreachable");
     if (cache.code != ERR_NONE)
         text(&o, "redis_error", cache.text);
+    put_warnings(a, &o);
     json_close(&o, '}');
     answer_fresh(c);
 }
@@ -214,6 +233,12 @@ void metrics_get(struct api *a, struct call *c, struct span parameter)
         gauge(b, "store_running", "Units that workers have", (double)s.running);
         gauge(b, "store_leases", "Leases that workers hold", (double)s.leases);
         gauge(b, "store_workers", "Workers that are alive", (double)s.workers);
+        gauge(b, "store_stalled_workers",
+              "Workers that are alive and have room, and whose claims are not answered", (double)s.stalled);
+        gauge(b, "store_claim_age_seconds",
+              "Longest time since a claim was answered, of the workers with room", s.claim_age_s);
+        gauge(b, "store_horizon_seconds",
+              "Age of the oldest transaction that keeps dead rows; 0: none of some minutes", s.horizon_s);
         gauge(b, "store_oldest_queued_seconds", "Age of the oldest unit that waits", s.oldest_queued_s);
     }
     c->res.content_type = "text/plain; version=0.0.4; charset=utf-8";

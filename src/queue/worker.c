@@ -236,3 +236,15 @@ bool queue_wake(struct queue_worker *w, int64_t *ret_next_ms, int64_t *ret_fire_
     }
     return true;
 }
+
+void queue_look_at_horizon(struct queue_worker *w)
+{
+    char what[128];
+    int64_t count = 0;
+    double age_s = 0;
+    struct err e = ERR_INIT;
+    if (!store_horizon(w->store, &count, &age_s, what, sizeof what, &e) || count == 0)
+        return;
+    log_warn("store.horizon", "age_s=%.0f others=%d meaning=no dead row is removed as long as there is %s",
+             age_s, (int)count - 1, what);
+}

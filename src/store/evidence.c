@@ -1,14 +1,17 @@
 /* evidence.c: workers, profiles, figures: what is read to show and to predict. */
+#include <stdio.h>
+
 #include "model/strategy.h"
 #include "store/inside.h"
 #include "store/rows.h"
 
 #define STATS_MS 2000
+#define HORIZON "interval '5 minutes'" /* what holds the vacuum back for longer is told */
 
 static const struct stmt workers_stmt = {
     "workers",
     "SELECT id, name, host, queues, pid, slots, busy, started_at, seen_at, cores, thread_start, process_start, "
-    "item_cost, process_item, timer_slack FROM workers ORDER BY id"};
+    "item_cost, process_item, timer_slack, claimed_at FROM workers ORDER BY id"};
 
 /* A worker that was not heard of for a minute says nothing of the machine as it is. */
 static const struct stmt host_stmt = {
@@ -28,10 +31,20 @@ static const struct stmt corrections_stmt = {
 static const struct stmt stats_stmt = {
     "stats",
     "SELECT q.n, coalesce(extract(epoch FROM now() - o.created_at), 0)::float8, l.n, coalesce(l.units, 0)::bigint, "
-    "(SELECT count(*) FROM workers WHERE seen_at > now() - interval '1 minute') "
+    "(SELECT count(*) FROM workers WHERE seen_at > now() - interval '1 minute'), c.stalled, c.age, "
+    "coalesce(h.age_s, 0)::float8, coalesce(h.what, '') "
     "FROM (SELECT count(kib) AS n FROM (SELECT kib FROM work LIMIT 1000000) w) q LEFT JOIN LATERAL "
     "(SELECT t.created_at FROM work w JOIN tasks t ON t.id = w.task ORDER BY w.task LIMIT 1) o ON true, "
-    "(SELECT count(*) AS n, sum(remaining) AS units FROM leases) l"};
+    "(SELECT count(*) AS n, sum(remaining) AS units FROM leases) l CROSS JOIN "
+    "(SELECT count(*) FILTER (WHERE w.claimed < now() - interval '30 s') AS stalled, "
+    "coalesce(max(extract(epoch FROM now() - w.claimed)), 0)::float8 AS age FROM (SELECT coalesce(claimed_at, started_at) AS claimed "
+    "FROM workers WHERE seen_at > now() - interval '1 minute' AND busy < slots) w) c "
+    "LEFT JOIN LATERAL (SELECT age_s, what FROM lathe_horizon(" HORIZON ") LIMIT 1) h ON true"};
+
+static const struct stmt horizon_stmt = {
+    "horizon",
+    "SELECT count(*) OVER (), age_s, what FROM lathe_horizon(" HORIZON ") WHERE $1::uuid = "
+    "(SELECT id FROM workers WHERE seen_at > now() - interval '1 minute' ORDER BY id LIMIT 1) LIMIT 1"};
 
 static struct host read_host(struct row *r)
 {
@@ -57,6 +70,7 @@ static void read_worker(struct arena *a, struct row *r, struct worker_info *w)
     w->seen_us = row_time(r);
     w->costs = read_host(r);
     w->cores = w->costs.cores;
+    w->claimed_us = row_time(r);
 }
 
 bool store_workers(struct store *s, struct arena *a, struct worker_info **ret, size_t *ret_n, struct err *e)
@@ -139,6 +153,11 @@ static bool read_stats(struct store *s, struct store_stats *ret, struct err *e)
     ret->leases = row_int(&row);
     ret->running = row_int(&row);
     ret->workers = row_int(&row);
+    ret->stalled = row_int(&row);
+    ret->claim_age_s = row_num(&row);
+    ret->horizon_s = row_num(&row);
+    struct span what = row_span(&row);
+    snprintf(ret->horizon, sizeof ret->horizon, SPAN_FMT, SPAN_ARG(what));
     return true;
 }
 
@@ -166,4 +185,23 @@ bool store_stats(struct store *s, struct store_stats *ret, struct err *e)
     if (ok)
         *ret = fresh;
     return ok;
+}
+
+bool store_horizon(struct store_worker *w, int64_t *ret_count, double *ret_age_s, char *ret_what, size_t room,
+                   struct err *e)
+{
+    PGresult *r CLEANUP(db_result_clear) = NULL;
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    params_uuid(&p, w->id);
+    if (!db_one(&w->db, &horizon_stmt, &p, store_worker_deadline(w), &r, e))
+        return false;
+    *ret_count = 0;
+    if (PQntuples(r) == 0)
+        return true;
+    struct row row = row_at(r, 0);
+    *ret_count = row_int(&row);
+    *ret_age_s = row_num(&row);
+    struct span what = row_span(&row);
+    snprintf(ret_what, room, SPAN_FMT, SPAN_ARG(what));
+    return true;
 }

@@ -8,12 +8,13 @@
 static const struct stmt worker_stmt = {
     "worker",
     "INSERT INTO workers (id, started_at, seen_at, pid, slots, busy, cores, thread_start, process_start, item_cost, "
-    "process_item, timer_slack, name, host, queues) "
+    "process_item, timer_slack, name, host, queues, claimed_at) "
     "VALUES ($1::uuid, now(), now(), $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::float8, $7::float8, $8::float8, "
-    "$9::float8, $10::float8, $11::text, $12::text, $13::text) "
+    "$9::float8, $10::float8, $11::text, $12::text, $13::text, now() - $14::bigint * interval '1 millisecond') "
     "ON CONFLICT (id) DO UPDATE SET seen_at = now(), slots = excluded.slots, busy = excluded.busy, cores = excluded.cores, "
     "thread_start = excluded.thread_start, process_start = excluded.process_start, item_cost = excluded.item_cost, "
-    "process_item = excluded.process_item, timer_slack = excluded.timer_slack, queues = excluded.queues "
+    "process_item = excluded.process_item, timer_slack = excluded.timer_slack, queues = excluded.queues, "
+    "claimed_at = excluded.claimed_at "
     "RETURNING (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"};
 
 static const struct stmt renew_stmt = {
@@ -46,7 +47,7 @@ static const struct stmt fire_at_stmt = {
 
 /* ---- the beat ---- */
 
-static void worker_params(struct params *p, const struct worker_info *i)
+static void worker_params(struct params *p, const struct worker_info *i, int64_t claimed)
 {
     params_uuid(p, i->id);
     params_int(p, i->pid);
@@ -61,6 +62,10 @@ static void worker_params(struct params *p, const struct worker_info *i)
     params_text(p, i->name);
     params_text(p, i->host);
     params_text(p, i->queues);
+    if (claimed > 0)
+        params_int(p, (clock_now() - claimed) / NS_PER_MS);
+    else
+        params_null(p);
 }
 
 static void uuids(struct params *p, const struct uuid *list, size_t n)
@@ -121,7 +126,7 @@ bool store_beat(struct store_worker *w, struct arena *a, const struct worker_inf
                            {.stmt = &stops_stmt, .params = &stops, .sync = true}};
     if (fault_hit("store.beat"))
         return err_set(e, ERR_STORE, "fault point store.beat");
-    worker_params(&p, info);
+    worker_params(&p, info, w->claimed);
     uuids(&renew, leases, n);
     params_int(&renew, conf_now(&w->store->conf->worker_lease));
     uuids(&stops, leases, n);

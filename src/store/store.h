@@ -170,7 +170,8 @@ struct worker_info {
     struct uuid id;
     struct span name, host, queues;
     int64_t pid, slots, busy, cores;
-    int64_t started_us, seen_us;
+    int64_t started_us, seen_us,
+        claimed_us; /* claimed: when a claim was last answered; 0: never. The store's to know */
     struct host costs;
 };
 
@@ -338,6 +339,11 @@ bool store_limit_queue(struct store *s, struct span name, const struct limit *l,
 bool store_pause_queue(struct store *s, struct span name, bool paused, struct span reason,
                        struct err *e) LATHE_CHECK;
 
+/* What keeps dead rows from being removed for longer than some minutes. *ret_count: how many there are; the oldest is told.
+ * Asked by many workers, the one that is alive longest gets the answer, the others 0. */
+bool store_horizon(struct store_worker *w, int64_t *ret_count, double *ret_age_s, char *ret_what, size_t room,
+                   struct err *e) LATHE_CHECK;
+
 /* ---- evidence ---------------------------------------------------------------------------------------------------- */
 
 bool store_workers(struct store *s, struct arena *a, struct worker_info **ret, size_t *ret_n,
@@ -352,6 +358,11 @@ bool store_host(struct store *s, struct host *ret,
 struct store_stats {
     int64_t queued, running, leases, workers;
     double oldest_queued_s;
+    int64_t stalled;    /* workers that are alive and have room, and whose claims are not answered */
+    double claim_age_s; /* the longest time since a claim was answered, of the workers that have room */
+    double
+        horizon_s; /* age of the oldest transaction that keeps dead rows; 0: none is older than some minutes */
+    char horizon[128]; /* what that is; "": nothing */
 };
 bool store_stats(struct store *s, struct store_stats *ret, struct err *e) LATHE_CHECK;
 

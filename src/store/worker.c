@@ -275,6 +275,8 @@ static bool round_trip(struct store_worker *w, struct finish *const *list, size_
     bool done = committed(main);
     w->answered = w->answered || done;
     notice_refusals(w, &t, main);
+    if (committed(t.claim_step))
+        w->claimed = clock_now();
     if (done && committed(t.claim_step))
         claim_read(t.claim_step->result, t.lease, ret);
     else if (t.claim_step && (lost || committed(t.claim_step)))

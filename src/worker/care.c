@@ -14,6 +14,7 @@
 #define RETURN_GRACE \
     (5 * NS_PER_S) /* for a handler in the worker to come back after its deadline or a cancel */
 #define TELL_MOST 256
+#define HORIZON_MS 60000 /* how often to look what holds the vacuum back */
 #define FIRE_AGAIN_MS 20 /* how soon to look when nothing was left to fire */
 
 /* ---- leases ---- */
@@ -186,6 +187,12 @@ static void keep_house(struct worker *w)
     }
 }
 
+static void look_at_horizon(struct worker *w)
+{
+    w->next_look = clock_after_ms(clock_jitter(HORIZON_MS));
+    queue_look_at_horizon(w->queue_worker);
+}
+
 /* ---- what waits for its time ---- */
 
 void care_wake_by(struct worker *w, int64_t ms)
@@ -234,6 +241,8 @@ bool care(struct worker *w)
         wake(w);
     } else if (now >= w->next_fire) {
         fire(w);
+    } else if (now >= w->next_look) {
+        look_at_horizon(w);
     } else if (now >= w->next_reap) {
         keep_house(w);
     } else {
@@ -249,7 +258,8 @@ static int64_t sooner(int64_t a, int64_t b)
 
 int64_t care_next(const struct worker *w)
 {
-    int64_t next = sooner(sooner(w->next_beat, w->next_wake), sooner(w->next_reap, w->next_fire));
+    int64_t next =
+        sooner(sooner(w->next_beat, w->next_wake), sooner(sooner(w->next_reap, w->next_fire), w->next_look));
     int64_t oldest = slots_oldest(w->slots);
     if (oldest != CLOCK_NEVER)
         next = sooner(next, oldest + WAIT_MOST_NS);

@@ -455,7 +455,7 @@ static void t02_some_triples(void **state)
 /* Ends what nobody has begun in time, here of the tasks T and U; only beside those that may meet it. */
 static void t03_expire(void **state)
 {
-    static const struct op expire = {"expire", "SELECT * FROM lathe_expire(10)"};
+    static const struct op expire = {"expire", "SELECT * FROM lathe_expire(10)", OF_ANY};
     static const char *const beside[] = {"finish", "again", "wake", "release-two", "reap", "cancel", "claim"};
     for (size_t f = 0; f < COUNT_OF(fixtures); f++) {
         if (strstr("single units limited", fixtures[f].name) == NULL)
