@@ -113,6 +113,24 @@ static void t05_a_delivery_tells_nobody(void **state)
     bench_count(b, "work", 0);
 }
 
+static void t06_an_end_that_comes_again_is_told_again(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n = calling(b, 1, 1);
+    bench_put_ok(b, &n, 1);
+    bench_cancel(b, n.id);
+    assert_int_equal(bench_number(b, DELIVERIES), 1);
+    finish_one(b); /* the delivery */
+    assert_int_equal(
+        bench_number(
+            b, "SELECT count(*) FROM lathe_retry(ARRAY(SELECT id FROM tasks WHERE handler = 'echo'), false) "
+               "WHERE refusal IS NULL"),
+        1);
+    finish_one(b);
+    STATE_IS(b, n.id, "succeeded");
+    assert_int_equal(bench_number(b, DELIVERIES), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +139,7 @@ int main(void)
         STORE_TEST(t03_told_once_however_often_it_is_finished),
         STORE_TEST(t04_every_way_to_end),
         STORE_TEST(t05_a_delivery_tells_nobody),
+        STORE_TEST(t06_an_end_that_comes_again_is_told_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

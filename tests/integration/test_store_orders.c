@@ -87,10 +87,11 @@ static const struct fixture {
     {"last-child",
      "SELECT test_parent('" P "', 1); SELECT test_task('" T "', '" P "', 0, 'queued', 2, false);"
      "SELECT test_lease('" L1 "', '" T "', 0); SELECT test_lease('" L2 "', '" T "', 1)"},
-    /* a chain behind work that is there once */
+    /* a chain behind work that is there once, and whose end is told */
     {"followed",
      "SELECT test_task('" T "', NULL, 0, 'queued', 1, false); SELECT test_lease('" L1 "', '" T "', 0);"
-     "UPDATE tasks SET terms = '{\"unique\": {\"key\": \"k\"}}' WHERE id = '" T "';"
+     "UPDATE tasks SET terms = '{\"unique\": {\"key\": \"k\"}, \"callback\": {\"url\": \"http://example.com/\"}}' WHERE id = '" T
+     "';"
      "INSERT INTO uniques VALUES (lathe_unique_key('h', 'k'), '" T "', now(), now() + interval '1 hour');"
      "SELECT test_put('" U "', 'scheduled', '{\"depends_on\": [\"" T "\"]}');"
      "SELECT test_put('" V "', 'scheduled', '{\"depends_on\": [\"" U "\", \"" T "\"]}')"},
@@ -164,6 +165,8 @@ static const char rules[] =
     "ON t.id = u.task WHERE t.terms ? 'limit' AND NOT EXISTS (SELECT FROM inside i WHERE (i.task, i.seq) = (u.task, u.seq)) "
     "UNION ALL SELECT 'waits before an open gate' FROM waiting w JOIN gates g ON g.name = w.gate WHERE (SELECT count(*) FROM inside i "
     "WHERE i.gate = g.name) < g.concurrency "
+    "UNION ALL SELECT 'an end is not told once' FROM tasks t WHERE t.terms ? 'callback' AND lathe_final(t.state) AND 1 <> "
+    "(SELECT count(*) FROM tasks d WHERE d.handler = 'webhook' AND d.meta::jsonb ->> 'task' = t.id::text) "
     "UNION ALL SELECT 'a scheduled task has work' FROM tasks t JOIN work w ON w.task = t.id WHERE t.state = 'scheduled' "
     "UNION ALL SELECT 'a parent has no child in turn' FROM tasks p WHERE container AND NOT lathe_final(state) AND 1 <> "
     "(SELECT count(*) FROM tasks c WHERE c.parent = p.id AND c.state IN ('queued', 'running')) "
