@@ -15,6 +15,12 @@ SELECT task, convert_from(bytes, 'UTF8') FROM (
     SELECT task, seq, part, bytes FROM results UNION ALL SELECT id, 0, 0, result FROM tasks WHERE result IS NOT NULL) r
 ORDER BY task, seq, part
 """
+# Of a limit that lets in one at a time: those that began before the one before had ended.
+CROWDED = """
+SELECT id, started_at, before FROM (
+    SELECT id, started_at, lag(finished_at) OVER (ORDER BY started_at) AS before FROM tasks WHERE tags LIKE '%gated%') t
+WHERE started_at < before - interval '20 ms'
+"""
 # A key of unique work is kept for longer than a run takes: there is one task for each.
 KEYS = "SELECT tags, count(*) FROM tasks WHERE tags LIKE '%once-%' GROUP BY tags HAVING count(*) > 1"
 TASKS = """
@@ -83,6 +89,7 @@ def check(db, web, load, failures=False):
     for id, before in load.after.items():
         if id in tasks and before in tasks and float(tasks[id][7] or 0) < float(tasks[before][8] or 0) - 0.02:
             found.problems.append(f"{id} began at {tasks[id][7]}, but {before}, which it depends on, ended at {tasks[before][8]}")
+    found.problems += [f"{id} began at {at} behind a gate for one, where the one before it ended at {end}" for id, at, end in db.query(CROWDED)]
     ask_api(found, web, acked, tasks)
     return found
 

@@ -80,9 +80,11 @@ KINDS = {
     "later": Kind("background", handler="echo", items_count=1, delay=0.5, priority=9),
     "chain": Chain(),
     "once": Once("background", handler="echo", items_count=2, batch_size=1),
+    "gated": Kind("background", handler="sleep", params={"ms": 5}, items_count=1, inner="sequential", tags=["gated"],
+                  limit={"key": "one", "concurrency": 1}),
     "procs": Kind("multiprocessing", handler="sleep", params={"ms": 2}, items_count=4, workers=2),
 }
-MIX = ("single", "wait", "sleep", "units", "retry", "once", "wait", "single", "chain", "sleep", "later", "procs")
+MIX = ("single", "wait", "sleep", "units", "retry", "once", "wait", "gated", "chain", "sleep", "later", "procs")
 
 
 class Load:
