@@ -32,7 +32,8 @@ CREATE TABLE gates (
 CREATE INDEX gates_next ON gates (next_at) WHERE next_at IS NOT NULL;
 
 -- The units that are inside: of a key's gate those at work or under a lease, of a queue's gate those under a lease. A row
--- comes and goes in the transaction that moves its unit; lathe_tidy removes what is left over all the same.
+-- comes and goes in the transaction that moves its unit; lathe_tidy removes what is left over all the same. They are counted
+-- without bitmaps: such a scan marks what it finds dead in the index, and the next one does not look at it again.
 CREATE TABLE inside (
     gate text NOT NULL,
     task uuid NOT NULL,
@@ -40,7 +41,7 @@ CREATE TABLE inside (
     PRIMARY KEY (task, seq, gate)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
-CREATE INDEX inside_gate ON inside (gate);
+CREATE INDEX inside_gate ON inside (gate, task, seq);
 
 -- Whose units stand where: the next unit of a tenant comes not before `clock`.
 CREATE TABLE tenants (
@@ -73,7 +74,7 @@ CREATE FUNCTION lathe_refill(g gates, tokens double precision) RETURNS timestamp
 $$ SELECT now() + greatest(0.01, (1 - tokens) * g.per_s / g.rate) * interval '1 second' $$;
 
 -- Lets into these gates as many of those who wait as there is room for, by rank. How many there were.
-CREATE FUNCTION lathe_admit(names text[]) RETURNS bigint LANGUAGE plpgsql AS
+CREATE FUNCTION lathe_admit(names text[]) RETURNS bigint LANGUAGE plpgsql SET enable_bitmapscan = off AS
 $$
 DECLARE
     n bigint;
@@ -90,7 +91,7 @@ BEGIN
     ), picked AS MATERIALIZED (
         SELECT g.*, p.at, coalesce(cardinality(p.at), 0) AS n
         FROM g, LATERAL (SELECT ARRAY(SELECT w.ctid FROM waiting w WHERE w.gate = g.name ORDER BY w.rank, w.task, w.seq
-                                      LIMIT g.room FOR UPDATE SKIP LOCKED) AS at) p
+                                      LIMIT g.room FOR UPDATE SKIP LOCKED) AS at OFFSET 0) p
     ), gone AS (
         DELETE FROM waiting WHERE ctid = ANY (ARRAY(SELECT unnest(p.at) FROM picked p))
         RETURNING gate, task, rank, seq, first, count, kib, attempt, tries, queue
@@ -256,7 +257,7 @@ $$;
 -- ---- queues: called by the claim, for those in `queues` only
 
 -- How many units of the queue may be claimed now, at most `most`.
-CREATE FUNCTION lathe_queue_room(which text, most bigint) RETURNS bigint LANGUAGE plpgsql AS
+CREATE FUNCTION lathe_queue_room(which text, most bigint) RETURNS bigint LANGUAGE plpgsql SET enable_bitmapscan = off AS
 $$
 DECLARE
     g gates;
