@@ -24,7 +24,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static size_t in_flight;
 
-static void die(const char *what, const struct err *e)
+LATHE_NORETURN static void die(const char *what, const struct err *e)
 {
     fprintf(stderr, "bench/limits: %s: %s\n", what, e->text);
     exit(1);

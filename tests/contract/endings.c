@@ -179,7 +179,7 @@ static void test_fail_fast(void **unused)
         p.inputs = inputs;
         p.fail_fast = true;
         run(&p, &s, shape_names[i]);
-        assert_int_equal(s.code[0], ERR_ITEM_FAILED);
+        assert_int_equal(s.code[0], ERR_BAD_FIELD);
         assert_int_equal(s.report.failed, 1);
         assert_true(s.report.cancelled > 0);
         assert_false(cancel_raised(&s.cancel)); /* the caller's flag is the caller's */

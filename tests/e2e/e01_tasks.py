@@ -218,7 +218,9 @@ def t15_operating(w):
     workers = w.call("GET", "/api/v1/workers")[2]["workers"]
     assert len(workers) == 1 and workers[0]["slots"] >= 1 and workers[0]["pid"] > 0, workers
     assert w.call("GET", "/healthz")[2] == {"status": "ok"}
-    assert w.call("GET", "/readyz")[2] == {"status": "ready", "postgresql": "ok", "redis": "ok"}
+    ready = w.call("GET", "/readyz")[2]
+    assert ready.pop("vacuum_held_by") is None, ready
+    assert ready == {"status": "ready", "postgresql": "ok", "redis": "ok", "workers": 1, "stalled_workers": 0}, ready
     status, headers, text = w.call("GET", "/metrics")
     assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4"), dict(headers)
     for name in ("lathe_http_requests", "lathe_submitted", "lathe_store_up 1", "lathe_store_workers 1"):

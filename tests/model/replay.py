@@ -19,6 +19,7 @@ from web import Web  # noqa: E402
 
 TABLES = ("work", "waiting", "leases", "results", "tasks")
 RECORDER = """
+SET search_path = public;
 CREATE TABLE trace (n bigserial PRIMARY KEY, xid xid8, tab text, was jsonb, becomes jsonb);
 CREATE FUNCTION record() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
