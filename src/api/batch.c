@@ -32,7 +32,7 @@ static void read_row(struct batch *b, struct batch_row *row, const struct submis
     struct err e = ERR_INIT;
     row->s = arena_alloc(&b->call->arena, sizeof *row->s);
     if (!submission_row(&b->call->arena, defaults, object, handler_find, row->s, &e) ||
-        !queue_known(b->conf, span_of(row->s->queue), &e))
+        !queues_known(b->conf, row->s, &e))
         refuse(b, row, &e);
 }
 

@@ -68,8 +68,8 @@ bool body_read(struct call *c, const struct json **ret, struct err *e) LATHE_CHE
 bool submission_of(const struct api *a, struct call *c, const struct strategy *strategy, struct query *q,
                    struct submission *ret, struct err *e) LATHE_CHECK;
 
-/* May tasks be submitted to this queue (setting api.queues)? */
-bool queue_known(const struct conf *c, struct span name, struct err *e) LATHE_CHECK;
+/* May tasks be submitted to every queue that it names, those of its callbacks too (setting api.queues)? */
+bool queues_known(const struct conf *c, const struct submission *s, struct err *e) LATHE_CHECK;
 
 bool id_of(struct span text, struct uuid *ret, struct err *e) LATHE_CHECK; /* ERR_NO_TASK: not a UUID */
 

@@ -1,4 +1,5 @@
 /* What a request asks for: its query, its body, a submission made of both. */
+#include <stdio.h>
 #include <string.h>
 
 #include "api/inside.h"
@@ -141,16 +142,39 @@ bool submission_of(const struct api *a, struct call *c, const struct strategy *s
     if (query_take(q, "params", &text) && !add_params(c, &body, text, e))
         return false;
     return submission_read(&c->arena, strategy, body, query_rest(c, q), handler_find, ret, e) &&
-           queue_known(a->conf, span_of(ret->queue), e);
+           queues_known(a->conf, ret, e);
 }
 
-bool queue_known(const struct conf *c, struct span name, struct err *e)
+static bool queue_known(struct span all, struct span name, const char *pointer, struct err *e)
 {
-    struct span all = span_of(conf_now(&c->api_queues)), rest = all;
-    while (rest.len > 0)
+    for (struct span rest = all; rest.len > 0;)
         if (span_eq(span_trim(span_cut(&rest, ',')), name))
             return true;
-    return all.len == 0 ||
-           err_at(e, ERR_BAD_FIELD, "/queue", "there is no queue \"" SPAN_FMT "\"; there are " SPAN_FMT,
+    return err_at(e, ERR_BAD_FIELD, pointer, "there is no queue \"" SPAN_FMT "\"; there are " SPAN_FMT,
                   SPAN_ARG(name), SPAN_ARG(all));
+}
+
+static bool all_known(struct span all, const struct submission *s, struct err *e)
+{
+    struct err why = ERR_INIT;
+    const struct json *callback = s->terms.follow.callback_json;
+    struct span delivery = SPAN(""); /* as a rule the task's own */
+    if (json_type(callback) == JSON_OBJECT && json_type(json_member(callback, "queue")) == JSON_TEXT)
+        delivery = json_as_text(json_member(callback, "queue"));
+    if (!queue_known(all, span_of(s->queue), "/queue", e) ||
+        (delivery.len > 0 && !queue_known(all, delivery, "/callback/queue", e)))
+        return false;
+    for (size_t i = 0; i < s->callbacks_n; i++)
+        if (!all_known(all, &s->callbacks[i], &why)) {
+            char pointer[sizeof why.pointer + 40];
+            snprintf(pointer, sizeof pointer, "/callback/tasks/%zu%s", i, why.pointer);
+            return err_at(e, why.code, pointer, "%s", why.text);
+        }
+    return true;
+}
+
+bool queues_known(const struct conf *c, const struct submission *s, struct err *e)
+{
+    struct span all = span_of(conf_now(&c->api_queues));
+    return all.len == 0 || all_known(all, s, e);
 }

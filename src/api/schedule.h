@@ -6,8 +6,12 @@
 
 #include "model/schedule.h"
 
+struct conf;
+
 /* {name, cron | every_s | run_at, timezone, missed, paused, task: {strategy, …a submission}}. ERR_BAD_FIELD, ERR_UNKNOWN_FIELD
- * and what submission_read refuses, with the pointer. *ret borrows from `body` and the arena. */
-bool schedule_read(struct arena *a, const struct json *body, struct schedule *ret, struct err *e) LATHE_CHECK;
+ * and what submission_read refuses, with the pointer; with `conf` its queues must be among those
+ * of api.queues, NULL: any will do. *ret borrows from `body` and the arena. */
+bool schedule_read(struct arena *a, const struct conf *conf, const struct json *body, struct schedule *ret,
+                   struct err *e) LATHE_CHECK;
 
 #endif

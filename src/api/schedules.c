@@ -85,7 +85,8 @@ static bool put_member(struct span key, const struct json *value, void *arg)
 }
 
 /* The submission is checked as if it were submitted now, and kept without its strategy. */
-static bool read_task(struct arena *a, const struct json *task, struct schedule *s, struct err *e)
+static bool read_task(struct arena *a, const struct conf *conf, const struct json *task, struct schedule *s,
+                      struct err *e)
 {
     struct buf b CLEANUP(buf_release) = BUF_INIT(LIMIT_SCHEDULE);
     struct json_out o = json_out(&b);
@@ -108,12 +109,14 @@ static bool read_task(struct arena *a, const struct json *task, struct schedule 
     s->strategy = span_of(strategy->name);
     s->body = arena_copy(a, buf_view(&b));
     if (json_read(a, s->body, &body, &why) &&
-        submission_read(a, strategy, body, SPAN(""), handler_find, submission, &why))
+        submission_read(a, strategy, body, SPAN(""), handler_find, submission, &why) &&
+        (conf == NULL || queues_known(conf, submission, &why)))
         return true;
     return err_at(e, why.code, arena_printf(a, "/task%s", why.pointer), "%s", why.text);
 }
 
-bool schedule_read(struct arena *a, const struct json *body, struct schedule *ret, struct err *e)
+bool schedule_read(struct arena *a, const struct conf *conf, const struct json *body, struct schedule *ret,
+                   struct err *e)
 {
     struct document *d = arena_alloc(a, sizeof *d);
     struct schedule_clock clock;
@@ -130,7 +133,7 @@ bool schedule_read(struct arena *a, const struct json *body, struct schedule *re
     if (d->run_at[0] != '\0' && !when_read(span_of(d->run_at), &s.run_at_us))
         return err_at(e, ERR_BAD_FIELD, "/run_at",
                       "\"/run_at\" must be a time as in 2026-11-21T03:14:05Z, not \"%s\"", d->run_at);
-    if (!schedule_clock(a, &s, &clock, e) || !read_task(a, d->task, &s, e))
+    if (!schedule_clock(a, &s, &clock, e) || !read_task(a, conf, d->task, &s, e))
         return false;
     *ret = s;
     return true;
@@ -154,7 +157,7 @@ void schedule_put(struct api *a, struct call *c, struct span parameter)
     struct schedule s;
     const struct json *body;
     bool is_new;
-    if (!query_none(c, &e) || !body_read(c, &body, &e) || !schedule_read(&c->arena, body, &s, &e) ||
+    if (!query_none(c, &e) || !body_read(c, &body, &e) || !schedule_read(&c->arena, a->conf, body, &s, &e) ||
         !store_put_schedule(a->store, &c->arena, &s, &s, &is_new, &e)) {
         answer_problem(c, &e);
         return;

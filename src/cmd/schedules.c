@@ -66,7 +66,7 @@ static bool put(struct store *store, struct arena *a, const char *path, struct s
     const struct json *body;
     bool is_new;
     return file_read(strcmp(path, "-") == 0 ? "/dev/stdin" : path, &text, e) &&
-           json_read(a, arena_copy(a, buf_view(&text)), &body, e) && schedule_read(a, body, ret, e) &&
+           json_read(a, arena_copy(a, buf_view(&text)), &body, e) && schedule_read(a, NULL, body, ret, e) &&
            store_put_schedule(store, a, ret, ret, &is_new, e);
 }
 

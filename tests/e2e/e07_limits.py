@@ -89,6 +89,15 @@ def t04_bad():
         p = refused("/api/v1/tasks/background", {"queue": "mial"}, "/queue")
         assert "default, mail" in p["detail"], p
         refused("/compare", {"queue": "mial"}, "/queue")
+        hook = {"url": "http://example.com/", "queue": "mial"}
+        follow = {"tasks": [{"queue": "mail"}, {"queue": "mial"}]}
+        deeper = {"tasks": [{"queue": "mail", "callback": follow}]}
+        refused("/api/v1/tasks/background", {"callback": hook}, "/callback/queue")
+        refused("/api/v1/tasks/background", {"callback": follow}, "/callback/tasks/1/queue")
+        refused("/api/v1/tasks/background", {"callback": deeper}, "/callback/tasks/0/callback/tasks/1/queue")
+        for task, pointer in (({"queue": "mial"}, "/task/queue"), ({"callback": hook}, "/task/callback/queue"),
+                              ({"callback": follow}, "/task/callback/tasks/1/queue")):
+            refused("/api/v1/schedules", {"name": "s", "every_s": 60, "task": {"strategy": "background", **task}}, pointer)
         assert w.submit("background", queue="mail", items_count=1)
         status, _, answer = w.call("POST", "/api/v1/tasks:batch",
                                    {"tasks": [{"queue": "mial", "strategy": "background"}, {"queue": "mail", "strategy": "background"}]})
