@@ -65,6 +65,7 @@
 #define LIMIT_URL 2048u             /* bytes of a URL */
 #define LIMIT_HTTP_HEAD (64u * KIB) /* bytes of the headers of an answer */
 #define LIMIT_HTTP_HEADERS 64u      /* headers of a request */
+#define LIMIT_HTTP_LATER_S 60       /* a server's Retry-After that an item waits for in its place */
 
 /* inside */
 #define LIMIT_WRITE_BATCH 512u              /* rows in one group commit; a longer list goes alone */

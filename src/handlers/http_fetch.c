@@ -227,7 +227,8 @@ static enum step end(struct item *it, struct fetch *f)
     }
     if (c->status < 400 || args->any_status)
         return answer(it, f);
-    if (mends && c->retry_after > 0 && f->later < args->later) {
+    bool soon = c->retry_after > 0 && c->retry_after <= LIMIT_HTTP_LATER_S;
+    if (mends && soon && f->later < args->later) {
         f->later++;
         f->until = clock_after_ms(c->retry_after * 1000);
         hang_up(f);

@@ -4,6 +4,7 @@
  *     /echo            200, the request as it came, its body behind it
  *     /status/NNN      that status, Retry-After: 7
  *     /soon            503, Retry-After: 1
+ *     /later?TEXT      503, Retry-After: TEXT
  *     /to?URL          302 to the rest of the line
  *     /hang            takes the request and says nothing until the other side goes
  *     /reset           closes at once
@@ -88,6 +89,10 @@ static inline bool http_serve(int fd, const char *request, size_t n)
     }
     if (strncmp(path, "/soon", 5) == 0)
         return http_answer(fd, "503 Soon", "Retry-After: 1\r\n", "", 0);
+    if (strncmp(path, "/later?", 7) == 0) {
+        snprintf(text, sizeof text, "Retry-After: %.*s\r\n", (int)strcspn(path + 7, " "), path + 7);
+        return http_answer(fd, "503 Later", text, "", 0);
+    }
     if (strncmp(path, "/to?", 4) == 0) {
         snprintf(text, sizeof text, "Location: %.*s\r\n", (int)strcspn(path + 4, " "), path + 4);
         return http_answer(fd, "302 Found", text, "gone", 4);

@@ -52,6 +52,7 @@ static struct seen fetch_all(const char *item, const char *params, int64_t count
                      .count = count,
                      .shape = {.threads = 1, .width = width, .grain = 1},
                      .deadline = CLOCK_NEVER,
+                     .item_timeout_ms = 30000, /* no test gets there */
                      .done = note,
                      .arg = &s};
     if (!p.args)
@@ -191,6 +192,20 @@ static void t06_retry_after(void **state)
     assert_int_equal(server.requests - before, 2);
 }
 
+/* A place in the run is not held for as long as a stranger says. */
+static void t07_later_than_an_item_waits(void **state)
+{
+    (void)state;
+    static const char *const later[] = {"61", "31536000", "9223372036854775807", "99999999999999999999"};
+    for (size_t i = 0; i < COUNT_OF(later); i++) {
+        char item[128];
+        int before = server.requests;
+        snprintf(item, sizeof item, "\"http://127.0.0.1:PORT/later?%s\"", later[i]);
+        assert_int_equal(fetch(item, "{}").err.code, ERR_UPSTREAM);
+        assert_int_equal(server.requests - before, 1);
+    }
+}
+
 static int start(void **state)
 {
     struct err e = ERR_INIT;
@@ -218,6 +233,7 @@ int main(void)
         cmocka_unit_test(t04_items_that_are_no_request),
         cmocka_unit_test(t05_connections_to_one_host),
         cmocka_unit_test(t06_retry_after),
+        cmocka_unit_test(t07_later_than_an_item_waits),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
