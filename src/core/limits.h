@@ -47,14 +47,15 @@
 #define LIMIT_CONCURRENCY 100000 /* the largest limit that counts */
 #define LIMIT_RATE 1000000       /* likewise */
 #define LIMIT_REASON 200u        /* bytes of why a queue is paused */
-#define LIMIT_QUEUES 1000u     /* queues that are paused or limited; as many limits of keys as sql/004 says */
-#define LIMIT_GATES_SHOWN 50   /* gates that one queue's page shows */
-#define LIMIT_KEY 255u         /* bytes of the key of unique work, or of a limit */
-#define LIMIT_NEEDS 1000u      /* tasks that a task depends on */
-#define LIMIT_CALLBACKS 100u   /* tasks that are submitted with a task, to follow it */
-#define LIMIT_BATCH 10000u     /* tasks of one batch */
-#define LIMIT_LIST_LOOK 20000u /* tasks that one page of a filtered list is looked for in */
-#define LIMIT_LIST 1000u       /* tasks in one page of a list */
+#define LIMIT_QUEUES 1000u   /* queues that are paused or limited; as many limits of keys as sql/004 says */
+#define LIMIT_GATES_SHOWN 50 /* gates that one queue's page shows */
+#define LIMIT_KEY 255u       /* bytes of the key of unique work, or of a limit */
+#define LIMIT_NEEDS 1000u    /* tasks that a task depends on */
+#define LIMIT_BATCH_NEEDS 20000u /* that all tasks of one batch depend on, together */
+#define LIMIT_CALLBACKS 100u     /* tasks that are submitted with a task, to follow it */
+#define LIMIT_BATCH 10000u       /* tasks of one batch */
+#define LIMIT_LIST_LOOK 20000u   /* tasks that one page of a filtered list is looked for in */
+#define LIMIT_LIST 1000u         /* tasks in one page of a list */
 
 #define LIMIT_RETRY 100u           /* tasks that one transaction runs again */
 #define LIMIT_SCHEDULES 10000      /* schedules that there may be */
@@ -68,8 +69,8 @@
 #define LIMIT_HTTP_LATER_S 60       /* a server's Retry-After that an item waits for in its place */
 
 /* inside */
-#define LIMIT_WRITE_BATCH 512u              /* rows in one group commit; a longer list goes alone */
-#define LIMIT_WRITE_QUEUE 32768u            /* rows waiting for a group commit before 503 */
+#define LIMIT_WRITE_BATCH 512u              /* rows and needs in one group commit; a longer list goes alone */
+#define LIMIT_WRITE_QUEUE 32768u            /* rows and needs waiting for a group commit before 503 */
 #define LIMIT_WRITE_QUEUE_BYTES (64u * MIB) /* their params, inputs and the like */
 #define LIMIT_WAKE 4096                     /* units that one look at the waiting puts to work */
 #define LIMIT_CLAIM 512u                    /* units in one claim */

@@ -19,6 +19,7 @@ struct put {
     struct new_tasks tasks;
     struct new_task *list; /* `tasks.count` of them so far */
     size_t room;
+    size_t needs; /* that they have together */
     struct put_result *results;
     size_t results_n;
     const char **labels; /* of the metric, a submission each */
@@ -35,6 +36,7 @@ struct part {
     struct buf lines; /* inputs as NDJSON, "" when items are only counted */
     size_t *ends;     /* of each item's line */
     struct span tags, meta, terms;
+    size_t needs;
 };
 
 /* ---- inputs ---- */
@@ -117,6 +119,7 @@ static struct new_task new_task(struct part *p, const struct strategy *strategy)
         .timeout_ms = s->timeout_ms,
         .run_at_us = s->terms.run_at_us,
         .terms = p->terms,
+        .needs = p->needs,
         .fail_fast = s->on_item_error == 1,
         .units = units,
     };
@@ -129,6 +132,7 @@ static struct new_task *add_task(struct part *p, const struct strategy *strategy
     struct new_task *t = &all->list[place];
     assert(place < all->room);
     *t = new_task(p, strategy);
+    all->needs += p->needs;
     if (!uuid_is_nil(all->id)) {
         t->id = all->id;
         t->id.b[14] ^= (uint8_t)(place >> 8);
@@ -224,6 +228,7 @@ static bool make_rows(struct put *all, const struct submission *s, struct uuid f
     p->tags = json_text(all->arena, s->tags);
     p->meta = json_text(all->arena, s->meta);
     p->terms = terms_write(all->arena, &terms);
+    p->needs = terms.follow.needs_n;
     struct new_task *t = s->strategy != NULL ? make_one(p, s->id) : make_family(p);
     t->waits = terms.follow.needs_n > 0;
     *ret = t;
@@ -339,6 +344,9 @@ static bool fill(struct put *p, const struct submission *const *list, struct err
             .row = (size_t)(t - p->list),
         };
     }
+    if (p->needs > LIMIT_BATCH_NEEDS)
+        return err_set(e, ERR_TOO_LARGE, "together these tasks depend on %zu; %u are the most: send several",
+                       p->needs, LIMIT_BATCH_NEEDS);
     p->tasks.list = p->list;
     p->tasks.verdicts = arena_array(p->arena, p->room, sizeof *p->tasks.verdicts);
     p->tasks.done = on_written;
@@ -349,7 +357,9 @@ static bool fill(struct put *p, const struct submission *const *list, struct err
 static bool put(struct put *p, const struct submission *const *list, struct err *e)
 {
     struct queue *q = p->queue;
-    return fill(p, list, e) && store_put(p->room > LIMIT_WRITE_BATCH ? q->bulk : q->writer, &p->tasks, e);
+    if (!fill(p, list, e))
+        return false;
+    return store_put(p->room + p->needs > LIMIT_WRITE_BATCH ? q->bulk : q->writer, &p->tasks, e);
 }
 
 bool put_rows(struct arena *a, const struct submission *s, struct uuid id, struct new_tasks **ret,

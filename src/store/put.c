@@ -387,6 +387,14 @@ void put_batch_release(struct put_batch *b)
     mem_free(b->rows);
 }
 
+size_t put_weight(const struct new_tasks *list)
+{
+    size_t weight = list->count;
+    for (size_t i = 0; i < list->count; i++)
+        weight += list->list[i].needs;
+    return weight;
+}
+
 size_t put_bytes(const struct new_tasks *list)
 {
     size_t bytes = 0;

@@ -57,6 +57,7 @@ struct new_task {
     bool fail_fast;
     int64_t run_at_us;     /* not before; 0: at once */
     struct span terms;     /* JSON of model/terms.h; "": none, and the task costs nothing for them */
+    size_t needs;          /* how many tasks `terms` says that it depends on */
     struct uuid inputs_of; /* whose inputs it reads: itself or its parent */
     const struct span
         *inputs;   /* one NDJSON chunk per unit, `units` of them, each line ended; NULL: items are only
@@ -83,7 +84,7 @@ struct new_tasks {
     void *arg;
     struct new_tasks *next; /* the writer's, as are these */
     int64_t deadline;
-    size_t bytes;
+    size_t weight, bytes;
 };
 
 bool store_writer_new(struct store *s, struct store_writer **ret, struct err *e) LATHE_CHECK;
@@ -91,7 +92,7 @@ void store_writer_stop(struct store_writer *w); /* begins what store_writer_free
 void store_writer_free(
     struct store_writer *w); /* writes what is queued, bounded by the deadline; the rest gets ERR_STOPPING */
 
-/* Queues; any thread; never waits. ERR_BUSY when LIMIT_WRITE_QUEUE rows or LIMIT_WRITE_QUEUE_BYTES wait already: then done is not called. The first
+/* Queues; any thread; never waits. ERR_BUSY when LIMIT_WRITE_QUEUE rows (what they depend on counts as rows) or LIMIT_WRITE_QUEUE_BYTES wait already: then done is not called. The first
  * batch goes at once, batches grow only while one is under way. A bad row never fails its neighbours. */
 bool store_put(struct store_writer *w, struct new_tasks *t, struct err *e) LATHE_CHECK;
 

@@ -33,7 +33,7 @@ struct store_writer {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct new_tasks *head, **tail;
-    size_t queued, queued_rows; /* lists, and their tasks */
+    size_t queued, queued_rows; /* lists, and their weight */
     size_t enough;              /* lists with which the thread wants to be woken; 0: it does not sleep */
     size_t rows, bytes;         /* queued and under way */
     bool stopping;
@@ -58,17 +58,18 @@ bool store_put(struct store_writer *w, struct new_tasks *t, struct err *e)
     assert(t->count > 0);
     t->next = NULL;
     t->deadline = store_deadline(w->store);
+    t->weight = put_weight(t);
     t->bytes = put_bytes(t);
     pthread_mutex_lock(&w->mutex);
     bool stopping = w->stopping;
     bool full = w->rows > 0 &&
-                (w->rows + t->count > LIMIT_WRITE_QUEUE || w->bytes + t->bytes > LIMIT_WRITE_QUEUE_BYTES);
+                (w->rows + t->weight > LIMIT_WRITE_QUEUE || w->bytes + t->bytes > LIMIT_WRITE_QUEUE_BYTES);
     if (!stopping && !full) {
         *w->tail = t;
         w->tail = &t->next;
         w->queued++;
-        w->queued_rows += t->count;
-        w->rows += t->count;
+        w->queued_rows += t->weight;
+        w->rows += t->weight;
         w->bytes += t->bytes;
     }
     bool wake = w->enough > 0 && is_enough(w);
@@ -87,7 +88,7 @@ static void answer_all(struct store_writer *w, struct new_tasks **lists, size_t 
 {
     size_t rows = 0, bytes = 0;
     for (size_t i = 0; i < n; i++) {
-        rows += lists[i]->count;
+        rows += lists[i]->weight;
         bytes += lists[i]->bytes;
     }
     pthread_mutex_lock(&w->mutex);
@@ -140,13 +141,13 @@ static bool take(struct store_writer *w)
     gather(w);
     while (w->head && now->count < LIMIT_WRITE_BATCH) {
         struct new_tasks *t = w->head;
-        rows += t->count;
+        rows += t->weight;
         bytes += t->bytes;
         if (now->count > 0 && (rows > LIMIT_WRITE_BATCH || bytes > BATCH_BYTES))
             break;
         now->list[now->count++] = t;
         w->queued--;
-        w->queued_rows -= t->count;
+        w->queued_rows -= t->weight;
         w->head = t->next;
         if (!w->head)
             w->tail = &w->head;

@@ -127,6 +127,9 @@ def t08_bad_batches(w):
         status, _, problem = w.call("POST", BATCH, body)
         assert status == want, (body if len(str(body)) < 200 else "", status, problem)
         assert not pointer or problem["errors"][0]["pointer"] == pointer, problem
+    for n, want in ((20, 200), (21, 413)):  # a few rows that depend on very much
+        status, _, answer = w.call("POST", BATCH, {"tasks": [dict(ECHO, depends_on=[UNKNOWN] * 1000)] * n})
+        assert status == want, (n, status, str(answer)[:500])
     for field, value, pointer in (("depends_on", [UNKNOWN], "/depends_on/0"), ("depends_on", ["#a"], "/depends_on/0"), ("depends_on", [1], "/depends_on/0"),
                                   ("depends_on", UNKNOWN, "/depends_on"), ("unique", {}, "/unique/key"), ("unique", {"key": ""}, "/unique/key"),
                                   ("unique", {"key": "k", "while": "x"}, "/unique/while"), ("callback", {"tasks": []}, "/callback/tasks"),

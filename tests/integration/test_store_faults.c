@@ -312,6 +312,35 @@ static void t20b_a_queue_is_full_by_bytes(void **state)
     mem_free(bytes);
 }
 
+/* What a task depends on is rows to be written, too. */
+static void t20c_a_queue_is_full_by_needs(void **state)
+{
+    struct store_bench *b = *state;
+    enum { MOST = 8 };
+    static struct many m[MOST], first;
+    struct err e = ERR_INIT;
+    int accepted = 0;
+    atomic_store(&answered, 0);
+    put_many(b, &first);
+    wait_answered(1);
+    freeze(b);
+    for (; accepted < MOST; accepted++) {
+        struct many *x = &m[accepted];
+        *x = (struct many){.task = bench_task(1, 1)};
+        x->task.needs = LIMIT_WRITE_QUEUE / 4 - 1;
+        x->put = (struct new_tasks){.list = &x->task, .count = 1, .done = on_many, .arg = x};
+        if (!store_put(b->writer, &x->put, &e))
+            break;
+    }
+    thaw();
+    wait_answered(accepted + 1);
+    assert_int_equal(accepted, 4);
+    assert_int_equal(e.code, ERR_BUSY);
+    put_many(b, &m[0]); /* there is room again */
+    wait_answered(accepted + 2);
+    assert_int_equal(m[0].err.code, ERR_NONE);
+}
+
 /* Stopping is bounded too: what PostgreSQL does not take in time is given up, and said so. */
 static void t21_stopping_does_not_wait_for_ever(void **state)
 {
@@ -376,6 +405,7 @@ int main(void)
         STORE_TEST(t12_reads_go_on),
         STORE_TEST(t20_a_full_queue_says_so),
         STORE_TEST(t20b_a_queue_is_full_by_bytes),
+        STORE_TEST(t20c_a_queue_is_full_by_needs),
         STORE_TEST(t21_stopping_does_not_wait_for_ever),
         STORE_TEST(t22_both_ways_at_once),
     };
