@@ -37,18 +37,22 @@ CREATE FUNCTION lathe_unique_key(handler text, key text) RETURNS uuid LANGUAGE s
 $$ SELECT encode(substring(sha256(convert_to(handler || E'\n' || key, 'UTF8')) FROM 1 FOR 16), 'hex')::uuid $$;
 
 -- Does the holder still have the key? `queued`: only while none of its units has begun. Units that are found waiting stay
--- so until the end of this transaction, because a claim passes over what is locked.
+-- so until the end of this transaction, because a claim passes over what is locked; those of a task of this very transaction
+-- are nobody's yet, wherever they are.
 CREATE FUNCTION lathe_holds(holder uuid, until timestamptz, queued boolean) RETURNS boolean LANGUAGE plpgsql AS
 $$
 DECLARE
     t       tasks;
     waiting bigint := 0;
 BEGIN
+    SELECT * INTO t FROM tasks WHERE id = holder;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
     IF until > now() THEN
         RETURN true;
     END IF;
-    SELECT * INTO t FROM tasks WHERE id = holder;
-    IF NOT FOUND OR lathe_final(t.state) THEN
+    IF lathe_final(t.state) THEN
         RETURN false;
     END IF;
     IF NOT queued OR t.state = 'scheduled' THEN
@@ -141,7 +145,7 @@ $$;
 CREATE FUNCTION lathe_tidy_keys(room integer) RETURNS void LANGUAGE sql AS
 $$
 WITH due AS MATERIALIZED (
-    SELECT u.key, u.until > now() OR (t.id IS NOT NULL AND NOT lathe_final(t.state)) AS holds
+    SELECT u.key, t.id IS NOT NULL AND (u.until > now() OR NOT lathe_final(t.state)) AS holds
     FROM uniques u LEFT JOIN tasks t ON t.id = u.task
     WHERE u.look_at < now() ORDER BY u.look_at LIMIT room FOR UPDATE OF u SKIP LOCKED
 ), gone AS (
@@ -301,27 +305,24 @@ $$;
 -- Takes new tasks back, as if they had not been sent.
 CREATE FUNCTION lathe_unput(ids uuid[]) RETURNS void LANGUAGE sql AS
 $$
+DELETE FROM uniques u USING tasks t
+WHERE t.id = ANY (ids) AND t.terms -> 'unique' IS NOT NULL AND u.key = lathe_unique_key(t.handler, t.terms #>> '{unique,key}')
+AND u.task = t.id;
 DELETE FROM deps WHERE task = ANY (ids);
 DELETE FROM inputs WHERE task = ANY (ids);
 DELETE FROM tasks WHERE id = ANY (ids);
 $$;
 
--- Writes down what new tasks need. A row for each that needs what does not exist, or what is refused for that: `bad` is
--- the place of it in the list, from 1.
-CREATE FUNCTION lathe_put_deps(ids uuid[]) RETURNS TABLE (task uuid, bad integer) LANGUAGE plpgsql AS
+-- Takes back those new tasks that need what does not exist, or one of these, or what is taken back for that. A row for
+-- each: `bad` is the place of it in the list, from 1.
+CREATE FUNCTION lathe_refuse(ids uuid[], these uuid[]) RETURNS TABLE (task uuid, bad integer) LANGUAGE plpgsql AS
 $$
 DECLARE
     refused uuid[];
 BEGIN
-    INSERT INTO deps (needs, task, anyhow)
-    SELECT DISTINCT n.id::uuid, t.id, coalesce(t.terms ->> 'depends_if' = 'end', false)
-    FROM tasks t, jsonb_array_elements_text(t.terms -> 'depends_on') n(id)
-    WHERE t.id = ANY (ids) AND t.terms -> 'depends_on' IS NOT NULL;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
     WITH RECURSIVE worse(task) AS (
-        SELECT d.task FROM deps d WHERE d.task = ANY (ids) AND NOT EXISTS (SELECT FROM tasks n WHERE n.id = d.needs)
+        SELECT d.task FROM deps d
+        WHERE d.task = ANY (ids) AND (d.needs = ANY (these) OR NOT EXISTS (SELECT FROM tasks n WHERE n.id = d.needs))
         UNION
         SELECT d.task FROM worse w JOIN deps d ON d.needs = w.task
     )
@@ -338,9 +339,23 @@ BEGIN
 END
 $$;
 
+-- Writes down what new tasks need, and refuses those that cannot have it.
+CREATE FUNCTION lathe_put_deps(ids uuid[]) RETURNS TABLE (task uuid, bad integer) LANGUAGE plpgsql AS
+$$
+BEGIN
+    INSERT INTO deps (needs, task, anyhow)
+    SELECT DISTINCT n.id::uuid, t.id, coalesce(t.terms ->> 'depends_if' = 'end', false)
+    FROM tasks t, jsonb_array_elements_text(t.terms -> 'depends_on') n(id)
+    WHERE t.id = ANY (ids) AND t.terms -> 'depends_on' IS NOT NULL;
+    IF FOUND THEN
+        RETURN QUERY SELECT r.task, r.bad FROM lathe_refuse(ids, '{}') r;
+    END IF;
+END
+$$;
+
 -- Puts new tasks with terms where they belong. A row for each that was not taken: `existing` does the same work; or `bad`
 -- is the place in depends_on of what does not exist, or -1 where its unique key is in the hands of a transaction that
--- lasts. lazy: this transaction is somebody else's and may last: nothing that others need is locked in it.
+-- lasts, or of a task that was not taken: it may be sent again. lazy: this transaction is somebody else's and may last: nothing that others need is locked in it.
 CREATE FUNCTION lathe_settle_in(ids uuid[], lazy boolean) RETURNS TABLE (task uuid, existing uuid, state text, bad integer) LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -352,6 +367,8 @@ DECLARE
     more    record;
     i       integer;
 BEGIN
+    -- First, so that no key is given to what is refused.
+    RETURN QUERY SELECT d.task, NULL::uuid, NULL::text, d.bad FROM lathe_put_deps(ids) d;
     SELECT array_agg(k.task), array_agg(k.existing) INTO takers, holders
     FROM lathe_take_keys(ids, CASE WHEN NOT lazy THEN '500ms' END) k;
     IF takers IS NOT NULL THEN
@@ -369,11 +386,15 @@ BEGIN
             WHERE t.id = ANY (ids) AND t.terms -> 'depends_on' ? takers[i]::text AND holders[i] IS NOT NULL;
         END LOOP;
         PERFORM lathe_unput(gone);
-        RETURN QUERY SELECT k.taker, k.holder, h.state::text, CASE WHEN k.holder IS NULL THEN -1 ELSE 0 END
+        INSERT INTO deps
+        SELECT k.holder, d.task, d.anyhow FROM unnest(takers, holders) k(taker, holder) JOIN deps d ON d.needs = k.taker
+        WHERE k.holder IS NOT NULL ON CONFLICT DO NOTHING;
+        DELETE FROM deps d USING unnest(takers, holders) k(taker, holder) WHERE d.needs = k.taker AND k.holder IS NOT NULL;
+        RETURN QUERY SELECT r.task, NULL::uuid, NULL::text, r.bad FROM lathe_refuse(ids, '{}') r;
+        -- Who has the key may be among those.
+        RETURN QUERY SELECT k.taker, h.id, h.state::text, CASE WHEN h.id IS NULL THEN -1 ELSE 0 END
             FROM unnest(takers, holders) k(taker, holder) LEFT JOIN tasks h ON h.id = k.holder;
     END IF;
-    RETURN QUERY SELECT d.task, NULL::uuid, NULL::text, d.bad FROM lathe_put_deps(ids) d;
-
     INSERT INTO expiring SELECT lathe_expires(t.terms), t.id FROM tasks t WHERE t.id = ANY (ids) AND t.terms -> 'expires_us' IS NOT NULL;
     IF NOT lazy THEN
         gates := lathe_define(ids);

@@ -247,7 +247,8 @@ static const struct err *refusal(const struct put *p, const struct put_verdict *
     struct err *e = arena_alloc(p->arena, sizeof *e);
     char pointer[sizeof e->pointer];
     if (v->held) {
-        err_at(e, ERR_BUSY, "/unique/key", "a transaction that is not over has this key: try again");
+        err_at(e, ERR_BUSY, "/unique/key",
+               "who has this key has not committed, or was not accepted: try again");
         return e;
     }
     snprintf(pointer, sizeof pointer, "/depends_on/%d", v->bad_need - 1);

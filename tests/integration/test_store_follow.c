@@ -383,6 +383,46 @@ static void t13_within_one_commit(void **state)
     nothing_left(b);
 }
 
+/* What is refused for what it needs has no key: not afterwards, and not before those beside it. */
+static void t14_refused_without_a_key(void **state)
+{
+    struct store_bench *b = *state;
+    struct uuid nobody = uuid_v7();
+    const char *missing = "{\"unique\": {\"key\": \"%s\", \"for_s\": 600}, \"depends_on\": [\"%s\"]}";
+    struct new_task list[4] = {
+        with_terms(b, missing, "k", id_text(b, nobody)),
+        with_terms(b, missing, "l", id_text(b, nobody)),
+        with_terms(b, "{\"unique\": {\"key\": \"l\"}}"),
+        with_terms(b, "{\"unique\": {\"key\": \"k\"}}"),
+    };
+    list[0].waits = list[1].waits = true;
+    struct put_verdict v[3] = {0};
+    put(b, list, 3, v);
+    assert_true(v[0].bad_need == 1 && v[1].bad_need == 1);
+    assert_true(uuid_is_nil(v[2].existing) && !v[2].held);
+    bench_count(b, "tasks", 1);
+    put_taken(b, &list[3], 1);
+    assert_int_equal(run_all(b, TASK_succeeded), 2);
+    nothing_left(b);
+}
+
+/* A key that outlives the end of its task does not outlive its row. */
+static void t15_nobody_has_a_key(void **state)
+{
+    struct store_bench *b = *state;
+    bench_sql(
+        b,
+        "INSERT INTO uniques VALUES (lathe_unique_key('echo', 'k'), gen_random_uuid(), now() + interval '1 hour', "
+        "now() - interval '1 s'), (gen_random_uuid(), gen_random_uuid(), now() + interval '1 hour', "
+        "now() - interval '1 s')");
+    struct new_task t = with_terms(b, "{\"unique\": {\"key\": \"k\"}}");
+    put_taken(b, &t, 1);
+    bench_reap(b);
+    bench_count(b, "uniques", 1);
+    run_all(b, TASK_succeeded);
+    nothing_left(b);
+}
+
 /* ---- two sessions ---- */
 
 struct other {
@@ -483,6 +523,30 @@ static void t22_a_key_is_held(void **state)
     PQfinish(o.conn);
 }
 
+/* Who got the key is refused later than that, because what it needs was not taken: the other one may try again. */
+static void t23_who_has_the_key_is_refused(void **state)
+{
+    struct store_bench *b = *state;
+    struct other o = other_open();
+    other_sql(
+        &o,
+        "BEGIN; INSERT INTO uniques VALUES (lathe_unique_key('echo', 'l'), gen_random_uuid(), now(), now())");
+    struct new_task list[3] = {with_terms(b, "{\"unique\": {\"key\": \"l\"}}")};
+    list[1] = with_terms(b, "{\"unique\": {\"key\": \"k\", \"for_s\": 600}, \"depends_on\": [\"%s\"]}",
+                         id_text(b, list[0].id));
+    list[1].waits = true;
+    list[2] = with_terms(b, "{\"unique\": {\"key\": \"k\"}}");
+    struct put_verdict v[3] = {0};
+    put(b, list, 3, v);
+    assert_true(v[0].held && v[1].bad_need == 1 && v[2].held);
+    bench_count(b, "tasks", 0);
+    other_sql(&o, "ROLLBACK");
+    put_taken(b, &list[2], 1);
+    assert_int_equal(run_all(b, TASK_succeeded), 1);
+    nothing_left(b);
+    PQfinish(o.conn);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -498,9 +562,12 @@ int main(void)
         STORE_TEST(t11_only_while_it_is_queued),
         STORE_TEST(t12_for_a_time),
         STORE_TEST(t13_within_one_commit),
+        STORE_TEST(t14_refused_without_a_key),
+        STORE_TEST(t15_nobody_has_a_key),
         STORE_TEST(t20_it_ends_at_that_moment),
         STORE_TEST(t21_the_dependent_is_held),
         STORE_TEST(t22_a_key_is_held),
+        STORE_TEST(t23_who_has_the_key_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
