@@ -252,6 +252,64 @@ static void t10_a_transaction_that_came_to_nothing_leaves_nobody_behind(void **s
     PQfinish(other);
 }
 
+static void t11_a_gate_that_is_gone_is_made_again(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 4, 1, 1, LIMIT_3);
+    bench_sql(b, "DELETE FROM gates");
+    struct claim c = bench_claim(b, 100);
+    finish_all(b, &c, TASK_succeeded); /* lets nobody in */
+    bench_count(b, "work", 0);
+    bench_reap(b);
+    assert_int_equal(wake(b, NULL), 1);
+    bench_count(b, "gates", 1);
+    bench_count(b, "work", 1);
+}
+
+/* Housekeeping looks at a gate, somebody comes to it, housekeeping locks it: lathe_filled, which it calls for every gate
+ * in between, waits here until he is there. */
+static void *tidy_thread(void *arg)
+{
+    PGconn *other = PQconnectdb(test_pg());
+    PGresult *r = PQexec(other, "SELECT lathe_tidy(10)");
+    *(bool *)arg = PQresultStatus(r) == PGRES_TUPLES_OK;
+    PQclear(r);
+    PQfinish(other);
+    return NULL;
+}
+
+static void t12_a_gate_in_use_is_left_alone(void **state)
+{
+    struct store_bench *b = *state;
+    bool done = false;
+    pthread_t tidy;
+    bench_sql(
+        b,
+        "INSERT INTO gates (name, concurrency, refilled_at) VALUES ('key/k', 3, now() - interval '1 minute')");
+    bench_sql(b, "CREATE TABLE filled AS SELECT pg_get_functiondef('lathe_filled'::regproc) AS def");
+    bench_sql(
+        b,
+        "DO $do$ BEGIN EXECUTE (SELECT replace(def, 'lathe_filled', 'lathe_filled_plain') FROM filled); "
+        "EXECUTE (SELECT regexp_replace(def, 'LANGUAGE.*', '') FROM filled) || 'LANGUAGE plpgsql STABLE AS $$ BEGIN "
+        "IF current_query() LIKE ''%lathe_tidy%'' THEN PERFORM pg_advisory_xact_lock(77); END IF; "
+        "RETURN lathe_filled_plain(g); END $$'; END $do$");
+    bench_sql(b, "SELECT pg_advisory_lock(77)");
+    assert_int_equal(pthread_create(&tidy, NULL, tidy_thread, &done), 0);
+    while (
+        bench_number(
+            b, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77 AND NOT granted") ==
+        0)
+        continue;
+    put(b, 4, 1, 1, LIMIT_3);
+    bench_sql(b, "SELECT pg_advisory_unlock(77)");
+    assert_int_equal(pthread_join(tidy, NULL), 0);
+    bench_sql(b, "DO $do$ BEGIN EXECUTE (SELECT def FROM filled); END $do$");
+    bench_sql(b, "DROP TABLE filled");
+    bench_sql(b, "DROP FUNCTION lathe_filled_plain");
+    assert_true(done);
+    bench_count(b, "gates", 1);
+}
+
 /* ---- queues ---- */
 
 static void t20_a_queue_has_a_limit(void **state)
@@ -511,6 +569,8 @@ int main(void)
         STORE_TEST(t08_the_latest_numbers_hold),
         STORE_TEST(t09_what_leaks_is_found),
         STORE_TEST(t10_a_transaction_that_came_to_nothing_leaves_nobody_behind),
+        STORE_TEST(t11_a_gate_that_is_gone_is_made_again),
+        STORE_TEST(t12_a_gate_in_use_is_left_alone),
         STORE_TEST(t20_a_queue_has_a_limit),
         STORE_TEST(t21_a_queue_has_a_rate),
         STORE_TEST(t22_a_paused_queue_is_left_alone),
