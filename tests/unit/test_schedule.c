@@ -19,7 +19,7 @@ static struct schedule by_cron(const char *cron, enum missed missed, const char 
     return (struct schedule){.name = SPAN("s"),
                              .cron = span_of(cron),
                              .timezone = SPAN("UTC"),
-                             .missed = missed,
+                             .missed = (int)missed,
                              .next_us = at(next)};
 }
 
