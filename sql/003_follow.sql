@@ -42,10 +42,10 @@ $$ SELECT encode(substring(sha256(convert_to(handler || E'\n' || key, 'UTF8')) F
 CREATE FUNCTION lathe_holds(holder uuid, until timestamptz, queued boolean) RETURNS boolean LANGUAGE plpgsql AS
 $$
 DECLARE
-    t       tasks;
+    t       record;
     waiting bigint := 0;
 BEGIN
-    SELECT * INTO t FROM tasks WHERE id = holder;
+    SELECT state, units_total, xmin = pg_current_xact_id()::xid AS ours INTO t FROM tasks WHERE id = holder;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -55,7 +55,7 @@ BEGIN
     IF lathe_final(t.state) THEN
         RETURN false;
     END IF;
-    IF NOT queued OR t.state = 'scheduled' THEN
+    IF NOT queued OR t.ours OR t.state = 'scheduled' THEN
         RETURN true;
     END IF;
     IF t.state = 'queued' THEN

@@ -423,6 +423,28 @@ static void t15_nobody_has_a_key(void **state)
     nothing_left(b);
 }
 
+/* Those of one commit have not begun. */
+static void t16_only_while_it_is_queued_in_one_commit(void **state)
+{
+    struct store_bench *b = *state;
+    const char *terms = "{\"unique\": {\"key\": \"k\", \"while\": \"queued\"}}";
+    struct new_task list[3] = {with_terms(b, "%s", terms), with_terms(b, "%s", terms),
+                               with_terms(b, "%s", terms)};
+    struct put_verdict v[3] = {0};
+    put(b, list, 3, v);
+    assert_true(uuid_is_nil(v[0].existing));
+    assert_true(uuid_eq(v[1].existing, list[0].id) && uuid_eq(v[2].existing, list[0].id));
+    bench_count(b, "tasks", 1);
+    struct claim c = bench_claim(b, 10);
+    put(b, list + 1, 2, v);
+    assert_true(uuid_is_nil(v[0].existing) && uuid_eq(v[1].existing, list[1].id));
+    struct finish f = bench_end(b, c.units, TASK_succeeded, 0);
+    bench_finish(b, &f, 1);
+    claim_release(&c);
+    run_all(b, TASK_succeeded);
+    nothing_left(b);
+}
+
 /* ---- two sessions ---- */
 
 struct other {
@@ -564,6 +586,7 @@ int main(void)
         STORE_TEST(t13_within_one_commit),
         STORE_TEST(t14_refused_without_a_key),
         STORE_TEST(t15_nobody_has_a_key),
+        STORE_TEST(t16_only_while_it_is_queued_in_one_commit),
         STORE_TEST(t20_it_ends_at_that_moment),
         STORE_TEST(t21_the_dependent_is_held),
         STORE_TEST(t22_a_key_is_held),
