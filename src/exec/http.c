@@ -27,7 +27,8 @@ struct call {
     struct http_call shown;
     struct http *client;
     CURL *easy;
-    struct curl_slist *headers;
+    struct curl_slist *headers, *plain; /* with the caller's own, and without */
+    struct buf origin;                  /* of the first request; what the caller's headers are for */
     struct buf head, body;
     bool too_large;
     struct err refusal; /* the address that was refused */
@@ -72,6 +73,47 @@ static int on_timer(CURLM *multi, long ms, void *arg)
     timerfd_settime(h->alarm, 0, &t, NULL);
     return 0;
 }
+
+/* "https://example.com:443" of the URL that is asked now, as curl understands it. */
+static bool put_origin(struct call *c, struct buf *out)
+{
+    static const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
+    static const char *const before[] = {"", "://", ":"};
+    CURLU *u = curl_url();
+    const char *url = NULL;
+    curl_easy_getinfo(c->easy, CURLINFO_EFFECTIVE_URL, &url);
+    bool ok = u && url && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK;
+    for (size_t i = 0; ok && i < COUNT_OF(parts); i++) {
+        char *text = NULL;
+        ok = curl_url_get(u, parts[i], &text, CURLU_DEFAULT_PORT) == CURLUE_OK;
+        buf_puts(out, before[i]);
+        buf_puts(out, ok ? text : "");
+        curl_free(text);
+    }
+    curl_url_cleanup(u);
+    return ok && !out->failed;
+}
+
+#if LIBCURL_VERSION_NUM >= 0x075000
+#define CAN_DROP_HEADERS true
+
+/* Before a request is sent. A redirect to somebody else takes nothing along that the caller meant for the first. */
+static int on_send(void *arg, char *to, char *from, int to_port, int from_port)
+{
+    struct call *c = arg;
+    struct buf origin CLEANUP(buf_release) = BUF_INIT(LIMIT_HTTP_HEAD);
+    (void)to, (void)from, (void)to_port, (void)from_port;
+    if (!put_origin(c, &origin))
+        return CURL_PREREQFUNC_ABORT;
+    if (c->origin.len == 0)
+        buf_span(&c->origin, buf_view(&origin));
+    if (!span_eq(buf_view(&origin), buf_view(&c->origin)))
+        curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->plain);
+    return CURL_PREREQFUNC_OK;
+}
+#else
+#define CAN_DROP_HEADERS false
+#endif
 
 /* Looks at the address that is about to be connected to. */
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
@@ -332,11 +374,20 @@ static bool is_value(struct span value)
     return value.len <= LIMIT_HEADER;
 }
 
-static void add_header(struct call *c, const char *text)
+static void add_header(struct curl_slist **list, const char *text)
 {
-    struct curl_slist *more = curl_slist_append(c->headers, text);
+    struct curl_slist *more = curl_slist_append(*list, text);
     assert(more);
-    c->headers = more;
+    *list = more;
+}
+
+static void add_ours(struct curl_slist **list, bool typed, bool agent)
+{
+    add_header(list, "Expect:"); /* it would cost a second with servers that do not know it */
+    if (!typed)
+        add_header(list, "Content-Type:");
+    if (!agent)
+        add_header(list, "User-Agent: lathe/" PACKAGE_VERSION);
 }
 
 static bool add_headers(struct call *c, const struct http_request *r, struct err *e)
@@ -357,13 +408,11 @@ static bool add_headers(struct call *c, const struct http_request *r, struct err
         buf_puts(&line, value.len ? ": " : ";"); /* curl's word for a header without a value */
         buf_span(&line, value);
         buf_char(&line, '\0');
-        add_header(c, line.ptr);
+        add_header(&c->headers, line.ptr);
     }
-    add_header(c, "Expect:"); /* it would cost a second with servers that do not know it */
-    if (!typed)
-        add_header(c, "Content-Type:");
-    if (!agent)
-        add_header(c, "User-Agent: lathe/" PACKAGE_VERSION);
+    add_ours(&c->headers, typed, agent);
+    if (r->header_count && r->redirects > 0)
+        add_ours(&c->plain, false, false);
     curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
     return true;
 }
@@ -389,6 +438,13 @@ static bool set_method(struct call *c, const struct http_request *r, struct err 
     return true;
 }
 
+/* What changes something is not sent to a second place: there the redirect is the answer. */
+static bool follows(const struct http_request *r)
+{
+    bool asks = r->method.len == 0 || span_is(r->method, "GET") || span_is(r->method, "HEAD");
+    return r->redirects > 0 && asks && r->body.len == 0 && (CAN_DROP_HEADERS || r->header_count == 0);
+}
+
 static bool set_url(struct call *c, const struct http_request *r, struct err *e)
 {
     char url[LIMIT_URL + 1];
@@ -404,8 +460,14 @@ static bool set_url(struct call *c, const struct http_request *r, struct err *e)
     curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
     curl_easy_setopt(c->easy, CURLOPT_REDIR_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
 #endif
-    curl_easy_setopt(c->easy, CURLOPT_FOLLOWLOCATION, r->redirects > 0 ? 1L : 0L);
+    curl_easy_setopt(c->easy, CURLOPT_FOLLOWLOCATION, follows(r) ? 1L : 0L);
     curl_easy_setopt(c->easy, CURLOPT_MAXREDIRS, (long)r->redirects);
+#if LIBCURL_VERSION_NUM >= 0x075000
+    if (follows(r) && r->header_count) {
+        curl_easy_setopt(c->easy, CURLOPT_PREREQFUNCTION, on_send);
+        curl_easy_setopt(c->easy, CURLOPT_PREREQDATA, c);
+    }
+#endif
     return true;
 }
 
@@ -443,6 +505,7 @@ bool http_begin(struct http *h, const struct http_request *r, void (*over)(void 
 {
     struct call *c = mem_alloc(sizeof *c);
     *c = (struct call){.client = h, .over = over, .arg = arg, .easy = curl_easy_init()};
+    buf_init(&c->origin, LIMIT_HTTP_HEAD);
     buf_init(&c->head, LIMIT_HTTP_HEAD);
     buf_init(&c->body, (size_t)(r->most > 0 ? r->most : 0));
     c->shown.done = true; /* not under way: http_end has nothing to cancel */
@@ -479,6 +542,8 @@ void http_end(struct http_call *shown)
     if (c->easy)
         curl_easy_cleanup(c->easy);
     curl_slist_free_all(c->headers);
+    curl_slist_free_all(c->plain);
+    buf_release(&c->origin);
     buf_release(&c->head);
     buf_release(&c->body);
     mem_free(c);

@@ -33,9 +33,11 @@ struct http_request {
     const struct http_header *headers;
     size_t header_count;
     struct span body;
-    int64_t most;      /* bytes that the body of the answer may have, unpacked */
-    int64_t redirects; /* followed at most; 0: a redirect is the answer */
-    int64_t until;     /* clock_now() scale; the item's deadline counts too */
+    int64_t most; /* bytes that the body of the answer may have, unpacked */
+    int64_t
+        redirects; /* of GET and HEAD without a body, followed at most; else, and at 0, a redirect is the answer.
+                        * The headers go to the origin (scheme, host, port) of `url` only */
+    int64_t until; /* clock_now() scale; the item's deadline counts too */
     int64_t
         per_host; /* connections to one host at most, of this thread; 0: any number. The last request's counts */
     bool unpack; /* ask for compression, and undo it */

@@ -7,7 +7,7 @@
 #include "core/net_guard.h"
 #include "exec/http.h"
 
-static struct http_server server;
+static struct http_server server, other;
 
 /* What every item of a run asks for, and what it sees; in the test's memory: threads only. */
 struct wish {
@@ -31,7 +31,7 @@ static enum step ask(struct item *it)
 {
     struct wish *w = *(struct wish *const *)it->args;
     struct asking *s = it->state;
-    char url[64] = "";
+    char url[256] = "";
     if (!s->call) {
         struct http_header h = {span_of(w->header), span_of(w->value)};
         if (w->path[0] == '/')
@@ -226,6 +226,47 @@ static void t06_redirects(void **state)
            "metadata");
 }
 
+static void t14_redirects_of_what_changes_something(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"POST", "PUT", "PATCH", "DELETE"};
+    for (size_t i = 0; i < COUNT_OF(methods); i++) {
+        struct wish w = {.path = "/to?/echo", .method = methods[i], .redirects = 5};
+        assert_int_equal(one(&w), ERR_NONE);
+        assert_int_equal(w.answer.status, 302);
+        assert_int_equal(w.answer.redirects, 0);
+    }
+    struct wish w = {.path = "/to?/echo", .method = "GET", .body = "secret", .redirects = 5};
+    assert_int_equal(one(&w), ERR_NONE);
+    assert_int_equal(w.answer.status, 302);
+    w = (struct wish){.path = "/to?/echo", .method = "HEAD", .redirects = 5};
+    one(&w); /* this server sends a body all the same */
+    assert_int_equal(w.answer.redirects, 1);
+}
+
+/* The caller's headers are for the origin that the caller named, and do not come back when the way does. */
+static void t15_headers_stay_with_their_origin(void **state)
+{
+    (void)state;
+    char away[128], back[192];
+    struct wish w = {.path = "/to?/echo", .redirects = 5, .header = "X-Api-Key", .value = "secret"};
+    assert_int_equal(one(&w), ERR_NONE);
+    assert_int_equal(w.answer.redirects, 1);
+    assert_non_null(strstr(w.text, "\r\nX-Api-Key: secret\r\n"));
+    snprintf(away, sizeof away, "/to?http://127.0.0.1:%d/echo", other.port);
+    snprintf(back, sizeof back, "/to?http://127.0.0.1:%d/to?http://127.0.0.1:%d/echo", other.port,
+             server.port);
+    const char *const paths[] = {away, back, away};
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        w = (struct wish){.path = paths[i], .redirects = 5, .header = "X-Api-Key", .value = "secret"};
+        assert_int_equal(one(&w), ERR_NONE);
+        assert_int_equal(w.answer.status, 200);
+        assert_non_null(strstr(w.text, "GET /echo HTTP/1.1\r\n"));
+        assert_non_null(strstr(w.text, "\r\nUser-Agent: lathe/"));
+        assert_null(strstr(w.text, "secret"));
+    }
+}
+
 static void t07_forbidden(void **state)
 {
     (void)state;
@@ -373,9 +414,11 @@ static int start(void **state)
     setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     http_server_open(&server);
+    http_server_open(&other);
     if (shared == MAP_FAILED || !net_guard_open("127.0.0.1", &e) || !exec_start(&e))
         return -1;
     http_server_run(&server);
+    http_server_run(&other);
     return 0;
 }
 
@@ -384,6 +427,7 @@ static int stop(void **state)
     (void)state;
     exec_stop();
     http_server_stop(&server);
+    http_server_stop(&other);
     return 0;
 }
 
@@ -405,6 +449,8 @@ int main(void)
         TEST(t11_a_cancel_drops_them),
         TEST(t12_nothing_is_left_open),
         TEST(t13_in_children),
+        TEST(t14_redirects_of_what_changes_something),
+        TEST(t15_headers_stay_with_their_origin),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
