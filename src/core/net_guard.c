@@ -83,6 +83,8 @@ static const struct row6 table6[] = {
     {{0}, 128, NET_UNSPECIFIED},
     {{[15] = 1}, 128, NET_LOOPBACK},
     {{0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, 0x54}, 128, NET_METADATA},
+    {{0xfd, 0x20, 0x00, 0xce, [14] = 0x02, 0x54}, 128, NET_METADATA},
+    {{0xfd, 0x00, 0x00, 0xc1, [12] = 0xa9, 0xfe, 0xa9, 0xfe}, 128, NET_METADATA},
     {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48, NET_PRIVATE}, /* NAT64 of one's own */
     {{0xfc}, 7, NET_PRIVATE},
     {{0xfe, 0x80}, 10, NET_LINK_LOCAL},
@@ -194,7 +196,8 @@ bool net_guard_open(const char *allow, struct err *e)
     return true;
 }
 
-/* A network may be opened as what it says or as what it means. */
+/* A network may be opened as what it says or as what it means; a metadata service only by its own address, since who opens
+ * a network seldom thinks of what is in it. */
 static bool is_open(const unsigned char *a, enum net_class class)
 {
     unsigned char meant[16] = {[10] = 0xff, 0xff};
@@ -204,6 +207,8 @@ static bool is_open(const unsigned char *a, enum net_class class)
         return true;
     for (size_t i = 0; i < opened.count; i++) {
         const struct network *n = &opened.networks[i];
+        if (class == NET_METADATA && n->bits < 128)
+            continue;
         if (is_in(a, n->bytes, n->bits) || (four && is_in(meant, n->bytes, n->bits)))
             return true;
     }
