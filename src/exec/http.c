@@ -477,7 +477,8 @@ static void set_limits(struct call *c, const struct http_request *r)
     if (r->until != CLOCK_NEVER)
         curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, ms > 1 ? (long)ms : 1L);
     curl_easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-    curl_easy_setopt(c->easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)(r->most > 0 ? r->most : 1));
+    if (!span_is(r->method, "HEAD")) /* its length is that of a body that does not come */
+        curl_easy_setopt(c->easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)(r->most > 0 ? r->most : 1));
     curl_easy_setopt(c->easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BYTES);
     if (r->unpack)
         curl_easy_setopt(c->easy, CURLOPT_ACCEPT_ENCODING, "");

@@ -110,7 +110,9 @@ static inline bool http_serve(int fd, const char *request, size_t n)
     if (strncmp(path, "/long?", 6) == 0) {
         size_t len = strtoul(path + 6, NULL, 10);
         char *body = calloc(1, len + 1);
-        bool ok = http_answer(fd, "200 OK", "", body, len);
+        bool head = strncmp(request, "HEAD ", 5) == 0; /* says how long it would be */
+        snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", len);
+        bool ok = http_say(fd, text, strlen(text)) && (head || http_say(fd, body, len));
         free(body);
         return ok;
     }

@@ -193,6 +193,7 @@ static void t05_servers_that_misbehave(void **state)
     expect((struct wish){.path = "/heads"}, ERR_ITEM_TOO_LARGE, NULL);
     expect((struct wish){.path = "/long?4001"}, ERR_ITEM_TOO_LARGE, NULL);
     expect((struct wish){.path = "/long?4000"}, ERR_NONE, NULL);
+    expect((struct wish){.path = "/long?4001", .method = "HEAD"}, ERR_NONE, NULL);
     expect((struct wish){.path = "/gzip", .unpack = true, .most = 4}, ERR_ITEM_TOO_LARGE, NULL);
     expect((struct wish){.path = "http://127.0.0.1:1/"}, ERR_UNREACHABLE, NULL);
     expect((struct wish){.path = "http://name.invalid/"}, ERR_UNREACHABLE, NULL);
