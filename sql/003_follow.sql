@@ -362,6 +362,7 @@ DECLARE
     gone    uuid[] := '{}';
     takers  uuid[];
     holders uuid[];
+    rings   uuid[];
     waits   uuid[];
     gates   text[];
     more    record;
@@ -390,7 +391,15 @@ BEGIN
         SELECT k.holder, d.task, d.anyhow FROM unnest(takers, holders) k(taker, holder) JOIN deps d ON d.needs = k.taker
         WHERE k.holder IS NOT NULL ON CONFLICT DO NOTHING;
         DELETE FROM deps d USING unnest(takers, holders) k(taker, holder) WHERE d.needs = k.taker AND k.holder IS NOT NULL;
-        RETURN QUERY SELECT r.task, NULL::uuid, NULL::text, r.bad FROM lathe_refuse(ids, '{}') r;
+        -- By that a task may have come to need itself, and then one of the holders does.
+        rings := ARRAY(
+            WITH RECURSIVE reach(root, node) AS (
+                SELECT d.task, d.needs FROM deps d WHERE d.task = ANY (holders) AND d.task = ANY (ids)
+                UNION
+                SELECT r.root, d.needs FROM reach r JOIN deps d ON d.task = r.node WHERE (r.node IN (SELECT unnest(ids))) IS TRUE
+            )
+            SELECT r.root FROM reach r WHERE r.root = r.node);
+        RETURN QUERY SELECT r.task, NULL::uuid, NULL::text, r.bad FROM lathe_refuse(ids, rings) r;
         -- Who has the key may be among those.
         RETURN QUERY SELECT k.taker, h.id, h.state::text, CASE WHEN h.id IS NULL THEN -1 ELSE 0 END
             FROM unnest(takers, holders) k(taker, holder) LEFT JOIN tasks h ON h.id = k.holder;

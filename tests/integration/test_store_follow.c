@@ -445,6 +445,30 @@ static void t16_only_while_it_is_queued_in_one_commit(void **state)
     nothing_left(b);
 }
 
+/* With who does the same work in their place, two come to wait for themselves: they are refused, and who is not in the
+ * ring is not. */
+static void t17_a_ring_by_a_key(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task list[5] = {[2] = bench_task(1, 1), [3] = with_terms(b, "{\"unique\": {\"key\": \"k\"}}")};
+    list[3].id.b[0]++; /* asks for the key after the first */
+    list[1] = needing(b, list[3].id);
+    list[0] = with_terms(b, "{\"unique\": {\"key\": \"k\"}, \"depends_on\": [\"%s\", \"%s\"]}",
+                         id_text(b, list[2].id), id_text(b, list[1].id));
+    list[0].waits = true;
+    list[4] = needing(b, list[2].id);
+    struct put_verdict v[5] = {0};
+    put(b, list, 5, v);
+    assert_int_equal(v[0].bad_need, 2);
+    assert_int_equal(v[1].bad_need, 1);
+    assert_true(v[3].held);
+    assert_true(v[2].bad_need == 0 && v[4].bad_need == 0);
+    bench_count(b, "tasks", 2);
+    run_all(b, TASK_succeeded);
+    run_all(b, TASK_succeeded);
+    nothing_left(b);
+}
+
 /* ---- two sessions ---- */
 
 struct other {
@@ -587,6 +611,7 @@ int main(void)
         STORE_TEST(t14_refused_without_a_key),
         STORE_TEST(t15_nobody_has_a_key),
         STORE_TEST(t16_only_while_it_is_queued_in_one_commit),
+        STORE_TEST(t17_a_ring_by_a_key),
         STORE_TEST(t20_it_ends_at_that_moment),
         STORE_TEST(t21_the_dependent_is_held),
         STORE_TEST(t22_a_key_is_held),
