@@ -320,6 +320,9 @@ $$
 DECLARE
     refused uuid[];
 BEGIN
+    -- From here on nobody deletes what is needed: who is about to is waited for.
+    PERFORM FROM tasks n WHERE n.id = ANY (ARRAY(SELECT d.needs FROM deps d WHERE d.task = ANY (ids)))
+        AND n.xmin <> pg_current_xact_id()::xid FOR KEY SHARE;
     WITH RECURSIVE worse(task) AS (
         SELECT d.task FROM deps d
         WHERE d.task = ANY (ids) AND (d.needs = ANY (these) OR NOT EXISTS (SELECT FROM tasks n WHERE n.id = d.needs))

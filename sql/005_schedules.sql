@@ -169,7 +169,7 @@ BEGIN
         INSERT INTO deps (needs, task, anyhow)
         SELECT DISTINCT n.id::uuid, t.id, coalesce(t.terms ->> 'depends_if' = 'end', false)
         FROM tasks t, jsonb_array_elements_text(t.terms -> 'depends_on') n(id)
-        WHERE t.id = ANY (waits) AND EXISTS (SELECT FROM tasks x WHERE x.id = n.id::uuid) ON CONFLICT DO NOTHING;
+        WHERE t.id = ANY (waits) AND EXISTS (SELECT FROM tasks x WHERE x.id = n.id::uuid FOR KEY SHARE) ON CONFLICT DO NOTHING;
         SELECT * INTO more FROM lathe_resolve(waits, NULL);
     END IF;
     DELETE FROM waiting x WHERE ((x.task, x.seq) IN (SELECT * FROM unnest(kept, seqs))) IS TRUE;

@@ -73,6 +73,7 @@
 #define LIMIT_WRITE_QUEUE 32768u            /* rows and needs waiting for a group commit before 503 */
 #define LIMIT_WRITE_QUEUE_BYTES (64u * MIB) /* their params, inputs and the like */
 #define LIMIT_WAKE 4096                     /* units that one look at the waiting puts to work */
+#define LIMIT_FORGET 1000                   /* tasks that a round of the retention deletes */
 #define LIMIT_CLAIM 512u                    /* units in one claim */
 #define LIMIT_CLAIM_BYTES \
     (64u * MIB) /* inputs and params that one claim brings along, but for a single unit */

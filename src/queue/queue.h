@@ -132,6 +132,8 @@ bool queue_wake(struct queue_worker *w, int64_t *ret_next_ms, int64_t *ret_fire_
 bool queue_fire(struct queue_worker *w, bool *ret_fired, struct err *e) LATHE_CHECK;
 /* store_horizon, and a line in the log if there is something. */
 void queue_look_at_horizon(struct queue_worker *w);
+/* store_forget, a round of LIMIT_FORGET. */
+bool queue_forget(struct queue_worker *w, int64_t *ret_deleted, bool *ret_more, struct err *e) LATHE_CHECK;
 bool queue_reap(struct queue_worker *w, struct arena *a, struct reaped *ret, struct err *e) LATHE_CHECK;
 
 #endif

@@ -225,6 +225,11 @@ bool queue_reap(struct queue_worker *w, struct arena *a, struct reaped *ret, str
     return true;
 }
 
+bool queue_forget(struct queue_worker *w, int64_t *ret_deleted, bool *ret_more, struct err *e)
+{
+    return store_forget(w->store, LIMIT_FORGET, ret_deleted, ret_more, e);
+}
+
 bool queue_wake(struct queue_worker *w, int64_t *ret_next_ms, int64_t *ret_fire_ms, struct err *e)
 {
     int64_t woken;

@@ -32,6 +32,7 @@ struct store_worker {
     struct uuid unsure; /* a lease of which nobody knows whether it was made; nil: none */
     struct uuid slow; /* the task of a large unit whose finish did not end in time, and how often in a row */
     int slow_n;
+    struct uuid forgot; /* up to which task this pass of store_forget has come; nil: it begins */
     int64_t claimed;    /* clock_now() when a claim was last answered; 0: never */
     bool answered;      /* PostgreSQL did something for us since then */
     bool deaf;          /* the last turn's evidence or claim was refused, and the log says so */

@@ -274,6 +274,12 @@ struct reaped {
 /* Housekeeping, by whoever holds the advisory lock: expired leases, workers long gone. */
 bool store_reap(struct store_worker *w, struct arena *a, struct reaped *ret, struct err *e) LATHE_CHECK;
 
+/* Deletes tasks that have been over for store.retention (0: none), `room` at most and the children of these: one round of a pass
+ * over all that are old enough. *ret_more: the pass goes on with the next call. Of many workers only the one that is alive
+ * longest deletes. */
+bool store_forget(struct store_worker *w, int room, int64_t *ret_deleted, bool *ret_more,
+                  struct err *e) LATHE_CHECK;
+
 /* ---- schedules (schedules.c) ------------------------------------------------------------------------------------- */
 
 /* Creates it, or replaces the one of this name; its next time counts from now. ERR_BAD_FIELD as schedule_clock, ERR_CONFLICT:

@@ -14,7 +14,10 @@
 #define RETURN_GRACE \
     (5 * NS_PER_S) /* for a handler in the worker to come back after its deadline or a cancel */
 #define TELL_MOST 256
-#define HORIZON_MS 60000 /* how often to look what holds the vacuum back */
+#define HORIZON_MS 60000      /* how often to look what holds the vacuum back */
+#define FORGET_PAUSE_MS 100   /* between two rounds of a pass */
+#define FORGET_MOST_MS 600000 /* between two passes */
+#define FORGET_LEAST_MS 5000
 #define FIRE_AGAIN_MS 20 /* how soon to look when nothing was left to fire */
 
 /* ---- leases ---- */
@@ -193,6 +196,31 @@ static void look_at_horizon(struct worker *w)
     queue_look_at_horizon(w->queue_worker);
 }
 
+/* A pass over the tasks that are old enough, then a rest: what is old and stays is looked at again by every pass. */
+static void forget(struct worker *w)
+{
+    int64_t deleted, rest_ms = conf_now(&w->conf->store_retention) / 10;
+    bool more;
+    struct err e = ERR_INIT;
+    if (rest_ms < FORGET_LEAST_MS || rest_ms > FORGET_MOST_MS) /* 0 may be changed meanwhile */
+        rest_ms = rest_ms > FORGET_MOST_MS ? FORGET_MOST_MS : FORGET_LEAST_MS;
+    w->next_forget = clock_after_ms(clock_jitter(rest_ms));
+    if (!queue_forget(w->queue_worker, &deleted, &more, &e)) {
+        log_warn("worker.retention", "error=%s meaning=nothing is deleted until the next try", e.text);
+        return;
+    }
+    if (more)
+        w->next_forget = clock_after_ms(FORGET_PAUSE_MS);
+    w->forgotten += deleted;
+    metric_add(M_tasks_deleted, NULL, (double)deleted);
+    if (!more && w->forgotten > 0) {
+        log_info("worker.retention",
+                 "tasks=%lld meaning=they had been over for store.retention and are deleted",
+                 (long long)w->forgotten);
+        w->forgotten = 0;
+    }
+}
+
 /* ---- what waits for its time ---- */
 
 void care_wake_by(struct worker *w, int64_t ms)
@@ -243,6 +271,8 @@ bool care(struct worker *w)
         fire(w);
     } else if (now >= w->next_look) {
         look_at_horizon(w);
+    } else if (now >= w->next_forget) {
+        forget(w);
     } else if (now >= w->next_reap) {
         keep_house(w);
     } else {
@@ -260,6 +290,7 @@ int64_t care_next(const struct worker *w)
 {
     int64_t next =
         sooner(sooner(w->next_beat, w->next_wake), sooner(sooner(w->next_reap, w->next_fire), w->next_look));
+    next = sooner(next, w->next_forget);
     int64_t oldest = slots_oldest(w->slots);
     if (oldest != CLOCK_NEVER)
         next = sooner(next, oldest + WAIT_MOST_NS);

@@ -51,8 +51,10 @@ struct worker {
     double mean_unit_ns; /* moving average of a unit's time, for the prefetch */
     int64_t last_end;    /* of a unit */
     int store_failures;  /* in a row */
-    int64_t next_turn, next_poll, next_beat, next_tell, next_reap, next_wake, next_fire,
-        next_look; /* clock_now() deadlines */
+    int64_t next_turn, next_poll, next_beat, next_tell, next_reap, next_wake, next_fire, next_look,
+        next_forget; /* clock_now() deadlines */
+
+    int64_t forgotten; /* tasks that this pass has deleted */
 
     enum ending ending;
     bool leaving;   /* nobody waits for what still runs */

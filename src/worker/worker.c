@@ -83,7 +83,7 @@ static void drain(struct worker *w, enum ending ending, const char *why)
     w->ending = ending;
     if (first) {
         w->drain_until = clock_after_ms(conf_now(&w->conf->worker_drain));
-        w->next_reap = w->next_wake = w->next_fire = w->next_look = CLOCK_NEVER;
+        w->next_reap = w->next_wake = w->next_fire = w->next_look = w->next_forget = CLOCK_NEVER;
         board_return_queued(w, CLOCK_NEVER);
     }
     log_info("worker.draining", "why=%s running=%zu deadline_ms=%d", why, w->running,
