@@ -123,15 +123,11 @@ static const struct field why_list[] = {
 };
 static const struct fields why_fields = FIELDS(why_list, struct change);
 
-static bool is_name(struct span name, struct err *e)
+bool queue_named(struct span name, struct err *e)
 {
-    bool good = name.len > 0 && name.len <= LIMIT_NAME;
-    for (size_t i = 0; i < name.len; i++)
-        good = good &&
-               ((name.ptr[i] >= 'a' && name.ptr[i] <= 'z') || (name.ptr[i] >= 'A' && name.ptr[i] <= 'Z') ||
-                (name.ptr[i] >= '0' && name.ptr[i] <= '9') || strchr("._-", name.ptr[i]));
-    return good || err_set(e, ERR_NO_ROUTE,
-                           "the name of a queue has 1 to %u letters, digits, '.', '_' and '-'", LIMIT_NAME);
+    return span_is_name(name) ||
+           err_set(e, ERR_NO_ROUTE, "the name of a queue has 1 to %u letters, digits, '.', '_' and '-'",
+                   LIMIT_NAME);
 }
 
 /* ---- the routes ---- */
@@ -177,7 +173,7 @@ void queues_list(struct api *a, struct call *c, struct span parameter)
 void queue_show(struct api *a, struct call *c, struct span parameter)
 {
     struct err e = ERR_INIT;
-    if (query_none(c, &e) && is_name(parameter, &e))
+    if (query_none(c, &e) && queue_named(parameter, &e))
         answer_queue(a, c, parameter);
     else
         answer_problem(c, &e);
@@ -188,7 +184,7 @@ void queue_limit(struct api *a, struct call *c, struct span parameter)
     struct err e = ERR_INIT;
     struct change *change = arena_alloc(&c->arena, sizeof *change);
     const struct json *body;
-    if (query_none(c, &e) && is_name(parameter, &e) && body_read(c, &body, &e) &&
+    if (query_none(c, &e) && queue_named(parameter, &e) && body_read(c, &body, &e) &&
         fields_read(&change_fields, body, "", change, &e) && limit_check(&change->limit, "", &e) &&
         store_limit_queue(a->store, parameter, &change->limit, &e) &&
         (!change->paused_given ||
@@ -205,7 +201,7 @@ static void set_paused(struct api *a, struct call *c, struct span name, bool pau
     struct err e = ERR_INIT;
     struct change *why = arena_alloc(&c->arena, sizeof *why);
     const struct json *body;
-    if (query_none(c, &e) && is_name(name, &e) && body_read(c, &body, &e) &&
+    if (query_none(c, &e) && queue_named(name, &e) && body_read(c, &body, &e) &&
         fields_read(&why_fields, body, "", why, &e) &&
         queue_pause(a->queue, name, paused, span_of(why->reason), &e))
         answer_queue(a, c, name);

@@ -14,4 +14,7 @@ struct conf;
 bool schedule_read(struct arena *a, const struct conf *conf, const struct json *body, struct schedule *ret,
                    struct err *e) LATHE_CHECK;
 
+/* ERR_NO_SCHEDULE: none can have this name. */
+bool schedule_named(struct span name, struct err *e) LATHE_CHECK;
+
 #endif

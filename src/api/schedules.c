@@ -65,14 +65,18 @@ static const struct field document_fields[] = {
 };
 static const struct fields document_table = FIELDS(document_fields, struct document);
 
-static bool check_name(const char *name, struct err *e)
+bool schedule_named(struct span name, struct err *e)
 {
-    bool good = name[0] != '\0';
-    for (const char *c = name; *c; c++)
-        good = good && ((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
-                        strchr("._-", *c));
-    return good || err_at(e, ERR_BAD_FIELD, "/name",
-                          "\"/name\" must be 1 to %u letters, digits, '.', '_' and '-'", LIMIT_NAME);
+    return span_is_name(name) ||
+           err_set(e, ERR_NO_SCHEDULE, "the name of a schedule has 1 to %u letters, digits, '.', '_' and '-'",
+                   LIMIT_NAME);
+}
+
+static bool check_name(struct span name, struct err *e)
+{
+    return span_is_name(name) ||
+           err_at(e, ERR_BAD_FIELD, "/name", "\"/name\" must be 1 to %u letters, digits, '.', '_' and '-'",
+                  LIMIT_NAME);
 }
 
 static bool put_member(struct span key, const struct json *value, void *arg)
@@ -120,7 +124,7 @@ bool schedule_read(struct arena *a, const struct conf *conf, const struct json *
 {
     struct document *d = arena_alloc(a, sizeof *d);
     struct schedule_clock clock;
-    if (!fields_read(&document_table, body, "", d, e) || !check_name(d->name, e))
+    if (!fields_read(&document_table, body, "", d, e) || !check_name(span_of(d->name), e))
         return false;
     struct schedule s = {
         .name = span_of(d->name),
@@ -171,7 +175,8 @@ void schedule_get(struct api *a, struct call *c, struct span parameter)
 {
     struct err e = ERR_INIT;
     struct schedule s;
-    if (!query_none(c, &e) || !store_get_schedule(a->store, &c->arena, parameter, &s, &e))
+    if (!query_none(c, &e) || !schedule_named(parameter, &e) ||
+        !store_get_schedule(a->store, &c->arena, parameter, &s, &e))
         answer_problem(c, &e);
     else
         answer_schedule(c, &s, 200);
@@ -181,7 +186,8 @@ static void set_paused(struct api *a, struct call *c, struct span name, bool pau
 {
     struct err e = ERR_INIT;
     struct schedule s;
-    if (!query_none(c, &e) || !store_pause_schedule(a->store, &c->arena, name, paused, &s, &e))
+    if (!query_none(c, &e) || !schedule_named(name, &e) ||
+        !store_pause_schedule(a->store, &c->arena, name, paused, &s, &e))
         answer_problem(c, &e);
     else
         answer_schedule(c, &s, 200);
@@ -200,7 +206,8 @@ void schedule_resume(struct api *a, struct call *c, struct span parameter)
 void schedule_delete(struct api *a, struct call *c, struct span parameter)
 {
     struct err e = ERR_INIT;
-    if (!query_none(c, &e) || !store_drop_schedule(a->store, parameter, &e)) {
+    if (!query_none(c, &e) || !schedule_named(parameter, &e) ||
+        !store_drop_schedule(a->store, parameter, &e)) {
         answer_problem(c, &e);
         return;
     }

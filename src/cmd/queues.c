@@ -62,6 +62,8 @@ static bool act(struct queue *q, struct span verb, struct span name, const struc
 {
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
     struct queue_info found;
+    if (!queue_named(name, e))
+        return false;
     if (!span_is(verb, "show") && !queue_pause(q, name, span_is(verb, "pause"), span_of(s->reason), e))
         return false;
     if (!store_queue(queue_store(q), &a, name, &found, e))

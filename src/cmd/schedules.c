@@ -75,6 +75,8 @@ static bool act(struct store *store, struct span verb, char *what, bool json, st
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
     struct span name = span_of(what);
     struct schedule s;
+    if (!span_is(verb, "put") && !schedule_named(name, e))
+        return false;
     if (span_is(verb, "delete"))
         return store_drop_schedule(store, name, e);
     if (span_is(verb, "put")    ? !put(store, &a, what, &s, e)

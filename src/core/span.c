@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "core/attr.h"
+#include "core/limits.h"
 
 struct span span_take(struct span *s, size_t n)
 {
@@ -31,6 +32,17 @@ struct span span_cut(struct span *s, char mark)
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
+}
+
+bool span_is_name(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '.' &&
+            c != '_' && c != '-')
+            return false;
+    }
+    return s.len > 0 && s.len <= LIMIT_NAME;
 }
 
 struct span span_trim(struct span s)

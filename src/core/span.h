@@ -47,6 +47,9 @@ struct span span_trim(struct span s); /* without blanks and tabs at both ends */
 bool span_starts(struct span s, const char *prefix);
 bool span_eq_nocase(struct span s, const char *text); /* ASCII only, for header names */
 
+/* The name of a queue or a schedule: letters, digits, '.', '_' and '-', 1 to LIMIT_NAME of them. */
+bool span_is_name(struct span s);
+
 /* Whole decimal numbers only: "12", "-3". False on anything else, also on overflow. */
 bool span_to_int(struct span s, int64_t *ret);
 bool span_to_num(struct span s, double *ret); /* finite decimal, '.' whatever the locale */

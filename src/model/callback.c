@@ -54,15 +54,6 @@ static bool read_backoff(const struct callback *c, struct backoff *ret, struct e
     return true;
 }
 
-static bool is_queue(const char *name)
-{
-    for (const char *c = name; *c; c++)
-        if (!(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') && !(*c >= '0' && *c <= '9') &&
-            !strchr("._-", *c))
-            return false;
-    return true;
-}
-
 bool callback_check(const struct json *v, const struct json **ret_tasks, struct err *e)
 {
     struct callback c;
@@ -71,7 +62,7 @@ bool callback_check(const struct json *v, const struct json **ret_tasks, struct 
         return true;
     if (!fields_read(&fields, v, "/callback", &c, e) || !read_backoff(&c, &b, e))
         return false;
-    if (!is_queue(c.queue))
+    if (c.queue[0] && !span_is_name(span_of(c.queue)))
         return err_at(e, ERR_BAD_FIELD, "/callback/queue",
                       "\"/callback/queue\" must be made of letters, digits, '.', '_' and '-'");
     *ret_tasks = c.tasks;

@@ -309,12 +309,9 @@ static bool read_labels(struct reader *r)
 
 static bool read_queue(struct reader *r)
 {
-    for (const char *c = r->s->queue; *c; c++)
-        if (!(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') && !(*c >= '0' && *c <= '9') &&
-            !strchr("._-", *c))
-            return err_at(r->e, ERR_BAD_FIELD, "/queue",
-                          "the name of a queue has only letters, digits, '.', '_' and '-'");
-    return true;
+    return span_is_name(span_of(r->s->queue)) ||
+           err_at(r->e, ERR_BAD_FIELD, "/queue",
+                  "the name of a queue has only letters, digits, '.', '_' and '-'");
 }
 
 /* A callback's one need is what it is the callback of: it is given when that has its id. */

@@ -111,6 +111,20 @@ def t07_ids(w):
             refused(w, method, path.format(id), 404, "no-task")
 
 
+def t14_names(w):
+    "names that no queue and no schedule can have, in a path and on the command line"
+    for name in ("%FF", "a%20b", "x" * 65, "%C3"):
+        for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/resume")):
+            refused(w, method, f"/api/v1/schedules/{name}{path}", 404, "no-schedule")
+        for method, path in (("GET", ""), ("PUT", ""), ("POST", "/pause"), ("POST", "/resume")):
+            refused(w, method, f"/api/v1/queues/{name}{path}", 404, "no-route", None, {} if method == "PUT" else None)
+    for verb in ("show", "pause", "resume"):
+        for what in ("queues", "schedules"):
+            done = w.lathe_run(what, verb, "a b", check=False)
+            assert done.returncode in (65, 66) and "letters" in done.stderr, (what, verb, done)
+    assert w.pg.sql("select count(*) from queues").strip() == "0"
+
+
 def t08_methods(w):
     "a wrong method is told which there are"
     for method, path, allow in (
