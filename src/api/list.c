@@ -76,18 +76,16 @@ bool list_filter(struct call *c, const struct list_query *l, struct task_filter 
     return true;
 }
 
-static void write_page(struct call *c, const struct task *tasks, size_t n, const char *next)
+/* Returns how many there was room for: one at least. */
+static size_t write_tasks(struct json_out *o, const struct buf *body, const struct task *tasks, size_t n)
 {
-    struct json_out o = json_out(&c->res.body);
-    json_open(&o, '{');
-    json_key(&o, "tasks");
-    json_open(&o, '[');
-    for (size_t i = 0; i < n; i++)
-        task_write(&tasks[i], &o);
-    json_close(&o, ']');
-    json_key(&o, "next_cursor");
-    json_put_str(&o, next);
-    json_close(&o, '}');
+    size_t written = 0;
+    json_key(o, "tasks");
+    json_open(o, '[');
+    while (written < n && body->len < LIMIT_PAGE)
+        task_write(&tasks[written++], o);
+    json_close(o, ']');
+    return written;
 }
 
 void tasks_list(struct api *a, struct call *c, struct span parameter)
@@ -115,10 +113,11 @@ void tasks_list(struct api *a, struct call *c, struct span parameter)
         return;
     }
     char next[CURSOR_TEXT];
-    if (n > (size_t)l.limit) {
-        n = (size_t)l.limit;
-        go_on = tasks[n - 1].id;
-    }
+    struct json_out o = json_out(&c->res.body);
+    json_open(&o, '{');
+    size_t written = write_tasks(&o, &c->res.body, tasks, n < (size_t)l.limit ? n : (size_t)l.limit);
+    if (written < n)
+        go_on = tasks[written - 1].id;
     bool more = !uuid_is_nil(go_on);
     if (more) {
         cursor_write(go_on, filters, next);
@@ -126,7 +125,9 @@ void tasks_list(struct api *a, struct call *c, struct span parameter)
             call_header(c, "Link", "</api/v1/tasks?" SPAN_FMT "%scursor=%s>; rel=\"next\"", SPAN_ARG(others),
                         others.len ? "&" : "", next);
     }
-    write_page(c, tasks, n, more ? next : NULL);
+    json_key(&o, "next_cursor");
+    json_put_str(&o, more ? next : NULL);
+    json_close(&o, '}');
     c->res.status = 200;
     call_send(c);
 }

@@ -107,8 +107,7 @@ static bool refuse(const struct setting *s, const char *found)
                   SPAN_ARG(buf_view(&allowed)), found);
 }
 
-/* A value as it is shown in a message: short, on one line, whatever it holds. */
-static void show_text(struct span text, struct buf *b)
+void field_show(struct span text, struct buf *b)
 {
     struct json_out o = json_out(b);
     json_put_text(&o, utf8_clip(text, 40));
@@ -119,7 +118,7 @@ static void show_text(struct span text, struct buf *b)
 static bool refuse_text(const struct setting *s, struct span text)
 {
     struct buf found CLEANUP(buf_release) = BUF_INIT(2 * TEXT_MOST);
-    show_text(text, &found);
+    field_show(text, &found);
     buf_char(&found, '\0');
     return refuse(s, found.ptr);
 }
@@ -130,7 +129,7 @@ static bool refuse_value(const struct setting *s, const struct json *v)
     enum json_type type = json_type(v);
     if (type == JSON_TEXT) {
         buf_puts(&found, "the string ");
-        show_text(json_as_text(v), &found);
+        field_show(json_as_text(v), &found);
     } else if (type == JSON_LIST || type == JSON_OBJECT) {
         buf_puts(&found, json_type_name(type));
     } else {
@@ -286,7 +285,7 @@ static bool refuse_name(const struct fields *f, struct span name, const char *po
 {
     struct buf known CLEANUP(buf_release) = BUF_INIT(4096),
                      shown CLEANUP(buf_release) = BUF_INIT(2 * TEXT_MOST);
-    show_text(name, &shown);
+    field_show(name, &shown);
     const char *near = nearest(f, name);
     if (near)
         return err_at(e, ERR_UNKNOWN_FIELD, pointer, "there is no field " SPAN_FMT "; did you mean \"%s\"?",

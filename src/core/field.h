@@ -54,6 +54,9 @@ struct fields {
 #define FIELDS(table, type) {(table), COUNT_OF(table), sizeof(type)}
 /* clang-format on */
 
+/* A stranger's text as messages show it: quoted, escaped, on one line, 40 bytes of it at most; 300 bytes. */
+void field_show(struct span text, struct buf *b);
+
 void fields_defaults(const struct fields *f, void *target);
 
 /* From a JSON object (NULL or JSON_NULL gives the defaults). `at` is the object's own JSON pointer, "" for the body.

@@ -56,6 +56,7 @@
 #define LIMIT_BATCH 10000u       /* tasks of one batch */
 #define LIMIT_LIST_LOOK 20000u   /* tasks that one page of a filtered list is looked for in */
 #define LIMIT_LIST 1000u         /* tasks in one page of a list */
+#define LIMIT_PAGE (8u * MIB)    /* bytes after which a page of a list ends */
 
 #define LIMIT_RETRY 100u           /* tasks that one transaction runs again */
 #define LIMIT_SCHEDULES 10000      /* schedules that there may be */

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/attr.h"
+#include "core/field.h"
+
 /* A row that has a name. */
 struct named {
     struct span name;
@@ -33,10 +36,12 @@ static void refuse(struct graph *g, size_t row, size_t place, const char *before
 {
     struct err *e = arena_alloc(g->arena, sizeof *e);
     char pointer[sizeof e->pointer];
+    struct buf shown CLEANUP(buf_release) = BUF_INIT(512);
     if (g->rows[row].refused)
         return;
+    field_show(name, &shown); /* a name after '#' is as long as its caller likes */
     snprintf(pointer, sizeof pointer, "/depends_on/%zu", place);
-    err_at(e, ERR_BAD_FIELD, pointer, "%s \"" SPAN_FMT "\"%s", before, SPAN_ARG(name), after);
+    err_at(e, ERR_BAD_FIELD, pointer, "%s " SPAN_FMT "%s", before, SPAN_ARG(buf_view(&shown)), after);
     g->rows[row].refused = e;
 }
 

@@ -198,7 +198,7 @@ bool store_list(struct store *s, struct arena *a, const struct task_filter *f, s
     *ret_next = (struct uuid){{0}};
     *ret = arena_array(a, n, sizeof **ret);
     for (size_t i = 0; i < n; i++)
-        (*ret)[i].id = uuid_v7();
+        (*ret)[i] = (struct task){.id = uuid_v7(), .meta = fake.task.meta};
     *ret_n = n;
     return true;
 }

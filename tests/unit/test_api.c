@@ -407,6 +407,25 @@ static void t14_list(void **state)
     call_free(s);
 }
 
+static void t19_a_list_ends_before_it_is_too_large(void **state)
+{
+    (void)state;
+    struct buf meta CLEANUP(buf_release) = BUF_INIT(LIMIT_PARAMS);
+    buf_puts(&meta, "{\"a\":\"");
+    while (meta.len < LIMIT_PARAMS - 2)
+        buf_char(&meta, 'x');
+    buf_puts(&meta, "\"}");
+    fake.task.meta = buf_view(&meta);
+    struct sent *s = call_new(METHOD_GET, "/api/v1/tasks", "limit=500", "");
+    api_handle(api, &s->call);
+    assert_int_equal(s->call.res.status, 200);
+    size_t n = json_len(json_member(document(s), "tasks"));
+    assert_true(n > 100 && n < 200);
+    assert_true(strlen(text_of(s, "next_cursor")) > 0);
+    call_free(s);
+    fake.task.meta = SPAN("");
+}
+
 static void t15_metrics_without_the_store(void **state)
 {
     (void)state;
@@ -456,6 +475,7 @@ int main(void)
         TEST(t12_results),
         TEST(t13_refusals),
         TEST(t14_list),
+        TEST(t19_a_list_ends_before_it_is_too_large),
         TEST(t15_metrics_without_the_store),
         TEST(t16_every_route_is_reached),
         TEST(t17_no_table),

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/attr.h"
+#include "core/buf.h"
 #include "core/mem.h"
 #include "model/batch.h"
 
@@ -76,6 +78,20 @@ static void t02_a_name_twice_and_none(void **state)
     refused_at(&r[3], "/depends_on/1", "\"z\"");
 }
 
+static void t20_a_name_is_shown_short(void **state)
+{
+    (void)state;
+    struct buf text CLEANUP(buf_release) = BUF_INIT(KIB * 8);
+    buf_puts(&text, "[{\"handler\":\"plain\",\"depends_on\":[\"#");
+    for (int i = 0; i < 1000; i++)
+        buf_puts(&text, "\\u0001");
+    buf_puts(&text, "\"]}]");
+    buf_char(&text, '\0');
+    struct batch_row *r = link_rows(text.ptr);
+    refused_at(&r[0], "/depends_on/0", "(1000 bytes)");
+    assert_null(strchr(r[0].refused->text, '\1'));
+}
+
 static void t03_cycles(void **state)
 {
     (void)state;
@@ -131,6 +147,7 @@ int main(void)
         cmocka_unit_test_teardown(t01_names_become_ids, clean),
         cmocka_unit_test_teardown(t02_a_name_twice_and_none, clean),
         cmocka_unit_test_teardown(t03_cycles, clean),
+        cmocka_unit_test_teardown(t20_a_name_is_shown_short, clean),
         cmocka_unit_test_teardown(t04_refusals_go_on, clean),
         cmocka_unit_test_teardown(t05_as_many_as_may_be, clean),
     };
