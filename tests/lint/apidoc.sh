@@ -1,4 +1,4 @@
-# docs/api.md has every route and every field of a submission, docs/lathe.1 every command, and the metrics a word for every
+# docs/api.md has every route and every field of a submission, docs/lathe.1 every command and the fields as options, and the metrics a word for every
 # route's template.
 # shellcheck disable=SC2154 # lib.sh
 . "${0%/*}/lib.sh"
@@ -29,6 +29,14 @@ missing_fields() {
     done
 }
 
+# The command line has the fields as options; a name is only of a row of a batch, which it does not submit.
+missing_options() {
+    for name in $(sed -n 's/^ *{*\.name = "\([a-z_]*\)".*/\1/p' src/model/submission*.c | grep -vx name); do
+        option=$(printf '%s' "$name" | sed 's/_/\\-/g')
+        grep -qF -e "\\-\\-$option=" -e "\\-\\-$option " docs/lathe.1 || echo "docs/lathe.1: nothing of the option for $name"
+    done
+}
+
 missing_commands() {
     for name in $(rows src/cmd/commands.def COMMAND); do
         grep -q "^\.SS lathe $name\( \|\$\)" docs/lathe.1 || echo "docs/lathe.1: nothing of lathe $name"
@@ -38,5 +46,6 @@ missing_commands() {
 check "docs/api.md has every route" missing_routes
 check "docs/api.md has every field of a submission" missing_fields
 check "docs/lathe.1 has every command" missing_commands
+check "docs/lathe.1 has every field of a submission as an option" missing_options
 check "every route has a word in the metrics" missing_words
 done_testing
