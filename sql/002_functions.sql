@@ -74,7 +74,8 @@ BEGIN
 END
 $$;
 
--- Moves to work what is due, and looks at `checks`; at most `room` each. next: when somebody should look again; NULL: nothing waits for a time.
+-- Moves to work what is due, and looks at `checks`; at most `room` each. next: when somebody should look again,
+-- in a day at most; NULL: nothing waits for a time.
 CREATE FUNCTION lathe_wake(room bigint, OUT woken bigint, OUT next timestamptz) LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -95,6 +96,12 @@ BEGIN
     next := least(more.next, (SELECT min(w.run_at) FROM waiting w WHERE w.gate IS NULL));
     IF EXISTS (SELECT FROM checks) THEN
         next := least(next, now() + interval '20 milliseconds');
+    END IF;
+    -- What is due and did not move is locked by somebody, who may take his time; and a time may be for ever.
+    IF next <= now() AND woken < room THEN
+        next := now() + interval '20 milliseconds';
+    ELSIF next > now() + interval '1 day' THEN
+        next := now() + interval '1 day';
     END IF;
 END
 $$;

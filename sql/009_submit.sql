@@ -67,7 +67,11 @@ BEGIN
             RAISE invalid_parameter_value USING MESSAGE = 'lathe.submit: unique_key: 1 to 255 bytes';
         END IF;
         IF unique_while IS NULL OR unique_while NOT IN ('unfinished', 'queued') THEN
-            RAISE invalid_parameter_value USING MESSAGE = format('lathe.submit: unique_while: unfinished or queued, not "%s"', unique_while);
+            RAISE invalid_parameter_value USING MESSAGE = format('lathe.submit: unique_while: unfinished, not "%s"', unique_while);
+        END IF;
+        IF unique_while = 'queued' THEN -- what is found would have to be held back until the caller's transaction ends
+            RAISE invalid_parameter_value
+                USING MESSAGE = 'lathe.submit: unique_while: "queued" only by HTTP; in a transaction of yours only "unfinished"';
         END IF;
         terms := jsonb_build_object('unique', jsonb_build_object('key', unique_key, 'while', unique_while,
             'for_s', greatest(coalesce(extract(epoch FROM unique_for), 0), 0)));
@@ -113,6 +117,9 @@ BEGIN
     END IF;
     IF (item_timeout_ms BETWEEN 0 AND 604800000 AND timeout_ms BETWEEN 0 AND 604800000) IS NOT TRUE THEN
         RAISE invalid_parameter_value USING MESSAGE = 'lathe.submit: item_timeout_ms and timeout_ms: 0 to 604800000';
+    END IF;
+    IF run_at IS NOT NULL AND (NOT isfinite(run_at) OR run_at > clock + interval '8784 hours') THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('lathe.submit: run_at: 366 days from now at most, not %s', run_at);
     END IF;
     unit := lathe_unit_size(strategy, total, batch_size);
     INSERT INTO tasks (id, inputs_of, digest, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, unit_size, batch_size,

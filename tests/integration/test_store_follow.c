@@ -112,12 +112,19 @@ static size_t run_all(struct store_bench *b, enum task_state state)
     return n;
 }
 
-static void wake(struct store_bench *b)
+/* In how many milliseconds to look again. */
+static int64_t wake_next(struct store_bench *b)
 {
     int64_t woken, next, fire;
     struct err e = ERR_INIT;
     if (!store_wake(b->worker, 1000, &woken, &next, &fire, &e))
         fail_msg("%s", e.text);
+    return next;
+}
+
+static void wake(struct store_bench *b)
+{
+    (void)wake_next(b);
 }
 
 static void nothing_left(struct store_bench *b)
@@ -593,6 +600,29 @@ static void t23_who_has_the_key_is_refused(void **state)
     PQfinish(o.conn);
 }
 
+/* A unit that is due and locked is not asked for all the time, and one whose time never comes stops no other. */
+static void t24_what_does_not_move(void **state)
+{
+    struct store_bench *b = *state;
+    struct other o = other_open();
+    struct new_task list[2] = {bench_task(1, 1), bench_task(1, 1)};
+    put_taken(b, list, 2);
+    bench_sql(
+        b, "WITH w AS (DELETE FROM work RETURNING *) "
+           "INSERT INTO waiting (task, run_at, rank, seq, first, count, kib, attempt, tries, queue) "
+           "SELECT task, now() - interval '1 s', rank, seq, first, count, kib, attempt, tries, queue FROM w");
+    char sql[256];
+    snprintf(sql, sizeof sql, "BEGIN; SELECT FROM waiting WHERE task = '%s' FOR KEY SHARE",
+             id_text(b, list[0].id));
+    other_sql(&o, sql);
+    assert_in_range(wake_next(b), 1, 1000);
+    bench_count(b, "work", 1);
+    other_sql(&o, "UPDATE waiting SET run_at = 'infinity'; COMMIT");
+    assert_in_range(wake_next(b), 1, (uintmax_t)24 * 3600 * 1000);
+    assert_int_equal(run_all(b, TASK_succeeded), 1);
+    PQfinish(o.conn);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -616,6 +646,7 @@ int main(void)
         STORE_TEST(t21_the_dependent_is_held),
         STORE_TEST(t22_a_key_is_held),
         STORE_TEST(t23_who_has_the_key_is_refused),
+        STORE_TEST(t24_what_does_not_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,6 +110,10 @@ static void t03_what_is_refused(void **state)
         {"'echo', timeout_ms => -1", "timeout_ms"},
         {"'echo', unique_key => ''", "unique_key"},
         {"'echo', unique_key => 'k', unique_while => 'x'", "unique_while"},
+        {"'echo', unique_key => 'k', unique_while => 'queued'", "only by HTTP"},
+        {"'echo', run_at => 'infinity'", "run_at"},
+        {"'echo', run_at => '-infinity'", "run_at"},
+        {"'echo', run_at => now() + interval '367 days'", "run_at"},
         {"'echo', depends_on => ARRAY[gen_random_uuid()]", "there is no task"},
     };
     char sql[256];
