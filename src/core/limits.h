@@ -67,7 +67,8 @@
 #define LIMIT_URL 2048u             /* bytes of a URL */
 #define LIMIT_HTTP_HEAD (64u * KIB) /* bytes of the headers of an answer */
 #define LIMIT_HTTP_HEADERS 64u      /* headers of a request */
-#define LIMIT_HTTP_LATER_S 60       /* a server's Retry-After that an item waits for in its place */
+#define LIMIT_HTTP_CALLS 256  /* in progress on one thread, a resolver's thread each at worst; others wait */
+#define LIMIT_HTTP_LATER_S 60 /* a server's Retry-After that an item waits for in its place */
 
 /* inside */
 #define LIMIT_WRITE_BATCH 512u              /* rows and needs in one group commit; a longer list goes alone */

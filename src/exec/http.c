@@ -21,11 +21,13 @@
 #define CONNECT_MS 10000   /* of which curl may use half for the first address */
 #define FILES_MOST 131072  /* descriptors: a table that large costs 1 MiB */
 #define EVENTS 64          /* looked at together */
-#define RECEIVE_BYTES 8192 /* a call under way takes as much, and there may be ten thousands */
+#define RECEIVE_BYTES 8192 /* a call under way takes as much */
 
 struct call {
     struct http_call shown;
     struct http *client;
+    struct call *next, *prev; /* while it waits for a place */
+    bool waits;
     CURL *easy;
     struct curl_slist *headers, *plain; /* with the caller's own, and without */
     struct buf origin;                  /* of the first request; what the caller's headers are for */
@@ -39,9 +41,10 @@ struct call {
 
 struct http {
     CURLM *multi;
-    int sockets, alarm; /* an epoll set, and a timerfd in it */
-    int64_t calls, most_calls, per_host;
-    struct http *next; /* idle */
+    int sockets, alarm;                  /* an epoll set, and a timerfd in it */
+    int64_t calls, most_calls, per_host; /* calls: in progress, LIMIT_HTTP_CALLS at most */
+    struct call *first, *last;           /* that wait for a place */
+    struct http *next;                   /* idle */
 };
 
 /* ---- curl's sockets and its one timer, in the client's descriptor */
@@ -115,13 +118,35 @@ static int on_send(void *arg, char *to, char *from, int to_port, int from_port)
 #define CAN_DROP_HEADERS false
 #endif
 
+/* Is the host of the URL that is asked now a name? Then what it stands for in here is not told to who asked. */
+static bool is_name(struct call *c)
+{
+    const char *url = NULL;
+    char *host = NULL;
+    struct sockaddr_storage a;
+    CURLU *u = curl_url();
+    curl_easy_getinfo(c->easy, CURLINFO_EFFECTIVE_URL, &url);
+    bool got = u && url && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+               curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK;
+    bool name = !got || !net_literal(span_of(host), &a);
+    curl_free(host);
+    curl_url_cleanup(u);
+    return name;
+}
+
 /* Looks at the address that is about to be connected to. */
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
     struct call *c = arg;
     (void)purpose;
-    if (!net_guard_check(&a->addr, &c->refusal))
+    if (!net_guard_check(&a->addr, &c->refusal)) {
+        if (is_name(c))
+            err_set(
+                &c->refusal, ERR_FORBIDDEN_ADDRESS,
+                "the host stands for a %s address, which outgoing requests may not reach; http.allow opens some",
+                net_class_name(net_classify(&a->addr)));
         return CURL_SOCKET_BAD;
+    }
     return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
@@ -145,7 +170,7 @@ static void prepare(void)
         struct sigaction ignore = {.sa_handler = SIG_IGN};
         sigaction(SIGPIPE, &ignore, NULL);
     }
-    struct rlimit files; /* ten thousand calls at once are as many sockets */
+    struct rlimit files; /* every thread may have LIMIT_HTTP_CALLS sockets */
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max < FILES_MOST ? files.rlim_max : FILES_MOST;
         setrlimit(RLIMIT_NOFILE, &files);
@@ -214,7 +239,7 @@ void http_close(struct http *h)
 {
     if (!h)
         return;
-    assert(h->calls == 0);
+    assert(h->calls == 0 && !h->first);
     bool keep = h->most_calls <= IDLE_CALLS;
     h->most_calls = 0;
     if (keep) {
@@ -306,13 +331,54 @@ static void set_answer(struct call *c)
     shown->body = buf_view(&c->body);
 }
 
+static bool start(struct call *c)
+{
+    struct http *h = c->client;
+    if (curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)
+        return false;
+    if (++h->calls > h->most_calls)
+        h->most_calls = h->calls;
+    return true;
+}
+
+static void line_up(struct call *c)
+{
+    struct http *h = c->client;
+    c->waits = true;
+    c->prev = h->last;
+    *(h->last ? &h->last->next : &h->first) = c;
+    h->last = c;
+}
+
+static void step_out(struct call *c)
+{
+    struct http *h = c->client;
+    c->waits = false;
+    *(c->prev ? &c->prev->next : &h->first) = c->next;
+    *(c->next ? &c->next->prev : &h->last) = c->prev;
+}
+
+/* Out of its place, which goes to the one that waits longest. */
+static void leave(struct call *c)
+{
+    struct http *h = c->client;
+    curl_multi_remove_handle(h->multi, c->easy);
+    h->calls--;
+    struct call *next = h->first;
+    if (next) {
+        step_out(next);
+        bool ok = start(next);
+        assert(ok); /* it fails for want of memory only */
+        (void)ok;
+    }
+}
+
 static void finish(struct call *c, CURLcode code)
 {
     set_answer(c); /* what there is of it */
     if (code != CURLE_OK)
         set_error(c, code);
-    curl_multi_remove_handle(c->client->multi, c->easy);
-    c->client->calls--;
+    leave(c);
     c->shown.done = true;
     c->over(c->arg);
 }
@@ -473,9 +539,7 @@ static bool set_url(struct call *c, const struct http_request *r, struct err *e)
 
 static void set_limits(struct call *c, const struct http_request *r)
 {
-    int64_t ms = r->until == CLOCK_NEVER ? 0 : (r->until - clock_now() + NS_PER_MS - 1) / NS_PER_MS;
-    if (r->until != CLOCK_NEVER)
-        curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, ms > 1 ? (long)ms : 1L);
+    curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms); /* from when it has a place */
     curl_easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
     if (!span_is(r->method, "HEAD")) /* its length is that of a body that does not come */
         curl_easy_setopt(c->easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)(r->most > 0 ? r->most : 1));
@@ -520,15 +584,15 @@ bool http_begin(struct http *h, const struct http_request *r, void (*over)(void 
         h->per_host = r->per_host;
         curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)r->per_host);
     }
-    if (ok && curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)
+    if (ok && h->calls >= LIMIT_HTTP_CALLS)
+        line_up(c);
+    else if (ok && !start(c))
         ok = err_set(e, ERR_SYSTEM, "libcurl did not take the request");
     if (!ok) {
         http_end(&c->shown);
         return false;
     }
     c->shown.done = false;
-    if (++h->calls > h->most_calls)
-        h->most_calls = h->calls;
     *ret = &c->shown;
     return true;
 }
@@ -536,10 +600,10 @@ bool http_begin(struct http *h, const struct http_request *r, void (*over)(void 
 void http_end(struct http_call *shown)
 {
     struct call *c = (void *)((char *)shown - offsetof(struct call, shown));
-    if (!shown->done) {
-        curl_multi_remove_handle(c->client->multi, c->easy);
-        c->client->calls--;
-    }
+    if (c->waits)
+        step_out(c);
+    else if (!shown->done)
+        leave(c);
     if (c->easy)
         curl_easy_cleanup(c->easy);
     curl_slist_free_all(c->headers);

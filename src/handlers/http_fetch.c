@@ -144,7 +144,7 @@ static bool ask(struct item *it, struct fetch *f)
                                  .body = buf_view(&f->body),
                                  .most = args->max_bytes,
                                  .redirects = args->redirects,
-                                 .until = clock_after_ms(args->timeout_ms),
+                                 .timeout_ms = args->timeout_ms,
                                  .per_host = args->per_host,
                                  .unpack = true,
                              });

@@ -102,7 +102,7 @@ static bool post(struct item *it, struct delivery *d, struct span id, struct spa
                                  .header_count = COUNT_OF(headers) - (sign.len == 0),
                                  .body = buf_view(&d->body),
                                  .most = ANSWER,
-                                 .until = clock_after_ms(setup.timeout_ms),
+                                 .timeout_ms = setup.timeout_ms,
                              });
     return d->call != NULL;
 }

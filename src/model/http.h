@@ -37,7 +37,9 @@ struct http_request {
     int64_t
         redirects; /* of GET and HEAD without a body, followed at most; else, and at 0, a redirect is the answer.
                         * The headers go to the origin (scheme, host, port) of `url` only */
-    int64_t until; /* clock_now() scale; the item's deadline counts too */
+    int64_t
+        timeout_ms; /* from when it has one of the thread's LIMIT_HTTP_CALLS places; 0: none. The item's deadline
+                         * counts too, also while it waits for a place */
     int64_t
         per_host; /* connections to one host at most, of this thread; 0: any number. The last request's counts */
     bool unpack; /* ask for compression, and undo it */

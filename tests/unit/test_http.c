@@ -1,9 +1,11 @@
 /* exec/http.h through the engine: what a handler gets from servers of every kind, and what it never gets. */
 #include "exec_fixture.h"
 
+#include <poll.h>
 #include <sched.h>
 
 #include "../lib/http_server.h"
+#include "core/limits.h"
 #include "core/net_guard.h"
 #include "exec/http.h"
 
@@ -36,16 +38,15 @@ static enum step ask(struct item *it)
         struct http_header h = {span_of(w->header), span_of(w->value)};
         if (w->path[0] == '/')
             snprintf(url, sizeof url, "http://127.0.0.1:%d%s", server.port, w->path);
-        s->call =
-            http_start(it, &(struct http_request){.url = span_of(url[0] ? url : w->path),
-                                                  .method = span_of(w->method),
-                                                  .body = span_of(w->body),
-                                                  .headers = &h,
-                                                  .header_count = w->header ? 1 : 0,
-                                                  .most = w->most ? w->most : 4000,
-                                                  .redirects = w->redirects,
-                                                  .unpack = w->unpack,
-                                                  .until = w->ms ? clock_after_ms(w->ms) : CLOCK_NEVER});
+        s->call = http_start(it, &(struct http_request){.url = span_of(url[0] ? url : w->path),
+                                                        .method = span_of(w->method),
+                                                        .body = span_of(w->body),
+                                                        .headers = &h,
+                                                        .header_count = w->header ? 1 : 0,
+                                                        .most = w->most ? w->most : 4000,
+                                                        .redirects = w->redirects,
+                                                        .unpack = w->unpack,
+                                                        .timeout_ms = w->ms});
         if (!s->call)
             return STEP_FAIL;
         if (w->close_guard && !net_guard_open("", &it->err))
@@ -313,7 +314,8 @@ static void t08_the_address_of_the_socket_counts(void **state)
     snprintf(url, sizeof url, "http://localhost:%d/echo", server.port);
     expect((struct wish){.path = url}, ERR_NONE, NULL);
     http_release();
-    expect((struct wish){.path = url, .close_guard = true}, ERR_FORBIDDEN_ADDRESS, "loopback");
+    expect((struct wish){.path = url, .close_guard = true}, ERR_FORBIDDEN_ADDRESS,
+           "the host stands for a loopback address"); /* and not for which */
     assert_true(net_guard_open("127.0.0.1", &e));
     expect((struct wish){.path = "/echo", .close_guard = true}, ERR_FORBIDDEN_ADDRESS,
            "127.0.0.1 is a loopback address");
@@ -407,6 +409,65 @@ static void t13_in_children(void **state)
     mem_free(n);
 }
 
+static void count_over(void *arg)
+{
+    ++*(int *)arg;
+}
+
+static struct http_call *begin(struct http *h, const char *path, int64_t ms, int *over)
+{
+    char url[64];
+    struct err e = ERR_INIT;
+    struct http_call *c;
+    snprintf(url, sizeof url, "http://127.0.0.1:%d%s", server.port, path);
+    struct http_request r = {.url = span_of(url), .most = 4000, .timeout_ms = ms};
+    assert_true(http_begin(h, &r, count_over, over, &c, &e));
+    return c;
+}
+
+static void drive_until(struct http *h, const int *over, int count)
+{
+    while (*over < count) {
+        struct pollfd p = {.fd = http_descriptor(h), .events = POLLIN};
+        assert_int_equal(poll(&p, 1, 30000), 1);
+        http_drive(h);
+    }
+}
+
+/* While LIMIT_HTTP_CALLS hang, no other is begun; a place that is free goes to the next that was not dropped. */
+static void t16_calls_wait_for_a_place(void **state)
+{
+    (void)state;
+    struct http *h;
+    struct err e = ERR_INIT;
+    struct http_call *hung[LIMIT_HTTP_CALLS], *next[3];
+    int over = 0, answered = 0;
+    assert_true(http_open(&h, &e));
+    for (size_t i = 0; i < COUNT_OF(hung); i++)
+        hung[i] = begin(h, "/hang", i == 7 ? 500 : 0, &over);
+    for (size_t i = 0; i < COUNT_OF(next); i++)
+        next[i] = begin(h, "/echo", 20000, &answered);
+    drive_until(h, &over, 1);
+    assert_int_equal(hung[7]->err.code, ERR_TIMEOUT);
+    assert_int_equal(answered, 0);
+    http_end(next[1]); /* waits still */
+    drive_until(h, &answered, 2);
+    assert_int_equal(next[0]->status, 200);
+    assert_int_equal(next[2]->status, 200);
+    http_end(hung[7]);
+    hung[7] = begin(h, "/hang", 0, &over); /* the last place again */
+    next[1] = begin(h, "/echo", 20000, &answered);
+    http_end(hung[0]); /* a call that is dropped leaves its place too */
+    drive_until(h, &answered, 3);
+    assert_int_equal(next[1]->status, 200);
+    assert_int_equal(over, 1);
+    for (size_t i = 1; i < COUNT_OF(hung); i++)
+        http_end(hung[i]);
+    for (size_t i = 0; i < COUNT_OF(next); i++)
+        http_end(next[i]);
+    http_close(h);
+}
+
 static int start(void **state)
 {
     struct err e = ERR_INIT;
@@ -452,6 +513,7 @@ int main(void)
         TEST(t13_in_children),
         TEST(t14_redirects_of_what_changes_something),
         TEST(t15_headers_stay_with_their_origin),
+        TEST(t16_calls_wait_for_a_place),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
