@@ -395,7 +395,7 @@ static void t14_refused_without_a_key(void **state)
 {
     struct store_bench *b = *state;
     struct uuid nobody = uuid_v7();
-    const char *missing = "{\"unique\": {\"key\": \"%s\", \"for_s\": 600}, \"depends_on\": [\"%s\"]}";
+    static const char missing[] = "{\"unique\": {\"key\": \"%s\", \"for_s\": 600}, \"depends_on\": [\"%s\"]}";
     struct new_task list[4] = {
         with_terms(b, missing, "k", id_text(b, nobody)),
         with_terms(b, missing, "l", id_text(b, nobody)),
