@@ -7,8 +7,6 @@
 #include "core/when.h"
 #include "handlers/registry.h"
 
-enum { PAGE_MOST = 200 };
-
 /* ---- the document ---- */
 
 struct document {
@@ -225,7 +223,7 @@ static const struct field list_fields[] = {
      .type = FIELD_INT,
      .offset = offsetof(struct list_query, limit),
      .min = 1,
-     .max = PAGE_MOST,
+     .max = LIMIT_SCHEDULES_PAGE,
      .def = 100,
      .summary = "schedules in a page"},
     {.name = "after",

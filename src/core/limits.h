@@ -47,10 +47,13 @@
 #define LIMIT_CONCURRENCY 100000 /* the largest limit that counts */
 #define LIMIT_RATE 1000000       /* likewise */
 #define LIMIT_REASON 200u        /* bytes of why a queue is paused */
-#define LIMIT_QUEUES 1000u   /* queues that are paused or limited; as many limits of keys as sql/004 says */
-#define LIMIT_GATES_SHOWN 50 /* gates that one queue's page shows */
-#define LIMIT_KEY 255u       /* bytes of the key of unique work, or of a limit */
-#define LIMIT_NEEDS 1000u    /* tasks that a task depends on */
+#define LIMIT_QUEUES 1000u     /* queues that are paused or limited; as many limits of keys as sql/004 says */
+#define LIMIT_GATES_SHOWN 50   /* gates that one queue's page shows */
+#define LIMIT_HOLDERS_SHOWN 10 /* units of each gate that are named there */
+#define LIMIT_QUEUE_LOOK \
+    20000u                /* units of a queue or a gate, and all that wait, that are counted to show it */
+#define LIMIT_KEY 255u    /* bytes of the key of unique work, or of a limit */
+#define LIMIT_NEEDS 1000u /* tasks that a task depends on */
 #define LIMIT_BATCH_NEEDS 20000u /* that all tasks of one batch depend on, together */
 #define LIMIT_CALLBACKS 100u     /* tasks that are submitted with a task, to follow it */
 #define LIMIT_BATCH 10000u       /* tasks of one batch */
@@ -60,6 +63,7 @@
 
 #define LIMIT_RETRY 100u           /* tasks that one transaction runs again */
 #define LIMIT_SCHEDULES 10000      /* schedules that there may be */
+#define LIMIT_SCHEDULES_PAGE 200   /* of them in one page */
 #define LIMIT_SCHEDULE (64u * KIB) /* bytes of the submission in a schedule */
 #define LIMIT_EVERY_S (366 * 24 * 3600)
 

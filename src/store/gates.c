@@ -1,39 +1,55 @@
 /* gates.c: queues as an operator sees and sets them: what is in them, their limits, and whether they are paused. */
+#include <assert.h>
+
 #include "store/inside.h"
 #include "store/rows.h"
 
-#define HOLDERS 10 /* units named of each gate */
+/* What is told of the queues in `names`. work is counted by its index, queue by queue, up to $1; waiting has none by queue: as
+ * many of its rows are looked at in all, for which `later` is made by the statement. */
+#define TELL                                                                                                     \
+    "runs AS (SELECT t.queue, count(*) AS n FROM leases l, unnest(l.tasks, l.seqs) u(task, seq) "                \
+    "JOIN tasks t ON t.id = u.task WHERE NOT lathe_final(t.state) AND ($2::text IS NULL OR t.queue = $2) "       \
+    "AND NOT EXISTS (SELECT FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0) "             \
+    "GROUP BY t.queue) "                                                                                         \
+    "SELECT n.name, (SELECT count(*) FROM (SELECT FROM work w WHERE w.queue = n.name LIMIT $1) w), "             \
+    "coalesce(later.n, 0), coalesce(runs.n, 0), "                                                                \
+    "coalesce((SELECT extract(epoch FROM now() - coalesce(t.run_at, t.created_at)) FROM work w "                 \
+    "JOIN tasks t ON t.id = w.task WHERE w.queue = n.name ORDER BY w.rank, w.task, w.seq LIMIT 1), 0)::float8, " \
+    "coalesce(q.paused, false), coalesce(q.reason, ''), q.since, "                                               \
+    "coalesce(g.concurrency, 0), coalesce(g.rate, 0), coalesce(g.per_s, 1) "                                     \
+    "FROM names n LEFT JOIN later ON later.queue = n.name LEFT JOIN runs ON runs.queue = n.name "                \
+    "LEFT JOIN queues q ON q.name = n.name LEFT JOIN gates g ON g.name = 'queue/' || n.name "                    \
+    "ORDER BY n.name LIMIT $3::bigint"
 
-/* Queues that are held, and those that have units. Counting stops at a million, as for the metrics. */
+/* Queues that are held, and those that have units. The names in work are found by steps in its index, from each to the next. */
 static const struct stmt queues_stmt = {
     "queues",
-    "WITH names AS (SELECT name FROM queues UNION SELECT DISTINCT queue FROM (SELECT queue FROM work LIMIT 1000000) w "
-    "UNION SELECT DISTINCT queue FROM (SELECT queue FROM waiting LIMIT 1000000) w "
-    "UNION SELECT DISTINCT t.queue FROM leases l, unnest(l.tasks) u(task) JOIN tasks t ON t.id = u.task), "
-    "ready AS (SELECT queue, count(*) AS n FROM (SELECT queue FROM work LIMIT 1000000) w GROUP BY queue), "
-    "later AS (SELECT queue, count(*) AS n FROM (SELECT queue FROM waiting LIMIT 1000000) w GROUP BY queue), "
-    "runs AS (SELECT t.queue, count(*) AS n FROM leases l, unnest(l.tasks, l.seqs) u(task, seq) JOIN tasks t ON t.id = u.task "
-    "WHERE NOT lathe_final(t.state) AND NOT EXISTS (SELECT FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0) "
-    "GROUP BY t.queue) "
-    "SELECT n.name, coalesce(ready.n, 0), coalesce(later.n, 0), coalesce(runs.n, 0), "
-    "coalesce((SELECT extract(epoch FROM now() - coalesce(t.run_at, t.created_at)) FROM work w JOIN tasks t ON t.id = w.task "
-    "WHERE w.queue = n.name ORDER BY w.rank, w.task, w.seq LIMIT 1), 0)::float8, coalesce(q.paused, false), coalesce(q.reason, ''), q.since, "
-    "coalesce(g.concurrency, 0), coalesce(g.rate, 0), coalesce(g.per_s, 1) "
-    "FROM names n LEFT JOIN ready ON ready.queue = n.name LEFT JOIN later ON later.queue = n.name LEFT JOIN runs ON runs.queue = n.name "
-    "LEFT JOIN queues q ON q.name = n.name LEFT JOIN gates g ON g.name = 'queue/' || n.name "
-    "WHERE $1::text IS NULL OR n.name = $1 ORDER BY n.name LIMIT $2::bigint"};
+    "WITH RECURSIVE step AS ((SELECT queue FROM work ORDER BY queue LIMIT 1) UNION ALL "
+    "SELECT (SELECT w.queue FROM work w WHERE w.queue > s.queue ORDER BY w.queue LIMIT 1) FROM step s WHERE s.queue IS NOT NULL), "
+    "later AS (SELECT queue, count(*) AS n FROM (SELECT queue FROM waiting LIMIT $1::bigint) w GROUP BY queue), "
+    "names AS (SELECT name FROM queues UNION (SELECT queue FROM step WHERE queue IS NOT NULL LIMIT $3) UNION SELECT queue FROM later "
+    "UNION SELECT DISTINCT t.queue FROM leases l, unnest(l.tasks) u(task) JOIN tasks t ON t.id = u.task), " TELL};
 
-/* The gates that units of a queue are in or wait for, the fullest first. */
+static const struct stmt queue_stmt = {
+    "queue",
+    "WITH names AS (SELECT $2::text AS name), later AS (SELECT $2 AS queue, count(*) AS n FROM (SELECT FROM "
+    "(SELECT queue FROM waiting LIMIT 10 * $1::bigint) w WHERE w.queue = $2 LIMIT $1) w), " TELL};
+
+/* The gates that units of a queue are in or wait for, the fullest first. Which ones are shown is decided by
+ * counts that end at $4; all of a gate is counted as far as that, too. */
 static const struct stmt gates_stmt = {
     "gates",
+    "WITH waits AS (SELECT w.gate, count(*) AS n FROM (SELECT gate FROM waiting WHERE queue = $1::text AND gate IS NOT NULL "
+    "LIMIT $4::bigint) w GROUP BY w.gate), shown AS (SELECT g.* FROM gates g LEFT JOIN waits w ON w.gate = g.name "
+    "WHERE g.name = 'queue/' || $1 OR w.gate IS NOT NULL OR g.name IN ("
+    "SELECT i.gate FROM (SELECT gate, task FROM inside LIMIT $4) i JOIN tasks t ON t.id = i.task AND t.queue = $1) "
+    "ORDER BY coalesce(w.n, 0) DESC, g.name LIMIT $3::bigint) "
     "SELECT g.name, coalesce(g.concurrency, 0), coalesce(g.rate, 0), g.per_s, "
-    "(SELECT count(*) FROM inside i WHERE i.gate = g.name), (SELECT count(*) FROM waiting w WHERE w.gate = g.name) AS waits, "
+    "(SELECT count(*) FROM (SELECT FROM inside i WHERE i.gate = g.name LIMIT $4) i), "
+    "(SELECT count(*) FROM (SELECT FROM waiting w WHERE w.gate = g.name LIMIT $4) w) AS waits, "
     "ARRAY(SELECT i.task FROM inside i WHERE i.gate = g.name ORDER BY i.task LIMIT $2::bigint), "
     "ARRAY(SELECT w.task FROM waiting w WHERE w.gate = g.name ORDER BY w.rank, w.task, w.seq LIMIT $2) "
-    "FROM gates g WHERE g.name = 'queue/' || $1::text OR g.name IN ("
-    "SELECT w.gate FROM (SELECT gate FROM waiting WHERE queue = $1 AND gate IS NOT NULL LIMIT 100000) w UNION "
-    "SELECT i.gate FROM inside i JOIN tasks t ON t.id = i.task AND t.queue = $1) "
-    "ORDER BY waits DESC, g.name LIMIT $3::bigint"};
+    "FROM shown g ORDER BY waits DESC, g.name"};
 
 static const struct stmt limit_queue_stmt = {
     "limit_queue",
@@ -70,12 +86,13 @@ static bool list(struct store *s, struct arena *a, struct span name, int64_t mos
 {
     PGresult *r CLEANUP(db_result_clear) = NULL;
     struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    params_int(&p, LIMIT_QUEUE_LOOK);
     if (name.len > 0)
         params_text(&p, name);
     else
         params_null(&p);
     params_int(&p, most);
-    if (!store_read(s, &queues_stmt, &p, &r, e))
+    if (!store_read(s, name.len > 0 ? &queue_stmt : &queues_stmt, &p, &r, e))
         return false;
     *ret_n = (size_t)PQntuples(r);
     *ret = arena_array(a, *ret_n, sizeof **ret);
@@ -105,8 +122,9 @@ static bool read_gates(struct store *s, struct arena *a, struct queue_info *q, s
     PGresult *r CLEANUP(db_result_clear) = NULL;
     struct params p CLEANUP(params_release_at) = PARAMS_INIT;
     params_text(&p, q->name);
-    params_int(&p, HOLDERS);
+    params_int(&p, LIMIT_HOLDERS_SHOWN);
     params_int(&p, LIMIT_GATES_SHOWN);
+    params_int(&p, LIMIT_QUEUE_LOOK);
     if (!store_read(s, &gates_stmt, &p, &r, e))
         return false;
     q->gates_n = (size_t)PQntuples(r);
@@ -130,10 +148,8 @@ bool store_queue(struct store *s, struct arena *a, struct span name, struct queu
     size_t n;
     if (!list(s, a, name, 1, &found, &n, e))
         return false;
-    if (n == 0) /* a name is enough to be a queue */
-        *ret = (struct queue_info){.name = name, .reason = SPAN(""), .limit = {.per_s = 1}};
-    else
-        *ret = found[0];
+    assert(n == 1); /* a name is enough to be a queue */
+    *ret = found[0];
     return read_gates(s, a, ret, e);
 }
 

@@ -128,5 +128,21 @@ def t05_tenants():
         assert ranks == "3"
 
 
+def t06_counting_ends():
+    "of a flood only so much is counted, and it hides no other queue"
+    with Web(worker=False) as w:
+        id = w.submit("background", handler="echo", items_count=1, queue="flood")
+        w.submit("background", handler="echo", items_count=1, queue="after")
+        w.submit("background", handler="echo", items_count=1, queue="later", delay=600)
+        columns = w.pg.sql("SELECT string_agg(attname, ',') FROM pg_attribute WHERE attrelid = 'work'::regclass AND attnum > 0 "
+                           "AND NOT attisdropped AND attname <> 'seq'").strip()
+        w.pg.sql(f"INSERT INTO work (seq, {columns}) SELECT n, {columns} FROM work, generate_series(1, 20100) n WHERE task = '{id}'")
+        found = {q["name"]: (q["queued"], q["waiting"]) for q in w.call("GET", "/api/v1/queues")[2]["queues"]}
+        assert found == {"after": (1, 0), "flood": (20000, 0), "later": (0, 1)}, found
+        for name, counts in {**found, "none": (0, 0)}.items():
+            q = w.call("GET", f"/api/v1/queues/{name}")[2]
+            assert (q["name"], q["queued"], q["waiting"]) == (name, *counts), q
+
+
 if __name__ == "__main__":
     main(globals())
