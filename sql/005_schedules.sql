@@ -144,6 +144,7 @@ BEGIN
     WHERE l.tasks && chosen;
     DELETE FROM results r WHERE r.task = ANY (chosen) AND ((r.task, r.seq) IN (SELECT * FROM unnest(kept, seqs))) IS NOT TRUE;
     DELETE FROM dead d WHERE d.task = ANY (chosen);
+    DELETE FROM expiring x USING tasks t WHERE t.id = ANY (chosen) AND x.task = t.id AND x.at = lathe_expires(t.terms);
 
     WITH whole AS MATERIALIZED (
         SELECT k.task, count(*) AS units, sum(least(t.unit_size, t.items_total - k.seq * t.unit_size)) AS items

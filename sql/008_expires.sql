@@ -21,11 +21,13 @@ BEGIN
             SELECT e.ctid FROM expiring e WHERE e.at < now() ORDER BY e.at LIMIT room FOR UPDATE SKIP LOCKED))
         RETURNING task
     )
-    SELECT array_agg(task) INTO ids FROM due;
+    SELECT array_agg(DISTINCT d.task) INTO ids FROM due d;
     IF ids IS NULL THEN
         RETURN;
     END IF;
     PERFORM lathe_lock(ids, ids);
+    -- What was run again since has no such time any more.
+    ids := ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids) AND lathe_expires(t.terms) < now());
     -- What waits for something else than a worker has no units yet: they go all at once.
     WITH n AS (
         SELECT gone.task, count(*) AS units FROM lathe_take(ids) gone(task) GROUP BY gone.task

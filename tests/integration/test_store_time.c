@@ -183,6 +183,32 @@ static void t06_expires_while_it_runs(void **state)
     claim_release(&c);
 }
 
+/* What is run again after its time has none; rows of before do not matter. */
+static void t10_run_again(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task list[] = {expiring(b, 1, 1, 3600), expiring(b, 1, 1, 3600)};
+    struct uuid ids[] = {{{0}}, {{0}}};
+    struct err why = ERR_INIT, e = ERR_INIT;
+    bench_put_ok(b, list, 2);
+    struct claim c = bench_claim(b, 10);
+    struct finish f[] = {bench_end(b, &c.units[0], TASK_failed, 1),
+                         bench_end(b, &c.units[1], TASK_failed, 1)};
+    bench_finish(b, f, 2);
+    claim_release(&c);
+    for (int i = 0; i < 2; i++) {
+        ids[i] = list[i].id;
+        if (!store_retry(b->store, &ids[i], 1, false, &why, &e))
+            fail_msg("%s", e.text);
+        assert_int_equal(why.code, ERR_NONE);
+    }
+    bench_count(b, "expiring", 0);
+    bench_sql(b, "INSERT INTO expiring SELECT now() - interval '1 second', id FROM tasks");
+    assert_int_equal(bench_reap(b).expired, 0);
+    bench_count(b, "work", 2);
+    bench_count(b, "expiring", 0);
+}
+
 /* A retry that would come after its time is not made: the failure is stored as it is. */
 static void t07_no_retry_after_it(void **state)
 {
@@ -269,15 +295,11 @@ static void t08_nothing_starves(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_TEST(t01_tried_again),
-        STORE_TEST(t02_last_error),
-        STORE_TEST(t03_counted_apart),
-        STORE_TEST(t04_put_off),
-        STORE_TEST(t05_expires),
-        STORE_TEST(t06_expires_while_it_runs),
-        STORE_TEST(t07_no_retry_after_it),
-        STORE_TEST(t08_nothing_starves),
-        STORE_TEST(t09_log),
+        STORE_TEST(t01_tried_again),       STORE_TEST(t02_last_error),
+        STORE_TEST(t03_counted_apart),     STORE_TEST(t04_put_off),
+        STORE_TEST(t05_expires),           STORE_TEST(t06_expires_while_it_runs),
+        STORE_TEST(t07_no_retry_after_it), STORE_TEST(t10_run_again),
+        STORE_TEST(t08_nothing_starves),   STORE_TEST(t09_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
