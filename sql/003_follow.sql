@@ -408,8 +408,9 @@ BEGIN
             FROM unnest(takers, holders) k(taker, holder) LEFT JOIN tasks h ON h.id = k.holder;
     END IF;
     INSERT INTO expiring SELECT lathe_expires(t.terms), t.id FROM tasks t WHERE t.id = ANY (ids) AND t.terms -> 'expires_us' IS NOT NULL;
+    -- First the rows of tenants (lathe_enter), then those of gates: as at the end of a unit.
     IF NOT lazy THEN
-        gates := lathe_define(ids);
+        gates := lathe_keys(ids);
     END IF;
     PERFORM lathe_enter(ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids) AND t.state = 'queued'), gates);
     waits := ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids) AND t.state = 'scheduled' AND t.terms -> 'depends_on' IS NOT NULL);
@@ -421,7 +422,10 @@ BEGIN
             PERFORM lathe_follow(more.ended);
         END IF;
     END IF;
-    PERFORM lathe_admit(gates);
+    IF NOT lazy THEN
+        PERFORM lathe_define(ids);
+        PERFORM lathe_admit(gates);
+    END IF;
 END
 $$;
 

@@ -5,7 +5,7 @@
 -- ("queue/…") is passed by the claim, so that a limit that is set holds for what is at work already, and a paused queue is
 -- one without room.
 --
--- Who wants the row of a gate has the locks of leases and tasks before, and takes no lock but those of further gates, in the
+-- Who wants the row of a gate has the locks of leases, tasks and tenants before, and takes no lock but those of further gates, in the
 -- order of their names, afterwards: rows of `waiting` are then only taken where nobody else has them.
 
 -- Queues that are paused or limited; all others have no row, and cost nothing.
@@ -171,7 +171,7 @@ END
 $$;
 
 -- Puts where they belong the units of those of the tasks that have a limit or a tenant, and returns the others. Units wait
--- for their gate where it is in `gates`, which the caller has locked and is about to admit to; else for lathe_wake.
+-- for their gate where it is in `gates`, which the caller makes (lathe_define) and admits to next; else for lathe_wake.
 CREATE FUNCTION lathe_enter_limited(ids uuid[], gates text[]) RETURNS uuid[] LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -242,13 +242,17 @@ BEGIN
     names := ARRAY(
         SELECT g.name FROM gates g
         WHERE g.next_at <= now() OR g.name IN (SELECT lathe_key(t.terms) FROM tasks t WHERE t.id = ANY (tasks_due))
-        ORDER BY g.name LIMIT 1000 FOR UPDATE SKIP LOCKED);
+        ORDER BY g.next_at NULLS FIRST, g.name LIMIT 1000 FOR UPDATE SKIP LOCKED);
     IF due IS NOT NULL THEN
         UPDATE waiting w SET gate = lathe_key(t.terms) FROM tasks t
         WHERE w.ctid = ANY (due) AND t.id = w.task AND lathe_key(t.terms) = ANY (names);
     END IF;
     woken := lathe_admit(ARRAY(SELECT n FROM unnest(names) n WHERE starts_with(n, 'key/')));
-    UPDATE gates g SET next_at = NULL WHERE g.name = ANY (names) AND starts_with(g.name, 'queue/');
+    -- Where more is at work than there are tokens somebody should look again when these are there, or the bucket runs over.
+    UPDATE gates g SET next_at = CASE WHEN EXISTS (SELECT FROM work w WHERE w.queue = substr(g.name, 7))
+        AND NOT EXISTS (SELECT FROM queues q WHERE q.name = substr(g.name, 7) AND q.paused)
+        THEN greatest(lathe_refill(g, lathe_filled(g) - floor(lathe_filled(g))), now() + least(0.1, g.per_s / 2) * interval '1 second') END
+    WHERE g.name = ANY (names) AND starts_with(g.name, 'queue/');
     woken := woken + (SELECT count(*) FROM unnest(names) n WHERE starts_with(n, 'queue/'));
     next := (SELECT min(g.next_at) FROM gates g WHERE g.next_at IS NOT NULL);
 END

@@ -310,6 +310,44 @@ static void t12_a_gate_in_use_is_left_alone(void **state)
     bench_count(b, "gates", 1);
 }
 
+static void t13_no_gate_starves(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 6, 1, 1, RATE_5);
+    bench_sql(b, "INSERT INTO gates (name, rate, per_s, next_at) SELECT 'key/a' || i, 1, 1e6, now() FROM "
+                 "generate_series(1, 1000) i");
+    bench_sql(
+        b, "UPDATE gates SET refilled_at = refilled_at - interval '1 hour', next_at = now() - interval '1 s' "
+           "WHERE name = 'key/k'");
+    assert_int_equal(wake(b, NULL), 1);
+}
+
+static void *put_thread(void *arg)
+{
+    put(arg, 1, 1, 1, "{\"tenant\":\"t\",\"limit\":{\"key\":\"k\",\"concurrency\":3}}");
+    return NULL;
+}
+
+/* Who waits for a tenant holds no gate: the ends of units take the tenants first too. */
+static void t14_tenants_go_before_gates(void **state)
+{
+    struct store_bench *b = *state;
+    pthread_t thread;
+    put_thread(b);
+    bench_sql(b, "BEGIN");
+    bench_sql(b, "SELECT FROM tenants FOR UPDATE");
+    assert_int_equal(pthread_create(&thread, NULL, put_thread, b), 0);
+    while (bench_number(b, "SELECT count(*) FROM pg_locks WHERE NOT granted") == 0)
+        continue;
+    PGresult *r = PQexec(b->admin, "SELECT FROM gates FOR UPDATE NOWAIT");
+    bool free = PQresultStatus(r) == PGRES_TUPLES_OK;
+    PQclear(r);
+    bench_sql(b, "ROLLBACK");
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(free);
+    bench_count(b, "work", 2);
+}
+
 /* ---- queues ---- */
 
 static void t20_a_queue_has_a_limit(void **state)
@@ -350,6 +388,7 @@ static void t21_a_queue_has_a_rate(void **state)
     assert_in_range(next_ms, 1, 2000);
     bench_sql(b, "UPDATE gates SET refilled_at = refilled_at - interval '4.1 s', next_at = now()");
     assert_int_equal(wake(b, &next_ms), 1); /* somebody should look */
+    assert_in_range(next_ms, 1, 4000);      /* and again: there is more at work than there are tokens */
     assert_int_equal(claimed(b), 2);
 }
 
@@ -571,6 +610,8 @@ int main(void)
         STORE_TEST(t10_a_transaction_that_came_to_nothing_leaves_nobody_behind),
         STORE_TEST(t11_a_gate_that_is_gone_is_made_again),
         STORE_TEST(t12_a_gate_in_use_is_left_alone),
+        STORE_TEST(t13_no_gate_starves),
+        STORE_TEST(t14_tenants_go_before_gates),
         STORE_TEST(t20_a_queue_has_a_limit),
         STORE_TEST(t21_a_queue_has_a_rate),
         STORE_TEST(t22_a_paused_queue_is_left_alone),
