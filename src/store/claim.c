@@ -4,20 +4,21 @@
 
 const struct stmt lazy_stmt = {"lazy", "SELECT set_config('synchronous_commit', 'off', true)"};
 
-/* names: the queues that are served; for "*" those that have work, found by hops through the index. Each queue gives its
+/* names: the queues that are served; for "*" those that have work, found by hops through the index. Their gates are
+ * locked by name. Each queue gives its
  * first units in the order of the index (as many as its gate has room for where it is in `queues`), and of these the best of all queues are taken, as many as $7 KiB hold; what was locked too many is free
  * again at the end of the transaction. Inputs are found by where the owner's cuts are: chunk k is its items [k * unit_size, …); most tasks have none, and pay for no aggregate. Rows of work are never updated, so that a ctid stays what it was. */
 const struct stmt claim_stmt = {
     "claim",
     "WITH names AS MATERIALIZED ("
-    "SELECT n.name, h.name IS NOT NULL AS held, CASE WHEN h.name IS NULL THEN $6::bigint ELSE "
-    "lathe_queue_room(n.name, $6::bigint) END AS room FROM ("
+    "SELECT o.name, o.held, CASE WHEN o.held THEN lathe_queue_room(o.name, $6::bigint) ELSE $6::bigint END AS room FROM ("
+    "SELECT n.name, h.name IS NOT NULL AS held FROM ("
     "SELECT unnest($4::text[]) AS name UNION ALL "
     "SELECT q.name FROM (WITH RECURSIVE hop AS ("
     "(SELECT min(queue) AS name FROM work) UNION ALL "
     "SELECT (SELECT min(w.queue) FROM work w WHERE w.queue > hop.name) FROM hop WHERE hop.name IS NOT NULL"
     ") SELECT name FROM hop) q WHERE $5::bool AND q.name IS NOT NULL"
-    ") n LEFT JOIN queues h ON h.name = n.name"
+    ") n LEFT JOIN queues h ON h.name = n.name ORDER BY n.name OFFSET 0) o"
     "), taken AS ("
     "DELETE FROM work WHERE ctid = ANY (ARRAY(SELECT x.ctid FROM ("
     "SELECT c.ctid, sum(c.kib) OVER (ORDER BY c.rank, c.task, c.seq ROWS UNBOUNDED PRECEDING) - c.kib "
