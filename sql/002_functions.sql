@@ -497,9 +497,9 @@ BEGIN
 END
 $$;
 
--- Gives back units, each with `bump` added to its attempt; the arrays run in step, an entry a unit, or a lease and NULL:
+-- Gives back units, each with `bump` added to its attempt, of `most`; the arrays run in step, an entry a unit, or a lease and NULL:
 -- all of it.
-CREATE FUNCTION lathe_release(u_lease uuid[], u_task uuid[], u_seq bigint[], bump integer, OUT ended uuid[],
+CREATE FUNCTION lathe_release(u_lease uuid[], u_task uuid[], u_seq bigint[], bump integer, most integer, OUT ended uuid[],
                               OUT released boolean) LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -527,7 +527,7 @@ BEGIN
         FROM unnest(l.tasks, l.seqs, l.attempts, l.tries, l.firsts, l.counts) h(task, seq, attempt, tries, first, count)
         WHERE (l.id, h.task, h.seq) NOT IN (SELECT u.lease, u.task, u.seq FROM unnest(units) u))
     FROM given g WHERE l.id = g.id AND NOT g.gone AND g.remaining < l.remaining;
-    SELECT r.ended, r.released INTO ended, released FROM lathe_return(units, bump, 32767) r;
+    SELECT r.ended, r.released INTO ended, released FROM lathe_return(units, bump, CASE WHEN bump > 0 THEN most ELSE 32767 END) r;
 END
 $$;
 

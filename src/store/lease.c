@@ -27,7 +27,7 @@ static const struct stmt stops_stmt = {
 
 const struct stmt release_stmt = {
     "release",
-    "SELECT ended, released FROM lathe_release($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint::integer)"};
+    "SELECT ended, released FROM lathe_release($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint::integer, $5::bigint::integer)"};
 
 static const struct stmt reap_stmt = {
     "reap",
@@ -161,6 +161,7 @@ void release_params(struct params *p, struct uuid lease)
     params_array(p, PG_INT);
     params_end(p);
     params_int(p, 0);
+    params_int(p, 0); /* no matter */
 }
 
 bool store_release(struct store_worker *w, struct arena *a, const struct unit *const *units, size_t n,
@@ -181,6 +182,7 @@ bool store_release(struct store_worker *w, struct arena *a, const struct unit *c
         element_int(&p, units[i]->seq);
     params_end(&p);
     params_int(&p, count);
+    params_int(&p, conf_now(&w->store->conf->worker_attempts));
     if (n == 0) {
         *ret = (struct ended){.count = 0};
         return true;

@@ -254,8 +254,8 @@ bool store_beat(struct store_worker *w, struct arena *a, const struct worker_inf
                 size_t *ret_cancelled_n, struct err *e) LATHE_CHECK;
 
 /* Gives units back that were not started or not finished: they keep their place, and another worker claims them at once.
- * `count`: an attempt is counted, because they may have cost this worker its life; they are not failed for it. Those of a
- * task that stops anyway end it: *ret. */
+ * `count`: an attempt is counted, because they may have cost this worker its life, and the one after worker.attempts fails
+ * them. Those of a task that stops anyway end it: *ret. */
 bool store_release(struct store_worker *w, struct arena *a, const struct unit *const *units, size_t n,
                    bool count, struct ended *ret, struct err *e) LATHE_CHECK;
 

@@ -48,8 +48,8 @@ static const struct op {
     {"again", FINISH(L1, "0", "failed", "0"), OF_ANY},
     {"wake", "SELECT * FROM lathe_wake(10)", OF_ANY},
     {"finish-other", FINISH(L2, "1", "succeeded", "NULL"), OF_ANY},
-    {"release", "SELECT lathe_release('{" L1 "}', NULL, NULL, 0)", OF_ANY},
-    {"release-two", "SELECT lathe_release('{" L2 "," L1 "}', NULL, NULL, 0)", OF_PLAIN},
+    {"release", "SELECT lathe_release('{" L1 "}', NULL, NULL, 0, 3)", OF_ANY},
+    {"release-two", "SELECT lathe_release('{" L2 "," L1 "}', NULL, NULL, 0, 3)", OF_PLAIN},
     {"reap", "SELECT * FROM lathe_reap(3, 10)", OF_ANY},
     {"reap-last", "SELECT * FROM lathe_reap(1, 10)", OF_ANY},
     {"cancel", "SELECT lathe_cancel('" T "')", OF_ANY},
@@ -314,7 +314,7 @@ static void work_off(struct store_bench *b)
     for (int round = 0; round < 10; round++) {
         if (bench_number(b, "SELECT count(*) FROM tasks WHERE NOT lathe_final(state)") == 0)
             return;
-        bench_sql(b, "SELECT lathe_release(array_agg(id), NULL, NULL, 0) FROM leases");
+        bench_sql(b, "SELECT lathe_release(array_agg(id), NULL, NULL, 0, 3) FROM leases");
         bench_sql(b, "UPDATE waiting SET run_at = now()");
         bench_sql(b, "SELECT lathe_wake(1000)");
         struct claim c = bench_claim(b, 100);
