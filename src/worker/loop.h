@@ -29,6 +29,7 @@ enum ending { ENDING_NOT, ENDING_RECYCLE, ENDING_STOP }; /* the later goes befor
 
 struct worker {
     struct conf *conf;
+    bool cared; /* the latest pass did something that was due, and no turn */
     struct queue *queue;
     struct queue_worker *queue_worker;
     struct evidence *evidence;

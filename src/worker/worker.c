@@ -184,13 +184,20 @@ static void wait_for_news(struct worker *w)
     }
 }
 
+/* What is due goes before a turn, but not twice: however many schedules there are to fire, units go on. */
+static void step(struct worker *w)
+{
+    w->cared = !(w->cared && clock_now() >= turn_next(w)) && care(w);
+    if (!w->cared && clock_now() >= turn_next(w))
+        turn(w);
+}
+
 static void loop(struct worker *w)
 {
     for (;;) {
         queue_bound(w->queue_worker, call_ms(w), w->signals);
         turn_gather(w);
-        if (!care(w) && clock_now() >= turn_next(w))
-            turn(w);
+        step(w);
         if (over(w))
             return;
         wait_for_news(w);
