@@ -5,6 +5,8 @@
 #include "model/schedule.h"
 #include "queue/inside.h"
 
+#define AGAIN_US INT64_C(60000000)
+
 /* One schedule, from the moment at which it is locked to the moment at which it is moved on. */
 struct firing {
     struct arena arena;
@@ -52,6 +54,8 @@ static void plan(struct firing *f)
         schedule_fires(&f->schedule, &clock, f->now_us, &f->times);
         while (made < f->times.count && make_task(f, made, &e))
             made++;
+    } else {
+        f->times.next_us = f->now_us + AGAIN_US; /* another host may have the file of its zone */
     }
     f->end = (struct fired){.next_us = f->times.next_us};
     if (e.code != ERR_NONE) {
