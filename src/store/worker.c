@@ -306,6 +306,20 @@ static void give_up(struct finish *f, const struct err *why)
                          .err = *why};
 }
 
+/* Not even that it failed can be stored: somebody runs it again, until worker.attempts. Nothing else of this worker would
+ * be stored otherwise. False: PostgreSQL was lost, *why. */
+static bool drop(struct store_worker *w, struct finish *f, struct err *why)
+{
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    struct ended ended;
+    log_err("store.refused_end", why, "handler=" SPAN_FMT " meaning=the unit is given back",
+            SPAN_ARG(f->unit->handler));
+    f->applied = false;
+    if (store_release(w, &a, &f->unit, 1, true, &ended, why))
+        return true;
+    return why->code == ERR_DATA; /* it is left to the end of its lease */
+}
+
 /* PostgreSQL refused the batch for what is in it: each unit by itself, and one that is refused alone is given up. */
 static bool one_by_one(struct store_worker *w, struct finish *const *list, size_t n, struct err *e)
 {
@@ -316,7 +330,8 @@ static bool one_by_one(struct store_worker *w, struct finish *const *list, size_
             continue;
         if (why.code == ERR_DATA) {
             give_up(list[i], &why);
-            if (round_trip(w, &list[i], 1, 0, &none, &why))
+            if (round_trip(w, &list[i], 1, 0, &none, &why) ||
+                (why.code == ERR_DATA && drop(w, list[i], &why)))
                 continue;
         }
         if (e)

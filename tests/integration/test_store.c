@@ -475,7 +475,40 @@ static void t19b_release_keeps_its_place(void **state)
         assert_true(store_release(b->worker, &b->arena, &back, 1, true, &ended, &e));
         claim_release(&c);
     }
-    assert_int_equal(bench_get(b, first.id).attempt, 4);
+    assert_int_equal(bench_get(b, first.id).attempt, 3);
+    STATE_IS(b, first.id, "failed"); /* there is no fourth */
+    assert_int_equal(bench_get(b, first.id).err.code, ERR_WORKER_LOST);
+    assert_int_equal(ended.count, 1);
+}
+
+/* PostgreSQL refuses whatever would end it: the worker goes on with the others, and somebody tries it again. */
+static void t19c_an_end_that_is_refused_for_good(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task list[] = {bench_task(1, 1), bench_task(1, 1)};
+    list[0].priority = 7;
+    bench_put_ok(b, list, 2);
+    struct claim c = bench_claim(b, 2);
+    struct finish f[] = {bench_end(b, &c.units[0], TASK_succeeded, 0),
+                         bench_end(b, &c.units[1], TASK_succeeded, 0)};
+    bench_sql(
+        b,
+        "CREATE FUNCTION test_refuse() RETURNS trigger LANGUAGE plpgsql SET log_min_messages = 'panic' AS $$ BEGIN "
+        "RAISE EXCEPTION USING ERRCODE = '22000', MESSAGE = 'no'; END $$");
+    bench_sql(
+        b, "CREATE TRIGGER test_refuse BEFORE UPDATE ON tasks FOR EACH ROW WHEN (NEW.finished_at IS NOT NULL "
+           "AND NEW.priority = 7) EXECUTE FUNCTION test_refuse()");
+    bench_finish(b, f, 2);
+    bench_sql(b, "DROP FUNCTION test_refuse CASCADE");
+    assert_false(f[0].applied);
+    assert_true(f[1].applied);
+    bench_count(b, "leases", 0);
+    claim_release(&c);
+    c = bench_claim(b, 2);
+    assert_int_equal(c.count, 1);
+    assert_true(uuid_eq(c.units[0].task, list[0].id));
+    assert_int_equal(c.units[0].attempt, 2);
+    claim_release(&c);
 }
 
 /* ---- workers and evidence ---- */
@@ -590,6 +623,7 @@ int main(void)
         STORE_TEST(t18b_a_claim_is_bounded),
         STORE_TEST(t19_release),
         STORE_TEST(t19b_release_keeps_its_place),
+        STORE_TEST(t19c_an_end_that_is_refused_for_good),
         STORE_TEST(t60_beat),
         STORE_TEST(t61_profile),
         STORE_TEST(t62_sweep),
