@@ -369,7 +369,6 @@ DECLARE
     waits   uuid[];
     gates   text[];
     more    record;
-    i       integer;
 BEGIN
     -- First, so that no key is given to what is refused.
     RETURN QUERY SELECT d.task, NULL::uuid, NULL::text, d.bad FROM lathe_put_deps(ids) d;
@@ -383,12 +382,13 @@ BEGIN
             SELECT t.id FROM unwanted d JOIN tasks t ON t.id = ANY (ids) AND t.terms ->> 'callback_of' = d.task::text
         )
         SELECT array_agg(d.task) INTO gone FROM unwanted d;
-        FOR i IN SELECT p.i FROM unnest(takers) WITH ORDINALITY p(task, i)
-                 WHERE (p.task IN (SELECT n.id::uuid FROM tasks t, jsonb_array_elements_text(t.terms -> 'depends_on') n(id)
-                                   WHERE t.id = ANY (ids) AND t.terms -> 'depends_on' IS NOT NULL)) IS TRUE LOOP
-            UPDATE tasks t SET terms = replace(t.terms::text, takers[i]::text, holders[i]::text)::jsonb
-            WHERE t.id = ANY (ids) AND t.terms -> 'depends_on' ? takers[i]::text AND holders[i] IS NOT NULL;
-        END LOOP;
+        UPDATE tasks t SET terms = jsonb_set(t.terms, '{depends_on}', x.needs) FROM (
+            SELECT d.id, jsonb_agg(coalesce(k.holder::text, n.id) ORDER BY n.place) AS needs
+            FROM tasks d CROSS JOIN jsonb_array_elements_text(d.terms -> 'depends_on') WITH ORDINALITY n(id, place)
+            LEFT JOIN unnest(takers, holders) k(taker, holder) ON k.taker = n.id::uuid
+            WHERE d.id = ANY (ids) AND d.terms -> 'depends_on' IS NOT NULL
+            GROUP BY d.id HAVING count(k.holder) > 0
+        ) x WHERE t.id = x.id;
         PERFORM lathe_unput(gone);
         INSERT INTO deps
         SELECT k.holder, d.task, d.anyhow FROM unnest(takers, holders) k(taker, holder) JOIN deps d ON d.needs = k.taker

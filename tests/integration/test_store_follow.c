@@ -476,6 +476,28 @@ static void t17_a_ring_by_a_key(void **state)
     nothing_left(b);
 }
 
+/* Sent again as a whole, what depends on unique work depends on what is there: in time also when it is many. */
+static void t19_many_sent_again(void **state)
+{
+    enum { EACH = 2000 };
+    struct store_bench *b = *state;
+    struct new_task *list CLEANUP(mem_free_at) = mem_array((size_t)2 * EACH, sizeof *list);
+    struct put_verdict *v CLEANUP(mem_free_at) = mem_array((size_t)2 * EACH, sizeof *v);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < EACH; i++) {
+            list[i] = with_terms(b, "{\"unique\": {\"key\": \"k%d\"}}", i);
+            list[EACH + i] = needing(b, list[i].id);
+        }
+        put(b, list, (size_t)2 * EACH, v);
+    }
+    for (int i = 0; i < EACH; i++)
+        assert_true(!uuid_is_nil(v[i].existing) && uuid_is_nil(v[EACH + i].existing) &&
+                    v[EACH + i].bad_need == 0);
+    bench_count(b, "tasks", 3 * EACH);
+    bench_count(b, "deps d JOIN tasks t ON t.id = d.needs AND t.terms ? 'unique'", 2 * EACH);
+    bench_count(b, "(SELECT FROM deps GROUP BY needs HAVING count(*) = 2) x", EACH);
+}
+
 /* ---- two sessions ---- */
 
 struct other {
@@ -642,6 +664,7 @@ int main(void)
         STORE_TEST(t15_nobody_has_a_key),
         STORE_TEST(t16_only_while_it_is_queued_in_one_commit),
         STORE_TEST(t17_a_ring_by_a_key),
+        STORE_TEST(t19_many_sent_again),
         STORE_TEST(t20_it_ends_at_that_moment),
         STORE_TEST(t21_the_dependent_is_held),
         STORE_TEST(t22_a_key_is_held),
