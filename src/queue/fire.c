@@ -84,6 +84,12 @@ static void tell(struct queue_worker *w, const struct firing *f)
                  SPAN_ARG(f->end.error));
         return;
     }
+    if (f->end.count == 0 && !uuid_is_nil(f->end.task)) {
+        uuid_format(f->end.task, id);
+        log_info("schedule.existing", "name=" SPAN_FMT " task=%s meaning=its unique work is there already",
+                 SPAN_ARG(s->name), id);
+        return;
+    }
     if (f->end.count == 0) {
         log_info("schedule.missed",
                  "name=" SPAN_FMT " meaning=nobody was there in time, and it skips what it missed",
@@ -112,8 +118,9 @@ bool queue_fire(struct queue_worker *w, bool *ret_fired, struct err *e)
         return true;
     plan(&f);
     bool failed = f.end.error.len > 0;
-    if (!store_fire_end(worker_store(w), &f.schedule, &f.end, f.lists, failed ? 0 : f.times.count, &why) &&
-        (why.code != ERR_DATA || !refuse(w, &f, &why, &why))) {
+    if (!store_fire_end(worker_store(w), &f.arena, &f.schedule, &f.end, f.lists, failed ? 0 : f.times.count,
+                        &why) &&
+        ((why.code != ERR_DATA && why.code != ERR_BUSY) || !refuse(w, &f, &why, &why))) {
         *ret_fired = false;
         if (e != NULL)
             *e = why;

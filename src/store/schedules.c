@@ -263,28 +263,58 @@ static void moved_params(struct params *p, const struct schedule *s, const struc
     params_text(p, f->error);
 }
 
-bool store_fire_end(struct store_worker *w, const struct schedule *s, const struct fired *f,
-                    struct new_tasks *const *lists, size_t n, struct err *e)
+/* What became of the tasks. One whose unique work is there already is that task, and no new one. */
+static void read_verdicts(struct arena *a, struct new_tasks *const *lists, size_t n, struct fired *f)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct put_verdict *v = lists[i]->verdicts;
+        bool last = i + 1 == n;
+        if (v->held)
+            f->error = SPAN("a transaction that is not over has its unique key");
+        else if (v->bad_need > 0)
+            f->error = span_of(arena_printf(
+                a, "/depends_on/%d: there is no such task, or it was not accepted", v->bad_need - 1));
+        else if (uuid_is_nil(v->existing))
+            continue;
+        else if (last)
+            f->task = v->existing;
+        f->count--;
+    }
+    if (f->count == 0 && f->error.len > 0)
+        f->at_us = 0;
+}
+
+/* The tasks, in the transaction that is open. */
+static bool put_fired(struct store_worker *w, struct arena *a, struct new_tasks *const *lists, size_t n,
+                      struct fired *f, struct err *e)
 {
     struct put_batch put CLEANUP(put_batch_release);
-    struct params moved CLEANUP(params_release_at) = PARAMS_INIT;
-    struct step steps[PUT_STEPS + 2];
-    size_t steps_n = 0;
+    struct step steps[PUT_STEPS];
     put_batch_init(&put);
-    if (n > 0) {
-        steps_n = put_steps(&put, lists, n, steps);
-        steps[steps_n - 1].sync = false;
-    }
+    size_t steps_n = put_steps(&put, lists, n, steps);
+    if (!run(w, steps, steps_n, e))
+        return false;
+    put_answers(steps, steps_n, lists, n);
+    read_verdicts(a, lists, n, f);
+    db_steps_clear(steps, steps_n);
+    return true;
+}
+
+bool store_fire_end(struct store_worker *w, struct arena *a, const struct schedule *s, struct fired *f,
+                    struct new_tasks *const *lists, size_t n, struct err *e)
+{
+    struct params moved CLEANUP(params_release_at) = PARAMS_INIT;
+    struct step steps[] = {{.stmt = &moved_stmt, .params = &moved}, {.stmt = &commit_stmt, .sync = true}};
+    if (n > 0 && !put_fired(w, a, lists, n, f, e))
+        return false;
     moved_params(&moved, s, f);
-    steps[steps_n++] = (struct step){.stmt = &moved_stmt, .params = &moved};
-    steps[steps_n++] = (struct step){.stmt = &commit_stmt, .sync = true};
     if (fault_hit("store.fire")) {
         db_close(&w->db);
         return err_set(e, ERR_STORE, "fault point store.fire");
     }
-    if (!run(w, steps, steps_n, e))
+    if (!run(w, steps, COUNT_OF(steps), e))
         return false;
-    db_steps_clear(steps, steps_n);
+    db_steps_clear(steps, COUNT_OF(steps));
     if (fault_hit("store.fired")) { /* committed, but nobody knows */
         db_close(&w->db);
         return err_set(e, ERR_STORE, "fault point store.fired");

@@ -297,7 +297,8 @@ bool store_drop_schedule(struct store *s, struct span name, struct err *e) LATHE
 /*
  * Firing. store_fire_begin opens a transaction and locks a schedule that is due; *ret_due false: there is none, or somebody
  * else fires, and the transaction is over. store_fire_end inserts the tasks, moves the schedule on and commits: all of it or
- * nothing. ERR_DATA: a row was refused; store_fire_refuse then moves the schedule on without tasks, if it is still due.
+ * nothing. The first tasks of the lists are those that were fired: of one that was refused f->error says why, instead of one whose unique
+ * work is there already f->task is that, and f->count has neither. ERR_DATA, ERR_BUSY: a row was refused; store_fire_refuse then moves the schedule on without tasks, if it is still due.
  * Between the two nothing else may be asked of `w`.
  */
 struct fired {
@@ -308,7 +309,7 @@ struct fired {
 };
 bool store_fire_begin(struct store_worker *w, struct arena *a, struct schedule *ret, bool *ret_due,
                       int64_t *ret_now_us, struct err *e) LATHE_CHECK;
-bool store_fire_end(struct store_worker *w, const struct schedule *s, const struct fired *f,
+bool store_fire_end(struct store_worker *w, struct arena *a, const struct schedule *s, struct fired *f,
                     struct new_tasks *const *lists, size_t n, struct err *e) LATHE_CHECK;
 bool store_fire_refuse(struct store_worker *w, const struct schedule *s, const struct fired *f,
                        struct err *e) LATHE_CHECK;
