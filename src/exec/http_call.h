@@ -1,0 +1,32 @@
+/*
+ * http_call.h: one call of an HTTP client, between http.c, which has the clients and drives them, and http_call.c, which tells curl
+ * what is asked and what may be. For these two files only.
+ */
+#ifndef LATHE_EXEC_HTTP_CALL_H
+#define LATHE_EXEC_HTTP_CALL_H
+
+#include <curl/curl.h>
+
+#include "core/buf.h"
+#include "exec/http.h"
+
+struct call {
+    struct http_call shown;
+    struct http *client;
+    struct call *next, *prev; /* while it waits for a place */
+    bool waits;
+    CURL *easy;
+    struct curl_slist *headers, *plain; /* with the caller's own, and without */
+    struct buf origin;                  /* of the first request; what the caller's headers are for */
+    struct buf head, body;
+    bool too_large;
+    struct err refusal; /* the address that was refused */
+    char error[CURL_ERROR_SIZE];
+    void (*over)(void *arg);
+    void *arg;
+};
+
+/* Sets all of c->easy by the request: its URL, method, headers and body, its limits, and whom it may connect to. */
+bool call_set(struct call *c, const struct http_request *r, struct err *e) LATHE_CHECK;
+
+#endif
