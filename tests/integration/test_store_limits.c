@@ -1,19 +1,14 @@
 /*
- * Limits on a PostgreSQL of its own: who may pass a gate, counted from what is at work and under leases; queues that are
- * limited and paused; tenants that share a queue.
+ * Limits on a PostgreSQL of its own: who may pass a gate, counted from what is at work and under leases.
  */
 #include "../lib/test.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #include "core/clock.h"
-#include "core/mem.h"
-#include "store_bench.h"
+#include "limits_bench.h"
 
-#define MOST 3
-#define LIMIT_3 "{\"limit\":{\"key\":\"k\",\"concurrency\":3}}"
 #define RATE_5 "{\"limit\":{\"key\":\"k\",\"rate\":5,\"per_s\":10}}"
 
 /* Units of limited tasks that are at work or under a lease: the truth, whatever the books say. */
@@ -21,48 +16,6 @@
     "(SELECT count(*) FROM tasks t JOIN (SELECT task, seq FROM work UNION ALL SELECT u.task, u.seq FROM leases l, " \
     "unnest(l.tasks, l.seqs) u(task, seq) WHERE NOT EXISTS (SELECT FROM results r WHERE r.task = u.task AND "       \
     "r.seq = u.seq AND r.part = 0)) u ON u.task = t.id WHERE t.terms ? 'limit')"
-
-static void put(struct store_bench *b, int n, int64_t items, int64_t unit_size, const char *terms)
-{
-    struct new_task list[512];
-    assert_true(n <= (int)COUNT_OF(list));
-    for (int i = 0; i < n; i++) {
-        list[i] = bench_task(items, unit_size);
-        list[i].terms = span_of(terms);
-    }
-    bench_put_ok(b, list, (size_t)n);
-}
-
-static int64_t wake(struct store_bench *b, int64_t *ret_next_ms)
-{
-    int64_t woken, next_ms, fires_ms;
-    struct err e = ERR_INIT;
-    if (!store_wake(b->worker, 1000, &woken, &next_ms, &fires_ms, &e))
-        fail_msg("%s", e.text);
-    if (ret_next_ms)
-        *ret_next_ms = next_ms;
-    return woken;
-}
-
-static void finish_all(struct store_bench *b, struct claim *c, enum task_state state)
-{
-    struct finish *ends = mem_array(c->count + 1, sizeof *ends);
-    for (size_t i = 0; i < c->count; i++)
-        ends[i] = bench_end(b, &c->units[i], state, 0);
-    bench_finish(b, ends, c->count);
-    for (size_t i = 0; i < c->count; i++)
-        assert_true(ends[i].applied);
-    mem_free(ends);
-    claim_release(c);
-}
-
-static int64_t claimed(struct store_bench *b)
-{
-    struct claim c = bench_claim(b, 1000);
-    int64_t n = (int64_t)c.count;
-    claim_release(&c);
-    return n;
-}
 
 static void t01_so_many_at_once(void **state)
 {
@@ -348,146 +301,6 @@ static void t14_tenants_go_before_gates(void **state)
     bench_count(b, "work", 2);
 }
 
-/* ---- queues ---- */
-
-static void t20_a_queue_has_a_limit(void **state)
-{
-    struct store_bench *b = *state;
-    put(b, 10, 1, 1, "");
-    struct claim before = bench_claim(b, 1), c;
-    bench_sql(b, "SELECT lathe_limit_queue('default', 3, NULL, 1)");
-    c = bench_claim(b, 100);
-    assert_int_equal(c.count, 2); /* one ran already */
-    assert_int_equal(claimed(b), 0);
-    finish_all(b, &c, TASK_succeeded);
-    finish_all(b, &before,
-               TASK_succeeded); /* it was begun when there was no limit: its end does not look for one */
-    assert_int_equal(claimed(b), 2);
-    assert_int_equal(bench_reap(b).leaked, 1);
-    assert_int_equal(claimed(b), 1);
-    bench_expire(b);
-    assert_int_equal(bench_reap(b).requeued, 3);
-    c = bench_claim(b, 100);
-    assert_int_equal(c.count, 3);
-    finish_all(b, &c, TASK_succeeded);
-    bench_sql(b, "SELECT lathe_limit_queue('default', NULL, NULL, 1)");
-    bench_count(b, "queues", 0);
-    bench_count(b, "inside", 0);
-    assert_int_equal(claimed(b), 4);
-}
-
-static void t21_a_queue_has_a_rate(void **state)
-{
-    struct store_bench *b = *state;
-    int64_t next_ms;
-    put(b, 10, 1, 1, "");
-    bench_sql(b, "SELECT lathe_limit_queue('default', NULL, 4, 8)");
-    assert_int_equal(claimed(b), 4);
-    assert_int_equal(claimed(b), 0);
-    wake(b, &next_ms);
-    assert_in_range(next_ms, 1, 2000);
-    bench_sql(b, "UPDATE gates SET refilled_at = refilled_at - interval '4.1 s', next_at = now()");
-    assert_int_equal(wake(b, &next_ms), 1); /* somebody should look */
-    assert_in_range(next_ms, 1, 4000);      /* and again: there is more at work than there are tokens */
-    assert_int_equal(claimed(b), 2);
-}
-
-static void t22_a_paused_queue_is_left_alone(void **state)
-{
-    struct store_bench *b = *state;
-    put(b, 4, 1, 1, "");
-    struct claim c = bench_claim(b, 2);
-    bench_sql(b, "SELECT lathe_pause_queue('default', true, 'cleaning')");
-    assert_int_equal(claimed(b), 0);
-    finish_all(b, &c, TASK_succeeded); /* what runs goes on */
-    assert_int_equal(claimed(b), 0);
-    bench_sql(b, "SELECT lathe_pause_queue('default', false, '')");
-    bench_count(b, "queues", 0);
-    assert_int_equal(claimed(b), 2);
-}
-
-static void t23_both_gates(void **state)
-{
-    struct store_bench *b = *state;
-    put(b, 10, 1, 1, LIMIT_3);
-    bench_sql(b, "SELECT lathe_limit_queue('default', 2, NULL, 1)");
-    struct claim c = bench_claim(b, 100);
-    assert_int_equal(c.count, 2);
-    bench_count(b, "inside", MOST + 2);
-    finish_all(b, &c, TASK_succeeded);
-    bench_count(b, "inside", MOST);
-    assert_int_equal(claimed(b), 2);
-}
-
-/* ---- tenants ---- */
-
-#define TENANT(t) "{\"tenant\":\"" t "\"}"
-
-/* Claims and finishes n units; how many of them are this tenant's. */
-static int drain(struct store_bench *b, int n, const char *tenant)
-{
-    struct claim c = bench_claim(b, n);
-    int of = 0;
-    for (size_t i = 0; i < c.count; i++)
-        of += memmem(c.units[i].terms.ptr, c.units[i].terms.len, tenant, strlen(tenant)) != NULL;
-    assert_int_equal(c.count, n);
-    finish_all(b, &c, TASK_succeeded);
-    return of;
-}
-
-static void t30_floods_alternate(void **state)
-{
-    struct store_bench *b = *state;
-    for (int i = 0; i < 4; i++)
-        put(b, 500, 1, 1, TENANT("a"));
-    assert_int_equal(drain(b, 300, "\"a\""), 300); /* nobody else is there */
-    for (int i = 0; i < 2; i++)
-        put(b, 500, 1, 1, TENANT("b"));
-    for (int i = 0; i < 5; i++)
-        assert_in_range(drain(b, 100, "\"b\""), 48, 52);
-    put(b, 10, 1, 1, TENANT("c"));
-    assert_int_equal(drain(b, 60, "\"c\""), 10); /* a third of the first units */
-    for (int i = 0; i < 5; i++)
-        assert_in_range(drain(b, 100, "\"b\""), 48, 52);
-}
-
-static void t31_a_newcomer_waits_for_no_flood(void **state)
-{
-    struct store_bench *b = *state;
-    struct new_task flood = bench_task(10000, 1);
-    flood.terms = SPAN(TENANT("a"));
-    bench_put_ok(b, &flood, 1);
-    drain(b, 100, "\"a\"");
-    bench_sql(
-        b,
-        "UPDATE work SET rank = rank - interval '1 hour'; UPDATE tenants SET clock = clock - interval '1 hour'");
-    put(b, 10, 1, 1, TENANT("b")); /* an hour later, and the flood is still there */
-    assert_int_equal(drain(b, 40, "\"b\""), 10);
-}
-
-static void t32_who_was_alone_owes_nothing(void **state)
-{
-    struct store_bench *b = *state;
-    for (int i = 0; i < 2; i++)
-        put(b, 500, 1, 1, TENANT("a"));
-    drain(b, 500, "\"a\"");
-    drain(b, 500, "\"a\"");
-    put(b, 100, 1, 1, TENANT("a"));
-    put(b, 100, 1, 1, TENANT("b"));
-    assert_in_range(drain(b, 100, "\"a\""), 48, 52);
-}
-
-static void t33_shares_of_a_limited_key(void **state)
-{
-    struct store_bench *b = *state;
-    put(b, 500, 1, 1, "{\"tenant\":\"a\",\"limit\":{\"key\":\"k\",\"concurrency\":4}}");
-    put(b, 10, 1, 1, "{\"tenant\":\"b\",\"limit\":{\"key\":\"k\",\"concurrency\":4}}");
-    int of = 0;
-    for (int i = 0; i < 8; i++)
-        of += drain(b, 4, "\"b\"");
-    assert_int_equal(of, 10);
-}
-
 /* ---- two workers at once, that crash and change their minds ---- */
 
 struct crowd {
@@ -612,14 +425,6 @@ int main(void)
         STORE_TEST(t12_a_gate_in_use_is_left_alone),
         STORE_TEST(t13_no_gate_starves),
         STORE_TEST(t14_tenants_go_before_gates),
-        STORE_TEST(t20_a_queue_has_a_limit),
-        STORE_TEST(t21_a_queue_has_a_rate),
-        STORE_TEST(t22_a_paused_queue_is_left_alone),
-        STORE_TEST(t23_both_gates),
-        STORE_TEST(t30_floods_alternate),
-        STORE_TEST(t31_a_newcomer_waits_for_no_flood),
-        STORE_TEST(t32_who_was_alone_owes_nothing),
-        STORE_TEST(t33_shares_of_a_limited_key),
         STORE_TEST(t40_never_more_than_so_many)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,163 @@
+/*
+ * Queues on a PostgreSQL of their own: some that are limited and paused; tenants that share one.
+ */
+#include "../lib/test.h"
+
+#include <string.h>
+
+#include "limits_bench.h"
+
+/* ---- queues ---- */
+
+static void t20_a_queue_has_a_limit(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 10, 1, 1, "");
+    struct claim before = bench_claim(b, 1), c;
+    bench_sql(b, "SELECT lathe_limit_queue('default', 3, NULL, 1)");
+    c = bench_claim(b, 100);
+    assert_int_equal(c.count, 2); /* one ran already */
+    assert_int_equal(claimed(b), 0);
+    finish_all(b, &c, TASK_succeeded);
+    finish_all(b, &before,
+               TASK_succeeded); /* it was begun when there was no limit: its end does not look for one */
+    assert_int_equal(claimed(b), 2);
+    assert_int_equal(bench_reap(b).leaked, 1);
+    assert_int_equal(claimed(b), 1);
+    bench_expire(b);
+    assert_int_equal(bench_reap(b).requeued, 3);
+    c = bench_claim(b, 100);
+    assert_int_equal(c.count, 3);
+    finish_all(b, &c, TASK_succeeded);
+    bench_sql(b, "SELECT lathe_limit_queue('default', NULL, NULL, 1)");
+    bench_count(b, "queues", 0);
+    bench_count(b, "inside", 0);
+    assert_int_equal(claimed(b), 4);
+}
+
+static void t21_a_queue_has_a_rate(void **state)
+{
+    struct store_bench *b = *state;
+    int64_t next_ms;
+    put(b, 10, 1, 1, "");
+    bench_sql(b, "SELECT lathe_limit_queue('default', NULL, 4, 8)");
+    assert_int_equal(claimed(b), 4);
+    assert_int_equal(claimed(b), 0);
+    wake(b, &next_ms);
+    assert_in_range(next_ms, 1, 2000);
+    bench_sql(b, "UPDATE gates SET refilled_at = refilled_at - interval '4.1 s', next_at = now()");
+    assert_int_equal(wake(b, &next_ms), 1); /* somebody should look */
+    assert_in_range(next_ms, 1, 4000);      /* and again: there is more at work than there are tokens */
+    assert_int_equal(claimed(b), 2);
+}
+
+static void t22_a_paused_queue_is_left_alone(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 4, 1, 1, "");
+    struct claim c = bench_claim(b, 2);
+    bench_sql(b, "SELECT lathe_pause_queue('default', true, 'cleaning')");
+    assert_int_equal(claimed(b), 0);
+    finish_all(b, &c, TASK_succeeded); /* what runs goes on */
+    assert_int_equal(claimed(b), 0);
+    bench_sql(b, "SELECT lathe_pause_queue('default', false, '')");
+    bench_count(b, "queues", 0);
+    assert_int_equal(claimed(b), 2);
+}
+
+static void t23_both_gates(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 10, 1, 1, LIMIT_3);
+    bench_sql(b, "SELECT lathe_limit_queue('default', 2, NULL, 1)");
+    struct claim c = bench_claim(b, 100);
+    assert_int_equal(c.count, 2);
+    bench_count(b, "inside", MOST + 2);
+    finish_all(b, &c, TASK_succeeded);
+    bench_count(b, "inside", MOST);
+    assert_int_equal(claimed(b), 2);
+}
+
+/* ---- tenants ---- */
+
+#define TENANT(t) "{\"tenant\":\"" t "\"}"
+
+/* Claims and finishes n units; how many of them are this tenant's. */
+static int drain(struct store_bench *b, int n, const char *tenant)
+{
+    struct claim c = bench_claim(b, n);
+    int of = 0;
+    for (size_t i = 0; i < c.count; i++)
+        of += memmem(c.units[i].terms.ptr, c.units[i].terms.len, tenant, strlen(tenant)) != NULL;
+    assert_int_equal(c.count, n);
+    finish_all(b, &c, TASK_succeeded);
+    return of;
+}
+
+static void t30_floods_alternate(void **state)
+{
+    struct store_bench *b = *state;
+    for (int i = 0; i < 4; i++)
+        put(b, 500, 1, 1, TENANT("a"));
+    assert_int_equal(drain(b, 300, "\"a\""), 300); /* nobody else is there */
+    for (int i = 0; i < 2; i++)
+        put(b, 500, 1, 1, TENANT("b"));
+    for (int i = 0; i < 5; i++)
+        assert_in_range(drain(b, 100, "\"b\""), 48, 52);
+    put(b, 10, 1, 1, TENANT("c"));
+    assert_int_equal(drain(b, 60, "\"c\""), 10); /* a third of the first units */
+    for (int i = 0; i < 5; i++)
+        assert_in_range(drain(b, 100, "\"b\""), 48, 52);
+}
+
+static void t31_a_newcomer_waits_for_no_flood(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task flood = bench_task(10000, 1);
+    flood.terms = SPAN(TENANT("a"));
+    bench_put_ok(b, &flood, 1);
+    drain(b, 100, "\"a\"");
+    bench_sql(
+        b,
+        "UPDATE work SET rank = rank - interval '1 hour'; UPDATE tenants SET clock = clock - interval '1 hour'");
+    put(b, 10, 1, 1, TENANT("b")); /* an hour later, and the flood is still there */
+    assert_int_equal(drain(b, 40, "\"b\""), 10);
+}
+
+static void t32_who_was_alone_owes_nothing(void **state)
+{
+    struct store_bench *b = *state;
+    for (int i = 0; i < 2; i++)
+        put(b, 500, 1, 1, TENANT("a"));
+    drain(b, 500, "\"a\"");
+    drain(b, 500, "\"a\"");
+    put(b, 100, 1, 1, TENANT("a"));
+    put(b, 100, 1, 1, TENANT("b"));
+    assert_in_range(drain(b, 100, "\"a\""), 48, 52);
+}
+
+static void t33_shares_of_a_limited_key(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 500, 1, 1, "{\"tenant\":\"a\",\"limit\":{\"key\":\"k\",\"concurrency\":4}}");
+    put(b, 10, 1, 1, "{\"tenant\":\"b\",\"limit\":{\"key\":\"k\",\"concurrency\":4}}");
+    int of = 0;
+    for (int i = 0; i < 8; i++)
+        of += drain(b, 4, "\"b\"");
+    assert_int_equal(of, 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(t20_a_queue_has_a_limit),
+        STORE_TEST(t21_a_queue_has_a_rate),
+        STORE_TEST(t22_a_paused_queue_is_left_alone),
+        STORE_TEST(t23_both_gates),
+        STORE_TEST(t30_floods_alternate),
+        STORE_TEST(t31_a_newcomer_waits_for_no_flood),
+        STORE_TEST(t32_who_was_alone_owes_nothing),
+        STORE_TEST(t33_shares_of_a_limited_key),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
