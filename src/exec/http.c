@@ -8,13 +8,11 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
 
 #include "core/limits.h"
 #include "core/mem.h"
 #include "core/net.h"
-#include "core/net_guard.h"
 
 #define IDLE_MOST 8       /* clients that are kept for the next run */
 #define IDLE_CALLS 64     /* one that had more calls at once has too many connections to be kept */
