@@ -300,7 +300,7 @@ static void play(struct store_bench *b, const int *order, int steps)
 
 static void check_rules(struct store_bench *b)
 {
-    PGresult *r = PQexec(b->admin, rules);
+    PGresult *r = PQexecPrepared(b->admin, "rules", 0, NULL, NULL, NULL, 0);
     if (PQresultStatus(r) != PGRES_TUPLES_OK)
         fail_msg("%s", PQresultErrorMessage(r));
     if (PQntuples(r) > 0)
@@ -359,16 +359,23 @@ static void try_order(struct store_bench *b, const struct fixture *f, const stru
 }
 
 /* A number for what is in all tables that a call may change. */
+static const char contents_sql[] =
+    "SELECT hashtextextended(coalesce(string_agg(x, '' ORDER BY x), ''), 0) FROM (SELECT t::text FROM tasks t "
+    "UNION ALL SELECT t::text FROM work t UNION ALL SELECT t::text FROM waiting t UNION ALL "
+    "SELECT t::text FROM leases t UNION ALL SELECT t::text FROM results t UNION ALL SELECT t::text FROM uniques t "
+    "UNION ALL SELECT t::text FROM deps t UNION ALL SELECT t::text FROM checks t UNION ALL SELECT t::text FROM dead t "
+    "UNION ALL SELECT t::text FROM gates t UNION ALL SELECT t::text FROM inside t UNION ALL "
+    "SELECT t::text FROM expiring t) rows(x)";
+
 static int64_t contents(struct store_bench *b)
 {
-    return bench_number(
-        b,
-        "SELECT hashtextextended(coalesce(string_agg(x, '' ORDER BY x), ''), 0) FROM (SELECT t::text FROM tasks t "
-        "UNION ALL SELECT t::text FROM work t UNION ALL SELECT t::text FROM waiting t UNION ALL "
-        "SELECT t::text FROM leases t UNION ALL SELECT t::text FROM results t UNION ALL SELECT t::text FROM uniques t "
-        "UNION ALL SELECT t::text FROM deps t UNION ALL SELECT t::text FROM checks t UNION ALL SELECT t::text FROM dead t "
-        "UNION ALL SELECT t::text FROM gates t UNION ALL SELECT t::text FROM inside t UNION ALL "
-        "SELECT t::text FROM expiring t) rows(x)");
+    PGresult *r = PQexecPrepared(b->admin, "contents", 0, NULL, NULL, NULL, 0);
+    if (PQresultStatus(r) != PGRES_TUPLES_OK)
+        fail_msg("%s", PQresultErrorMessage(r));
+    int64_t number = 0;
+    assert_true(span_to_int(span_of(PQgetvalue(r, 0, 0)), &number));
+    PQclear(r);
+    return number;
 }
 
 /* Whether a call changes anything, alone or after another one. */
@@ -425,6 +432,10 @@ static int setup(void **state)
     store_bench_setup(state);
     struct store_bench *b = *state;
     bench_sql(b, helpers);
+    bench_sql(b, "SET jit = off; SET plan_cache_mode = force_generic_plan");
+    PQclear(
+        PQprepare(b->admin, "rules", rules, 0, NULL)); /* planned once: they are asked thousands of times */
+    PQclear(PQprepare(b->admin, "contents", contents_sql, 0, NULL));
     for (int i = 0; i < SESSIONS; i++) {
         sessions[i].conn = PQconnectdb(test_pg());
         assert_int_equal(PQstatus(sessions[i].conn), CONNECTION_OK);
