@@ -94,7 +94,7 @@ def bulk(s, plan):
         assert s.stack.pg.sql("select count(*) from tasks") == str(plan.tasks)
         clear(s)
         begin = time.monotonic()
-        s.stack.pg.sql(f"SELECT count(*) FROM lathe.submit_many('echo', {plan.tasks})")
+        s.stack.pg.sql(f"SELECT count(*) FROM lathe.submit_many('echo', array_fill('{{}}'::jsonb, ARRAY[{plan.tasks}]))")
         sql_rates.append(plan.tasks / (time.monotonic() - begin))
         assert s.stack.pg.sql("select count(*) from tasks") == str(plan.tasks)
         clear(s)
