@@ -1,6 +1,5 @@
 #include "follow_bench.h"
 
-#include <pthread.h>
 #include <stdarg.h>
 
 #include "../lib/test.h"
@@ -32,36 +31,11 @@ struct new_task needing(struct store_bench *b, struct uuid id)
     return t;
 }
 
-struct waiter {
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    bool done;
-    struct err err;
-};
-
-static void on_done(void *arg, const struct err *e)
-{
-    struct waiter *w = arg;
-    pthread_mutex_lock(&w->mutex);
-    if (e)
-        w->err = *e;
-    w->done = true;
-    pthread_cond_signal(&w->cond);
-    pthread_mutex_unlock(&w->mutex);
-}
-
 void put(struct store_bench *b, const struct new_task *list, size_t n, struct put_verdict *verdicts)
 {
-    struct waiter w = {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
-    struct new_tasks t = {.list = list, .count = n, .verdicts = verdicts, .done = on_done, .arg = &w};
-    if (!store_put(b->writer, &t, &w.err))
-        fail_msg("%s", w.err.text);
-    pthread_mutex_lock(&w.mutex);
-    while (!w.done)
-        pthread_cond_wait(&w.cond, &w.mutex);
-    pthread_mutex_unlock(&w.mutex);
-    if (w.err.code != ERR_NONE)
-        fail_msg("%s", w.err.text);
+    struct err e = bench_put_told(b, list, n, verdicts);
+    if (e.code != ERR_NONE)
+        fail_msg("%s", e.text);
 }
 
 void put_taken(struct store_bench *b, const struct new_task *list, size_t n)
@@ -70,19 +44,6 @@ void put_taken(struct store_bench *b, const struct new_task *list, size_t n)
     put(b, list, n, v);
     for (size_t i = 0; i < n; i++)
         assert_true(uuid_is_nil(v[i].existing) && v[i].bad_need == 0 && !v[i].held);
-}
-
-size_t run_all(struct store_bench *b, enum task_state state)
-{
-    struct claim c = bench_claim(b, 1000);
-    struct finish ends[1000];
-    size_t n = c.count;
-    for (size_t i = 0; i < n; i++)
-        ends[i] = bench_end(b, &c.units[i], state, 0);
-    if (n > 0)
-        bench_finish(b, ends, n);
-    claim_release(&c);
-    return n;
 }
 
 void nothing_left(struct store_bench *b)

@@ -16,8 +16,7 @@ struct new_task needing(struct store_bench *b, struct uuid id); /* its success *
 void put(struct store_bench *b, const struct new_task *list, size_t n, struct put_verdict *verdicts);
 void put_taken(struct store_bench *b, const struct new_task *list, size_t n); /* each must be taken */
 
-size_t run_all(struct store_bench *b, enum task_state state); /* claims what there is and ends it so */
-void nothing_left(struct store_bench *b);                     /* asserts: nothing waits, no key is taken */
+void nothing_left(struct store_bench *b); /* asserts: nothing waits, no key is taken */
 
 struct other {
     PGconn *conn; /* PQfinish */

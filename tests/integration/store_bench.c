@@ -120,10 +120,11 @@ static void on_done(void *arg, const struct err *e)
     pthread_mutex_unlock(&w->mutex);
 }
 
-struct err bench_put(struct store_bench *b, const struct new_task *list, size_t n)
+struct err bench_put_told(struct store_bench *b, const struct new_task *list, size_t n,
+                          struct put_verdict *verdicts)
 {
     struct waiter w = {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
-    struct new_tasks t = {.list = list, .count = n, .done = on_done, .arg = &w};
+    struct new_tasks t = {.list = list, .count = n, .verdicts = verdicts, .done = on_done, .arg = &w};
     if (!store_put(b->writer, &t, &w.err))
         return w.err;
     pthread_mutex_lock(&w.mutex);
@@ -131,6 +132,11 @@ struct err bench_put(struct store_bench *b, const struct new_task *list, size_t 
         pthread_cond_wait(&w.cond, &w.mutex);
     pthread_mutex_unlock(&w.mutex);
     return w.err;
+}
+
+struct err bench_put(struct store_bench *b, const struct new_task *list, size_t n)
+{
+    return bench_put_told(b, list, n, NULL);
 }
 
 void bench_put_ok(struct store_bench *b, const struct new_task *list, size_t n)
@@ -203,6 +209,19 @@ void bench_finish(struct store_bench *b, struct finish *f, size_t n)
     struct err e = ERR_INIT;
     if (!store_turn(b->worker, f, n, 0, &c, &e))
         fail_msg("%s", e.text);
+}
+
+size_t bench_run_all(struct store_bench *b, enum task_state state)
+{
+    struct claim c = bench_claim(b, 1000);
+    struct finish ends[1000];
+    size_t n = c.count;
+    for (size_t i = 0; i < n; i++)
+        ends[i] = bench_end(b, &c.units[i], state, 0);
+    if (n > 0)
+        bench_finish(b, ends, n);
+    claim_release(&c);
+    return n;
 }
 
 void bench_expire(struct store_bench *b)

@@ -32,6 +32,9 @@ void bench_count(struct store_bench *b, const char *table, int64_t rows); /* ass
 /* A task of `items` items in units of `unit_size`, queue "default", handler "echo". */
 struct new_task bench_task(int64_t items, int64_t unit_size);
 struct err bench_put(struct store_bench *b, const struct new_task *list, size_t n); /* waits for the answer */
+/* The same, and what became of each. */
+struct err bench_put_told(struct store_bench *b, const struct new_task *list, size_t n,
+                          struct put_verdict *verdicts);
 void bench_put_ok(struct store_bench *b, const struct new_task *list, size_t n);
 
 struct task bench_get(struct store_bench *b, struct uuid id); /* must be there */
@@ -46,6 +49,7 @@ struct task bench_cancel_ends(struct store_bench *b, struct uuid id, struct ende
 /* The end of a unit as a worker would tell it: a line an item, 1 ms of CPU and 2 ms of waiting each. */
 struct finish bench_end(struct store_bench *b, const struct unit *u, enum task_state state, int64_t failed);
 void bench_finish(struct store_bench *b, struct finish *f, size_t n); /* must be taken by PostgreSQL */
+size_t bench_run_all(struct store_bench *b, enum task_state state); /* claims what there is and ends it so */
 
 #define STATE_IS(b, id, s) assert_string_equal(state_name(bench_get(b, id).state), s)
 #define STORE_TEST(f) cmocka_unit_test_setup_teardown(f, store_bench_setup, store_bench_teardown)

@@ -48,7 +48,7 @@ static void t01_a_chain(void **state)
     STATE_IS(b, list[1].id, "scheduled");
     for (int i = 0; i < 3; i++) {
         bench_count(b, "work", 1);
-        assert_int_equal(run_all(b, TASK_succeeded), 1);
+        assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
         STATE_IS(b, list[i].id, "succeeded");
     }
     nothing_left(b);
@@ -72,7 +72,7 @@ static void t02_the_last_of_a_group_releases(void **state)
         claim_release(&c);
     }
     STATE_IS(b, chord.id, "queued");
-    assert_int_equal(run_all(b, TASK_succeeded), 1);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
     nothing_left(b);
 }
 
@@ -85,7 +85,7 @@ static void t03_what_needs_a_failure_fails(void **state)
     list[3] = needing_end(b, list[0].id);
     list[4] = needing_end(b, list[2].id);
     put_taken(b, list, 5);
-    assert_int_equal(run_all(b, TASK_failed), 1);
+    assert_int_equal(bench_run_all(b, TASK_failed), 1);
     struct task t = bench_get(b, list[2].id);
     assert_string_equal(state_name(t.state), "failed");
     assert_int_equal(t.err.code, ERR_DEPENDENCY);
@@ -93,7 +93,7 @@ static void t03_what_needs_a_failure_fails(void **state)
     STATE_IS(b, list[1].id, "failed");
     STATE_IS(b, list[3].id, "queued");
     STATE_IS(b, list[4].id, "queued");
-    assert_int_equal(run_all(b, TASK_succeeded), 2);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 2);
     nothing_left(b);
 }
 
@@ -113,7 +113,7 @@ static void t04_cancelling_cancels_what_needs_it(void **state)
     STATE_IS(b, list[1].id, "cancelled");
     STATE_IS(b, list[2].id, "cancelled");
     STATE_IS(b, list[3].id, "queued");
-    assert_int_equal(run_all(b, TASK_succeeded), 2);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 2);
     nothing_left(b);
 }
 
@@ -122,15 +122,15 @@ static void t05_what_has_ended_before(void **state)
     struct store_bench *b = *state;
     struct new_task good = bench_task(1, 1), bad = bench_task(1, 1);
     put_taken(b, &good, 1);
-    run_all(b, TASK_succeeded);
+    bench_run_all(b, TASK_succeeded);
     put_taken(b, &bad, 1);
-    run_all(b, TASK_failed);
+    bench_run_all(b, TASK_failed);
     struct new_task list[3] = {needing(b, good.id), needing(b, bad.id), needing_end(b, bad.id)};
     put_taken(b, list, 3);
     STATE_IS(b, list[0].id, "queued");
     STATE_IS(b, list[1].id, "failed");
     STATE_IS(b, list[2].id, "queued");
-    run_all(b, TASK_succeeded);
+    bench_run_all(b, TASK_succeeded);
     nothing_left(b);
 }
 
@@ -150,8 +150,8 @@ static void t06_what_does_not_exist(void **state)
     assert_int_equal(v[2].bad_need, 1);
     assert_int_equal(v[3].bad_need, 0);
     bench_count(b, "tasks", 2);
-    run_all(b, TASK_succeeded);
-    run_all(b, TASK_succeeded);
+    bench_run_all(b, TASK_succeeded);
+    bench_run_all(b, TASK_succeeded);
     nothing_left(b);
 }
 
@@ -164,11 +164,11 @@ static void t07_sent_again(void **state)
     list[2] = with_terms(b, "{\"unique\": {\"key\": \"k\"}}");
     put_taken(b, list, 3);
     put_taken(b, list, 3);
-    assert_int_equal(run_all(b, TASK_succeeded), 2);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 2);
     STATE_IS(b, list[1].id, "queued");
     put_taken(b, list, 3);
     bench_count(b, "tasks", 3);
-    assert_int_equal(run_all(b, TASK_succeeded), 1);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
     put_taken(b, list, 3);
     nothing_left(b);
 }
@@ -185,7 +185,7 @@ static void t08_a_long_chain_fails(void **state)
         }
         put_taken(b, list + (ptrdiff_t)k * 500, 500);
     }
-    assert_int_equal(run_all(b, TASK_failed), 1);
+    assert_int_equal(bench_run_all(b, TASK_failed), 1);
     bench_count(b, "tasks WHERE state = 'failed'", MANY);
     for (int i = 0; i < 10; i++)
         wake(b);
@@ -222,7 +222,7 @@ static void t20_it_ends_at_that_moment(void **state)
     wake(b);
     STATE_IS(b, after.id, "queued");
     claim_release(&c);
-    run_all(b, TASK_succeeded);
+    bench_run_all(b, TASK_succeeded);
     nothing_left(b);
     PQfinish(o.conn);
 }
@@ -239,7 +239,7 @@ static void t21_the_dependent_is_held(void **state)
     char sql[256];
     snprintf(sql, sizeof sql, "BEGIN; SELECT FROM tasks WHERE id = '%s' FOR UPDATE", id_text(b, list[1].id));
     other_sql(&o, sql);
-    assert_int_equal(run_all(b, TASK_failed), 1);
+    assert_int_equal(bench_run_all(b, TASK_failed), 1);
     STATE_IS(b, list[1].id, "scheduled");
     wake(b);
     STATE_IS(b, list[1].id, "scheduled");
@@ -271,7 +271,7 @@ static void t24_what_does_not_move(void **state)
     bench_count(b, "work", 1);
     other_sql(&o, "UPDATE waiting SET run_at = 'infinity'; COMMIT");
     assert_in_range(wake_next(b), 1, (uintmax_t)24 * 3600 * 1000);
-    assert_int_equal(run_all(b, TASK_succeeded), 1);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
     PQfinish(o.conn);
 }
 

@@ -32,19 +32,6 @@ static struct uuid submitted(struct store_bench *b, const char *sql)
     return id;
 }
 
-static size_t run_all(struct store_bench *b)
-{
-    struct claim c = bench_claim(b, 100);
-    struct finish ends[100];
-    size_t n = c.count;
-    for (size_t i = 0; i < n; i++)
-        ends[i] = bench_end(b, &c.units[i], TASK_succeeded, 0);
-    if (n > 0)
-        bench_finish(b, ends, n);
-    claim_release(&c);
-    return n;
-}
-
 static void wake(struct store_bench *b)
 {
     bench_sql(b, "SELECT lathe_wake(1000)");
@@ -139,10 +126,10 @@ static void t04_unique_and_depends_on(void **state)
     snprintf(sql, sizeof sql, "SELECT lathe.submit('echo', depends_on => '{%s}')", text);
     struct uuid after = submitted(b, sql);
     STATE_IS(b, after, "scheduled");
-    assert_int_equal(run_all(b), 1);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
     wake(b);
     STATE_IS(b, after, "queued");
-    assert_int_equal(run_all(b), 1);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
     bench_count(b, "uniques", 0);
     bench_count(b, "deps", 0);
     bench_count(b, "checks", 0);
@@ -158,7 +145,7 @@ static void t05_nobody_waits_for_the_caller(void **state)
     snprintf(sql, sizeof sql, "SELECT lathe.submit('echo', depends_on => '{%s}')", text);
     bench_sql(b, "BEGIN");
     struct uuid after = submitted(b, sql);
-    assert_int_equal(run_all(b), 1);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
     bench_sql(b, "COMMIT");
     STATE_IS(b, need, "succeeded");
     STATE_IS(b, after, "scheduled");
@@ -185,7 +172,7 @@ static void t06_many(void **state)
         bench_number(b, "SELECT count(*) FROM lathe.submit_many('[{\"handler\": \"echo\", \"items\": [1]}, "
                         "{\"handler\": \"echo\", \"unique_key\": \"k\", \"tags\": [\"a\"]}]')"),
         2);
-    assert_int_equal(run_all(b), 2);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 2);
 }
 
 /* Who may submit needs no right on a table, and who was granted nothing may not. */
@@ -205,7 +192,7 @@ static void t07_rights(void **state)
     refused(b->admin, "SELECT count(*) FROM public.tasks", "permission denied");
     bench_sql(b,
               "RESET ROLE; DROP TABLE pg_temp.tasks; DROP OWNED BY lathe_test_app; DROP ROLE lathe_test_app");
-    assert_int_equal(run_all(b), 1);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
 }
 
 int main(void)

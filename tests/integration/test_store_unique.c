@@ -33,7 +33,7 @@ static void t10_the_same_work_once(void **state)
     bench_finish(b, ends, 2);
     claim_release(&c);
     put_taken(b, &second, 1);
-    run_all(b, TASK_failed);
+    bench_run_all(b, TASK_failed);
     nothing_left(b);
 }
 
@@ -52,7 +52,7 @@ static void t11_only_while_it_is_queued(void **state)
     bench_finish(b, &f, 1);
     claim_release(&c);
     assert_true(uuid_eq(put_one(b, &third).existing, second.id)); /* the end of the first does not free it */
-    run_all(b, TASK_succeeded);
+    bench_run_all(b, TASK_succeeded);
     nothing_left(b);
 }
 
@@ -62,7 +62,7 @@ static void t12_for_a_time(void **state)
     const char *terms = "{\"unique\": {\"key\": \"k\", \"for_s\": 600}}";
     struct new_task first = with_terms(b, "%s", terms), second = with_terms(b, "%s", terms);
     put_taken(b, &first, 1);
-    run_all(b, TASK_succeeded);
+    bench_run_all(b, TASK_succeeded);
     struct put_verdict v = put_one(b, &second);
     assert_true(uuid_eq(v.existing, first.id));
     assert_int_equal(v.state, TASK_succeeded);
@@ -73,7 +73,7 @@ static void t12_for_a_time(void **state)
         b, "UPDATE uniques SET until = now() - interval '1 second', look_at = now() - interval '1 second'");
     bench_reap(b);
     bench_count(b, "uniques", 1);
-    run_all(b, TASK_succeeded);
+    bench_run_all(b, TASK_succeeded);
     nothing_left(b);
     put_taken(b, &first, 1); /* it is there: nothing */
     bench_count(b, "uniques", 0);
@@ -103,8 +103,8 @@ static void t13_within_one_commit(void **state)
     assert_true(uuid_eq(v[1].existing, list[0].id) && uuid_eq(v[3].existing, list[0].id));
     bench_count(b, "tasks", 3);
     bench_count(b, "inputs", 0);
-    assert_int_equal(run_all(b, TASK_succeeded), 2);
-    assert_int_equal(run_all(b, TASK_succeeded), 1);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 2);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
     STATE_IS(b, list[4].id, "succeeded");
     nothing_left(b);
 }
@@ -128,7 +128,7 @@ static void t14_refused_without_a_key(void **state)
     assert_true(uuid_is_nil(v[2].existing) && !v[2].held);
     bench_count(b, "tasks", 1);
     put_taken(b, &list[3], 1);
-    assert_int_equal(run_all(b, TASK_succeeded), 2);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 2);
     nothing_left(b);
 }
 
@@ -145,7 +145,7 @@ static void t15_nobody_has_a_key(void **state)
     put_taken(b, &t, 1);
     bench_reap(b);
     bench_count(b, "uniques", 1);
-    run_all(b, TASK_succeeded);
+    bench_run_all(b, TASK_succeeded);
     nothing_left(b);
 }
 
@@ -167,7 +167,7 @@ static void t16_only_while_it_is_queued_in_one_commit(void **state)
     struct finish f = bench_end(b, c.units, TASK_succeeded, 0);
     bench_finish(b, &f, 1);
     claim_release(&c);
-    run_all(b, TASK_succeeded);
+    bench_run_all(b, TASK_succeeded);
     nothing_left(b);
 }
 
@@ -190,8 +190,8 @@ static void t17_a_ring_by_a_key(void **state)
     assert_true(v[3].held);
     assert_true(v[2].bad_need == 0 && v[4].bad_need == 0);
     bench_count(b, "tasks", 2);
-    run_all(b, TASK_succeeded);
-    run_all(b, TASK_succeeded);
+    bench_run_all(b, TASK_succeeded);
+    bench_run_all(b, TASK_succeeded);
     nothing_left(b);
 }
 
@@ -235,7 +235,7 @@ static void t22_a_key_is_held(void **state)
     bench_count(b, "tasks", 2);
     other_sql(&o, "ROLLBACK");
     put_taken(b, &list[1], 1);
-    assert_int_equal(run_all(b, TASK_succeeded), 3);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 3);
     nothing_left(b);
     PQfinish(o.conn);
 }
@@ -259,7 +259,7 @@ static void t23_who_has_the_key_is_refused(void **state)
     bench_count(b, "tasks", 0);
     other_sql(&o, "ROLLBACK");
     put_taken(b, &list[2], 1);
-    assert_int_equal(run_all(b, TASK_succeeded), 1);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
     nothing_left(b);
     PQfinish(o.conn);
 }
