@@ -5,8 +5,8 @@
 #include "core/limits.h"
 #include "core/net.h"
 #include "exec/children.h"
-#include "exec/http.h"
 #include "exec/local.h"
+#include "exec/ports.h"
 #include "exec/procs.h"
 #include "exec/rss.h"
 
@@ -94,11 +94,12 @@ bool exec_broken(void)
 void exec_idle(void)
 {
     children_idle(clock_now());
+    ports_idle();
 }
 
 void exec_stop(void)
 {
     children_release();
-    http_release();
+    ports_end();
     zygote_stop();
 }

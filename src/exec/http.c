@@ -124,7 +124,7 @@ static struct http *take_idle(void)
     return h;
 }
 
-bool http_open(struct http **ret, struct err *e)
+bool http_open(void **ret, struct err *e)
 {
     pthread_once(&once, prepare);
     if (ready != CURLE_OK)
@@ -142,8 +142,9 @@ bool http_open(struct http **ret, struct err *e)
     return true;
 }
 
-void http_close(struct http *h)
+void http_close(void *client)
 {
+    struct http *h = client;
     if (!h)
         return;
     assert(h->calls == 0 && !h->first);
@@ -170,9 +171,9 @@ void http_release(void)
         free_client(h);
 }
 
-int http_descriptor(const struct http *h)
+int http_descriptor(const void *client)
 {
-    return h->sockets;
+    return ((const struct http *)client)->sockets;
 }
 
 /* ---- what comes back */
@@ -269,8 +270,9 @@ static void finish(struct call *c, CURLcode code)
     c->over(c->arg);
 }
 
-void http_drive(struct http *h)
+void http_drive(void *client)
 {
+    struct http *h = client;
     struct epoll_event events[EVENTS];
     int left, n = epoll_wait(h->sockets, events, EVENTS, 0);
     for (int i = 0; i < n; i++) {
@@ -301,7 +303,7 @@ bool http_begin(struct http *h, const struct http_request *r, void (*over)(void 
     buf_init(&c->origin, LIMIT_HTTP_HEAD);
     buf_init(&c->head, LIMIT_HTTP_HEAD);
     buf_init(&c->body, (size_t)(r->most > 0 ? r->most : 0));
-    c->shown.done = true; /* not under way: http_end has nothing to cancel */
+    c->shown.done = true; /* not under way: http_drop has nothing to cancel */
     bool ok = c->easy ? call_set(c, r, e) : err_set(e, ERR_SYSTEM, "libcurl has no memory for a request");
     if (ok && h->per_host != r->per_host) {
         h->per_host = r->per_host;
@@ -312,7 +314,7 @@ bool http_begin(struct http *h, const struct http_request *r, void (*over)(void 
     else if (ok && !start(c))
         ok = err_set(e, ERR_SYSTEM, "libcurl did not take the request");
     if (!ok) {
-        http_end(&c->shown);
+        http_drop(&c->shown);
         return false;
     }
     c->shown.done = false;
@@ -320,8 +322,22 @@ bool http_begin(struct http *h, const struct http_request *r, void (*over)(void 
     return true;
 }
 
-void http_end(struct http_call *shown)
+static void item_over(void *arg)
 {
+    item_call_over(arg);
+}
+
+struct http_call *http_start(struct item *it, const struct http_request *r)
+{
+    struct http *h = item_client(it, &http_port);
+    struct http_call *c;
+    return h && http_begin(h, r, item_over, it, &c, &it->err) ? c : NULL;
+}
+
+void http_drop(struct http_call *shown)
+{
+    if (!shown)
+        return;
     struct call *c = (void *)((char *)shown - offsetof(struct call, shown));
     if (c->waits)
         step_out(c);
@@ -336,3 +352,12 @@ void http_end(struct http_call *shown)
     buf_release(&c->body);
     mem_free(c);
 }
+
+const struct port_kind http_port = {
+    .name = "outgoing HTTP",
+    .open = http_open,
+    .close = http_close,
+    .descriptor = http_descriptor,
+    .drive = http_drive,
+    .release = http_release,
+};

@@ -1,7 +1,7 @@
 /*
- * http.h: outgoing HTTP of one reactor, on libcurl's multi interface. A client has one descriptor, an epoll set of curl's
- * own sockets and its timer: who watches it and calls http_drive needs to know nothing else. Clients outlive the reactors
- * that use them, and so do their connections: the next run on any thread takes up where one left off.
+ * http.h: outgoing HTTP of one reactor, on libcurl's multi interface: the port of model/http.h. A client has one descriptor, an
+ * epoll set of curl's own sockets and its timer: who watches it and calls http_drive needs to know nothing else. Clients outlive
+ * the reactors that use them, and so do their connections: the next run on any thread takes up where one left off.
  *
  * The only door to libcurl. One thread at a time a client; http_open, http_close and http_release: any thread.
  */
@@ -12,16 +12,15 @@
 
 struct http;
 
-bool http_open(struct http **ret, struct err *e) LATHE_CHECK; /* an idle one, or a new one */
-void http_close(struct http *h);                              /* its calls were dropped. NULL is fine */
-void http_release(void); /* of the idle ones, at the end of the process */
+/* What `http_port` is made of; a client is a struct http. */
+bool http_open(void **ret, struct err *e) LATHE_CHECK;
+void http_close(void *client); /* NULL is fine */
+void http_release(void);
+int http_descriptor(const void *client);
+void http_drive(void *client); /* calls over() of those calls that it finds to be over */
 
-int http_descriptor(const struct http *h); /* readable: call http_drive */
-void http_drive(struct http *h);           /* calls over() of those calls that it finds to be over */
-
-/* `call` is the beginning of what http_end frees. over(arg) comes at most once, from http_drive. */
+/* `call` is the beginning of what http_drop frees. over(arg) comes at most once, from http_drive. */
 bool http_begin(struct http *h, const struct http_request *r, void (*over)(void *arg), void *arg,
                 struct http_call **ret, struct err *e) LATHE_CHECK;
-void http_end(struct http_call *c);
 
 #endif

@@ -4,9 +4,8 @@
 #include <string.h>
 
 #include "core/limits.h"
-#include "exec/http.h"
 #include "exec/meter.h"
-#include "exec/waiting.h"
+#include "exec/ports.h"
 
 #define FDS_EVERY NS_PER_MS /* how long busy steps may keep a readable descriptor waiting */
 
@@ -22,8 +21,7 @@ struct reactor {
     int64_t from, to; /* places taken and not yet begun */
     int64_t now;      /* as of the last look at the clock */
     bool stopping;
-    struct http_port port; /* of its items */
-    struct http *http;     /* NULL until one of them makes a call */
+    struct ports_open ports;
 };
 
 static int64_t after(int64_t now, int64_t span)
@@ -190,40 +188,6 @@ static void park(struct reactor *r, struct slot *s)
         fail_with(r, s, &e);
 }
 
-/* ---- HTTP calls of items */
-
-static void drive(void *arg)
-{
-    http_drive(arg);
-}
-
-static void call_over(void *arg)
-{
-    struct slot *s = arg;
-    waiting_wake(&s->reactor->waiting, s);
-}
-
-static struct http_call *start_call(struct http_port *p, struct item *it, const struct http_request *q,
-                                    struct err *e)
-{
-    struct reactor *r = (void *)((char *)p - offsetof(struct reactor, port));
-    struct slot *s = (void *)((char *)it - offsetof(struct slot, item));
-    struct http_call *call;
-    if (!r->http) {
-        if (!http_open(&r->http, e))
-            return NULL;
-        if (!waiting_invite(&r->waiting, http_descriptor(r->http), drive, r->http, e)) {
-            http_close(r->http);
-            r->http = NULL;
-            return NULL;
-        }
-    }
-    if (!http_begin(r->http, q, call_over, s, &call, e))
-        return NULL;
-    call->port = p;
-    return call;
-}
-
 /* ---- stepping */
 
 static bool must_stop(struct reactor *r)
@@ -288,7 +252,7 @@ static void begin(struct reactor *r, int64_t place)
     s->item.input = work_input(w, s->position);
     s->item.args = w->args;
     s->item.cancel = w->cancel;
-    s->item.http = &r->port;
+    s->item.ports = &r->ports.ports;
     s->item.log = r->sink->log ? log_line : NULL;
     r->in_flight++;
     r->now = meter_start(&r->meter);
@@ -368,9 +332,13 @@ static void run_ready(struct reactor *r)
     }
 }
 
-/* Sleeps until something is due, a descriptor is ready, the bell rings, or it is time to look at the cancel flag. */
+/* Sleeps until something is due, a descriptor is ready, the bell rings, or it is time to look at the cancel flag. What
+ * items have handed to ports goes out first, and may end some of them. */
 static void pause_for_work(struct reactor *r)
 {
+    ports_flush(&r->ports);
+    if (r->waiting.ready)
+        return;
     if (r->sink->pause)
         r->sink->pause(r->sink->arg);
     int64_t until = after(clock_now(), r->work->patience);
@@ -411,10 +379,10 @@ static void refuse_rest(struct reactor *r)
 void reactor_run(const struct work *w, const struct sink *sink, struct lane *lane, struct tally *ret)
 {
     assert(w->width >= 1 && w->grain >= 1);
-    struct reactor r = {
-        .work = w, .sink = sink, .lane = lane, .tally = TALLY_INIT, .port = {start_call, http_end}};
+    struct reactor r = {.work = w, .sink = sink, .lane = lane, .tally = TALLY_INIT};
     slots_init(&r.slots, w->handler->state_size);
     waiting_init(&r.waiting, w->bell);
+    ports_init(&r.ports, &r.waiting);
     int64_t cpu = clock_thread_cpu();
     r.now = clock_now();
     while (!must_stop(&r)) {
@@ -432,8 +400,8 @@ void reactor_run(const struct work *w, const struct sink *sink, struct lane *lan
     assert(r.in_flight == 0);
     if (r.stopping && sink->all)
         refuse_rest(&r);
+    ports_release(&r.ports);
     waiting_release(&r.waiting);
-    http_close(r.http);
     slots_release(&r.slots);
     r.tally.cpu = clock_thread_cpu() - cpu;
     *ret = r.tally;

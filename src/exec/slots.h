@@ -27,7 +27,7 @@ struct slot {
     int64_t partial;   /* what it has added to the lane's partial_milli */
     int64_t tries;     /* failures in this run */
     bool used, stepped;
-    bool calling; /* it waits for the end of an HTTP call */
+    bool calling; /* it waits for the end of a call through a port */
     bool again;   /* waits for its next try */
 };
 

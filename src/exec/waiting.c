@@ -93,26 +93,30 @@ static void unwatch(struct waiting *w, struct slot *s)
     }
 }
 
-/* ---- a guest */
+/* ---- guests */
 
 static void on_guest(struct ev_loop *loop, ev_io *io, int events)
 {
-    struct waiting *w = io->data;
+    struct guest *g = io->data;
     (void)loop, (void)events;
-    w->guest(w->guest_arg);
+    g->ready(g->arg);
 }
 
-bool waiting_invite(struct waiting *w, int fd, void (*ready)(void *arg), void *arg, struct err *e)
+bool waiting_invite(struct waiting *w, struct guest *g, int fd, struct err *e)
 {
     if (!w->loop && !open_loop(w, e))
         return false;
-    w->guest = ready;
-    w->guest_arg = arg;
-    ev_io_init(&w->guest_io, on_guest, fd, EV_READ);
-    w->guest_io.data = w;
-    ev_io_start(w->loop, &w->guest_io);
+    ev_io_init(&g->io, on_guest, fd, EV_READ);
+    g->io.data = g;
+    ev_io_start(w->loop, &g->io);
     w->watched++;
     return true;
+}
+
+void waiting_dismiss(struct waiting *w, struct guest *g)
+{
+    ev_io_stop(w->loop, &g->io);
+    w->watched--;
 }
 
 void waiting_wake(struct waiting *w, struct slot *s)

@@ -12,14 +12,18 @@ struct waiting {
     struct ev_loop *loop; /* NULL until an item waits for a descriptor */
     int alarm;            /* timerfd that ends the loop's sleep: libev's own rounds up to milliseconds */
     int bell;             /* ends a sleep for good when it is readable; -1: there is none */
-    ev_io alarm_io, bell_io, guest_io;
-    void (*guest)(
-        void *arg); /* whoever works for items of this reactor on a descriptor of his own; NULL: nobody */
-    void *guest_arg;
+    ev_io alarm_io, bell_io;
     int64_t watched;                 /* descriptors waited for */
     int64_t looked;                  /* when it was last asked which are ready */
     struct slot *ready, **ready_end; /* whose descriptor is ready, in the order of arrival */
     bool rung;
+};
+
+/* Whoever works for items of this reactor on a descriptor of his own. */
+struct guest {
+    void (*ready)(void *arg);
+    void *arg;
+    ev_io io;
 };
 
 void waiting_init(struct waiting *w, int bell);
@@ -35,9 +39,9 @@ void waiting_remove(struct waiting *w, struct slot *s); /* nothing when it does 
 struct slot *waiting_due(struct waiting *w, int64_t now);
 struct slot *waiting_ready(struct waiting *w);
 
-/* Calls ready(arg) whenever the descriptor is readable; from waiting_look and waiting_sleep. One guest, until the end. */
-bool waiting_invite(struct waiting *w, int fd, void (*ready)(void *arg), void *arg,
-                    struct err *e) LATHE_CHECK;
+/* Calls g->ready(g->arg) whenever the descriptor is readable, from waiting_look and waiting_sleep, until it is dismissed. */
+bool waiting_invite(struct waiting *w, struct guest *g, int fd, struct err *e) LATHE_CHECK;
+void waiting_dismiss(struct waiting *w, struct guest *g);
 
 /* By the guest: what this slot waits for is over. Nothing when it waits for something else. */
 void waiting_wake(struct waiting *w, struct slot *s);

@@ -42,7 +42,7 @@
 #include "core/field.h"
 #include "core/span.h"
 
-struct http_port;
+struct ports;
 
 enum step { STEP_DONE, STEP_FAIL, STEP_WAIT, STEP_SNOOZE };
 
@@ -51,7 +51,7 @@ struct item_wait {
     int64_t until; /* clock_now() scale; CLOCK_NEVER: only the descriptor */
     int fd;        /* -1: only the time */
     int events;    /* POLLIN, POLLOUT */
-    bool call;     /* also for the end of an HTTP call of the item (model/http.h) */
+    bool call;     /* also for the end of a call of the item (model/port.h) */
 };
 
 struct item {
@@ -61,8 +61,8 @@ struct item {
     const void *args;  /* the handler's params struct */
     void *state;       /* state_size bytes, zeroed before the first step */
     const struct cancel *cancel;
-    int64_t deadline;       /* of this item, CLOCK_NEVER if there is none */
-    struct http_port *http; /* see model/http.h; NULL: what runs the item makes no HTTP calls */
+    int64_t deadline;    /* of this item, CLOCK_NEVER if there is none */
+    struct ports *ports; /* see model/port.h; NULL: what runs the item reaches nothing outside */
     int64_t
         tries; /* how often it has failed before, as far as is known: its unit's failures and its own in this run */
     void (*log)(const struct item *it, struct span text); /* NULL: nobody keeps a log */
@@ -102,7 +102,7 @@ static inline enum step item_wait_fd(struct item *it, int fd, int events, int64_
     return STEP_WAIT;
 }
 
-/* Until a call that http_start began is over, or the item's time is. */
+/* Until a call that it began through a port is over, or the item's time is. */
 static inline enum step item_wait_call(struct item *it)
 {
     it->wait = (struct item_wait){.until = CLOCK_NEVER, .fd = -1, .call = true};

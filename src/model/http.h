@@ -20,7 +20,7 @@
 #ifndef LATHE_MODEL_HTTP_H
 #define LATHE_MODEL_HTTP_H
 
-#include "model/handler.h"
+#include "model/port.h"
 
 struct http_header {
     struct span name, value;
@@ -58,32 +58,15 @@ struct http_call {
     int64_t redirects;   /* that were followed */
     int64_t retry_after; /* seconds, of the header of this name, from now; 0: none */
     int version;         /* 10, 11, 20 */
-    struct http_port *port;
 };
 
-/* The engine's side. */
-struct http_port {
-    struct http_call *(*start)(struct http_port *p, struct item *it, const struct http_request *r,
-                               struct err *e);
-    void (*drop)(struct http_call *c);
-};
+extern const struct port_kind http_port; /* exec/http.c */
 
 /* NULL with it->err set when it cannot even begin. */
-static inline struct http_call *http_start(struct item *it, const struct http_request *r)
-{
-    if (!it->http) {
-        err_set(&it->err, ERR_INTERNAL, "what runs this item cannot make HTTP calls");
-        return NULL;
-    }
-    return it->http->start(it->http, it, r, &it->err);
-}
+struct http_call *http_start(struct item *it, const struct http_request *r);
 
 /* Cancels it if it is under way. NULL is fine. */
-static inline void http_drop(struct http_call *c)
-{
-    if (c)
-        c->port->drop(c);
-}
+void http_drop(struct http_call *c);
 
 /* Is this status one that the same request may not get the next time? */
 static inline bool http_mends(int status)

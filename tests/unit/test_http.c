@@ -438,7 +438,7 @@ static void drive_until(struct http *h, const int *over, int count)
 static void t16_calls_wait_for_a_place(void **state)
 {
     (void)state;
-    struct http *h;
+    void *h;
     struct err e = ERR_INIT;
     struct http_call *hung[LIMIT_HTTP_CALLS], *next[3];
     int over = 0, answered = 0;
@@ -450,21 +450,21 @@ static void t16_calls_wait_for_a_place(void **state)
     drive_until(h, &over, 1);
     assert_int_equal(hung[7]->err.code, ERR_TIMEOUT);
     assert_int_equal(answered, 0);
-    http_end(next[1]); /* waits still */
+    http_drop(next[1]); /* waits still */
     drive_until(h, &answered, 2);
     assert_int_equal(next[0]->status, 200);
     assert_int_equal(next[2]->status, 200);
-    http_end(hung[7]);
+    http_drop(hung[7]);
     hung[7] = begin(h, "/hang", 0, &over); /* the last place again */
     next[1] = begin(h, "/echo", 20000, &answered);
-    http_end(hung[0]); /* a call that is dropped leaves its place too */
+    http_drop(hung[0]); /* a call that is dropped leaves its place too */
     drive_until(h, &answered, 3);
     assert_int_equal(next[1]->status, 200);
     assert_int_equal(over, 1);
     for (size_t i = 1; i < COUNT_OF(hung); i++)
-        http_end(hung[i]);
+        http_drop(hung[i]);
     for (size_t i = 0; i < COUNT_OF(next); i++)
-        http_end(next[i]);
+        http_drop(next[i]);
     http_close(h);
 }
 
