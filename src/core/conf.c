@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/conf_table.h"
+#include "core/conf_sections.h"
 
 #define DEFAULT_PATH "/etc/lathe/lathe.conf"
 #define OPTIONS_MOST 256
@@ -132,6 +132,7 @@ bool conf_reload(struct conf *c, struct buf *ret_ignored, struct err *e)
             separator = ",";
         }
     }
+    sections_differ(c, &next, separator, ret_ignored);
     return true;
 }
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/conf_table.h"
+#include "core/conf_sections.h"
 
 static bool put_with_unit(struct buf *out, int64_t number, int64_t factor, const char *suffix)
 {
@@ -40,21 +40,21 @@ void conf_put_range(struct buf *out, const struct conf_row *row)
     } else if (row->type == CONF_bool) {
         buf_puts(out, "true or false");
     } else {
-        buf_puts(out, row->type == CONF_text   ? "a text of "
+        buf_puts(out, conf_is_text(row)        ? "a text of "
                       : row->type == CONF_int  ? "a whole number from "
                       : row->type == CONF_mode ? "octal, from "
                                                : "from ");
         conf_put_number(out, row->type, row->min);
         buf_puts(out, " to ");
         conf_put_number(out, row->type, row->max);
-        if (row->type == CONF_text)
-            buf_puts(out, " characters");
+        if (conf_is_text(row))
+            buf_puts(out, row->type == CONF_lines ? " characters, in any number of lines" : " characters");
     }
 }
 
-static void put_default(struct buf *out, const struct conf_row *row)
+void conf_put_word(struct buf *out, const struct conf_row *row)
 {
-    if (row->type == CONF_text)
+    if (conf_is_text(row))
         buf_puts(out, row->word);
     else
         conf_put_number(out, row->type, row->number);
@@ -66,7 +66,7 @@ void conf_help(struct buf *out)
         const struct conf_row *row = &conf_rows[i];
         size_t start = out->len;
         buf_printf(out, "  --%s.%s=", row->section, row->name);
-        put_default(out, row);
+        conf_put_word(out, row);
         size_t width = out->len - start;
         if (width > 30)
             buf_printf(out, "\n%*s", 32, "");
@@ -74,6 +74,7 @@ void conf_help(struct buf *out)
             buf_printf(out, "%*s", (int)(32 - width), "");
         buf_printf(out, "%s\n", row->text);
     }
+    sections_help(out);
 }
 
 static bool is_new_section(size_t i)
@@ -97,9 +98,10 @@ void conf_sample(struct buf *out)
         buf_printf(out, "\n;%s =", row->name);
         if (row->type != CONF_text || *row->word)
             buf_char(out, ' ');
-        put_default(out, row);
+        conf_put_word(out, row);
         buf_char(out, '\n');
     }
+    sections_sample(out);
 }
 
 void conf_manual(struct buf *out)
@@ -123,11 +125,12 @@ void conf_manual(struct buf *out)
         buf_printf(out, "| `%s.%s` | ", row->section, row->name);
         bool empty = row->type == CONF_text && !*row->word;
         buf_puts(out, empty ? "" : "`");
-        put_default(out, row);
+        conf_put_word(out, row);
         buf_puts(out, empty ? "(empty) | " : "` | ");
         conf_put_range(out, row);
         buf_printf(out, " | %s | %s |\n", row->reload ? "yes" : "", row->text);
     }
+    sections_manual(out);
 }
 
 /* A text with the passwords of URIs (//user:password@) and connection strings (password=…) left out. */
@@ -139,7 +142,7 @@ static void put_redacted(struct buf *out, struct span text)
             buf_puts(out, "password=***");
             bool quoted = text.len && *text.ptr == '\'';
             size_t n = quoted ? 1 : 0;
-            while (n < text.len && (quoted ? text.ptr[n] != '\'' : text.ptr[n] != ' ' && text.ptr[n] != '&'))
+            while (n < text.len && (quoted ? text.ptr[n] != '\'' : !strchr(" \t\n&", text.ptr[n])))
                 n += quoted && text.ptr[n] == '\\' && n + 1 < text.len ? 2 : 1;
             span_take(&text, quoted && n < text.len ? n + 1 : n);
         } else if (span_starts(text, "://")) {
@@ -161,23 +164,28 @@ static void put_redacted(struct buf *out, struct span text)
     }
 }
 
+void conf_put_value(struct buf *out, const struct conf_row *row, const void *base)
+{
+    const char *at = (const char *)base + row->offset;
+    if (conf_is_text(row)) {
+        const char *text = *(const char *const *)(const void *)at;
+        if (row->secret)
+            buf_puts(out, *text ? "***" : "");
+        else
+            put_redacted(out, span_of(text));
+    } else if (row->type == CONF_bool) {
+        conf_put_number(out, CONF_bool, *(const bool *)at);
+    } else {
+        conf_put_number(out, row->type, *(const int64_t *)(const void *)at);
+    }
+}
+
 void conf_show(const struct conf *c, struct buf *out)
 {
     for (size_t i = 0; i < conf_row_count; i++) {
-        const struct conf_row *row = &conf_rows[i];
-        const char *at = (const char *)c + row->offset;
-        buf_printf(out, "%s.%s = ", row->section, row->name);
-        if (row->type == CONF_text) {
-            const char *text = *(const char *const *)(const void *)at;
-            if (row->secret)
-                buf_puts(out, *text ? "***" : "");
-            else
-                put_redacted(out, span_of(text));
-        } else if (row->type == CONF_bool) {
-            conf_put_number(out, CONF_bool, *(const bool *)at);
-        } else {
-            conf_put_number(out, row->type, *(const int64_t *)(const void *)at);
-        }
+        buf_printf(out, "%s.%s = ", conf_rows[i].section, conf_rows[i].name);
+        conf_put_value(out, &conf_rows[i], c);
         buf_char(out, '\n');
     }
+    sections_show(c, out);
 }

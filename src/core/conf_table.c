@@ -1,16 +1,11 @@
 #include "core/conf_table.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/log.h"
 
-#define CONF_DEFAULT_text(def) .word = (def)
-#define CONF_DEFAULT_int(def) .number = (def)
-#define CONF_DEFAULT_bool(def) .number = (def)
-#define CONF_DEFAULT_size(def) .number = (def)
-#define CONF_DEFAULT_ms(def) .number = (def)
-#define CONF_DEFAULT_mode(def) .number = (def)
 #define CONF_RELOAD_yes true
 #define CONF_RELOAD_no false
 
@@ -45,26 +40,29 @@ const struct conf_row *conf_find(struct span section, struct span name)
     return NULL;
 }
 
-static void *member(const struct conf *c, const struct conf_row *row)
+static void *member(const void *base, const struct conf_row *row)
 {
     union {
-        const struct conf *given;
+        const void *given;
         char *bytes;
-    } u = {.given = c};
+    } u = {.given = base};
     return u.bytes + row->offset;
+}
+
+void conf_put_default(void *base, const struct conf_row *row)
+{
+    if (conf_is_text(row))
+        *(const char **)member(base, row) = row->required ? "" : row->word;
+    else if (row->type == CONF_bool)
+        *(bool *)member(base, row) = row->number != 0;
+    else
+        *(int64_t *)member(base, row) = row->number;
 }
 
 void conf_set_defaults(struct conf *c)
 {
-    for (size_t i = 0; i < conf_row_count; i++) {
-        const struct conf_row *row = &conf_rows[i];
-        if (row->type == CONF_text)
-            *(const char **)member(c, row) = row->word;
-        else if (row->type == CONF_bool)
-            *(bool *)member(c, row) = row->number != 0;
-        else
-            *(int64_t *)member(c, row) = row->number;
-    }
+    for (size_t i = 0; i < conf_row_count; i++)
+        conf_put_default(c, &conf_rows[i]);
 }
 
 static bool parse_bool(struct span s, bool *ret)
@@ -126,9 +124,11 @@ static bool parse_mode(struct span s, int64_t *ret)
 /* May the text stand here? Control characters would reach connection strings, socket paths and logs. */
 static bool is_allowed_text(const struct conf_row *row, struct span value)
 {
-    for (size_t i = 0; i < value.len; i++)
-        if ((unsigned char)value.ptr[i] < 0x20 || value.ptr[i] == 0x7f)
+    for (size_t i = 0; i < value.len; i++) {
+        bool space = row->type == CONF_lines && (value.ptr[i] == '\n' || value.ptr[i] == '\t');
+        if (((unsigned char)value.ptr[i] < 0x20 && !space) || value.ptr[i] == 0x7f)
             return false;
+    }
     if ((int64_t)value.len < row->min || (int64_t)value.len > row->max)
         return false;
     for (const char *const *w = row->words; w; w++) {
@@ -140,20 +140,20 @@ static bool is_allowed_text(const struct conf_row *row, struct span value)
     return true;
 }
 
-static bool set_value(struct conf *c, const struct conf_row *row, struct span value)
+bool conf_put(struct arena *a, void *base, const struct conf_row *row, struct span value)
 {
     bool truth = false;
     int64_t number = 0;
-    if (row->type == CONF_text) {
+    if (conf_is_text(row)) {
         if (!is_allowed_text(row, value))
             return false;
-        *(const char **)member(c, row) = arena_text(&c->arena, value);
+        *(const char **)member(base, row) = arena_text(a, value);
         return true;
     }
     if (row->type == CONF_bool) {
         if (!parse_bool(value, &truth))
             return false;
-        *(bool *)member(c, row) = truth;
+        *(bool *)member(base, row) = truth;
         return true;
     }
     const struct unit *units = row->type == CONF_ms     ? ms_units
@@ -162,29 +162,36 @@ static bool set_value(struct conf *c, const struct conf_row *row, struct span va
     if (!(row->type == CONF_mode ? parse_mode(value, &number) : parse_number(value, units, &number)) ||
         number < row->min || number > row->max)
         return false;
-    *(int64_t *)member(c, row) = number;
+    *(int64_t *)member(base, row) = number;
     return true;
+}
+
+bool conf_refuse(const struct conf_row *row, const char *label, struct span value, const char *origin,
+                 struct err *e)
+{
+    struct buf range CLEANUP(buf_release) = BUF_INIT(256);
+    conf_put_range(&range, row);
+    /* a url may hold a password as well */
+    if (row->secret || strcmp(row->name, "url") == 0)
+        return err_set(e, ERR_CONFIG, "%s: %s must be " SPAN_FMT, origin, label, SPAN_ARG(buf_view(&range)));
+    struct span shown = {value.ptr, value.len < 40 ? value.len : 40};
+    return err_set(e, ERR_CONFIG, "%s: %s must be " SPAN_FMT ", not \"" SPAN_FMT "\"", origin, label,
+                   SPAN_ARG(buf_view(&range)), SPAN_ARG(shown));
 }
 
 bool conf_set(struct conf *c, const struct conf_row *row, struct span value, const char *origin,
               struct err *e)
 {
-    if (set_value(c, row, value))
+    char label[80];
+    if (conf_put(&c->arena, c, row, value))
         return true;
-    struct buf range CLEANUP(buf_release) = BUF_INIT(256);
-    conf_put_range(&range, row);
-    /* a url may hold a password as well */
-    if (row->secret || strcmp(row->name, "url") == 0)
-        return err_set(e, ERR_CONFIG, "%s: %s.%s must be " SPAN_FMT, origin, row->section, row->name,
-                       SPAN_ARG(buf_view(&range)));
-    struct span shown = {value.ptr, value.len < 40 ? value.len : 40};
-    return err_set(e, ERR_CONFIG, "%s: %s.%s must be " SPAN_FMT ", not \"" SPAN_FMT "\"", origin,
-                   row->section, row->name, SPAN_ARG(buf_view(&range)), SPAN_ARG(shown));
+    snprintf(label, sizeof label, "%s.%s", row->section, row->name);
+    return conf_refuse(row, label, value, origin, e);
 }
 
-bool conf_same(const struct conf_row *row, const struct conf *a, const struct conf *b)
+bool conf_same(const struct conf_row *row, const void *a, const void *b)
 {
-    if (row->type == CONF_text)
+    if (conf_is_text(row))
         return strcmp(*(const char **)member(a, row), *(const char **)member(b, row)) == 0;
     if (row->type == CONF_bool)
         return *(bool *)member(a, row) == *(bool *)member(b, row);

@@ -88,5 +88,6 @@
 #define LIMIT_CONNECTIONS 16384u
 #define LIMIT_FRAME (2u * MIB) /* one message between a worker and its child */
 #define LIMIT_LOG_LINE (8u * KIB)
+#define LIMIT_SECTIONS 1000u /* of one kind in the configuration file */
 
 #endif

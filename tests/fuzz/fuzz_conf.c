@@ -20,8 +20,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(!shown.failed);
     conf_set_defaults(&copy);
     for (struct span rest = buf_view(&shown); rest.len;) { /* what is in force may be said again */
-        struct span value = span_cut(&rest, '\n'), section = span_cut(&value, '.'),
-                    name = span_cut(&value, ' ');
+        struct span value = span_cut(&rest, '\n');
+        if (value.len == 0) /* here begin the sections that have names */
+            break;
+        struct span section = span_cut(&value, '.'), name = span_cut(&value, ' ');
         const struct conf_row *row = conf_find(section, name);
         MUST(row != NULL);
         span_take(&value, 2);

@@ -1,8 +1,9 @@
 /* core/conf.h; and that conf/lathe.conf and docs/settings.md are what the table says. `make settings` writes the two. */
 #include "unit/unit.h"
 
-#include "core/conf_table.h"
+#include "core/conf_sections.h"
 #include "core/file.h"
+#include "core/limits.h"
 #include "core/mem.h"
 
 static char dir[64], path[100];
@@ -290,6 +291,134 @@ static void t08_reload(void **state)
     assert_int_equal(ignored.len, 0);
 }
 
+static void read_good(struct conf *c, const char *text)
+{
+    struct err e = ERR_INIT;
+    conf_set_defaults(c);
+    if (!conf_read_text(c, span_of(text), "f", &e))
+        fail_msg("%s", e.text);
+}
+
+static void t12_sections(void **state)
+{
+    (void)state;
+    struct conf c CLEANUP(conf_release) = {0};
+    read_good(
+        &c,
+        "[command a]\nprogram = /bin/cat\n[destination eu-central-1.0123456789.0123456789.0123456789.example.com]\n"
+        "rate = 7\n[database crm]\nurl = host=/run\n  user=bob ; who\n[worker]\nslots = 3\n"
+        "[query  cities ]\nsql =\n  select 1\n\n  ; a comment\n  [2]\n\tfrom x\nrows = 5\nwrite = yes\n"
+        "database = crm\n[command b]\nwidth = 2\nprogram = /bin/sh -c 'x'\nidle = 5s\n");
+    assert_int_equal(c.command_count, 2);
+    assert_string_equal(c.commands[0].name, "a");
+    assert_int_equal(c.commands[0].width, 64);
+    assert_string_equal(c.commands[0].summary, "");
+    assert_int_equal(c.commands[1].idle, 5000);
+    assert_int_equal(c.commands[1].line, 20);
+    assert_string_equal(conf_command(&c, SPAN("b"))->program, "/bin/sh -c 'x'");
+    assert_null(conf_command(&c, SPAN("crm")));
+    assert_int_equal(c.destination_count, 1); /* longer than inih keeps */
+    assert_int_equal(
+        conf_destination(&c, SPAN("eu-central-1.0123456789.0123456789.0123456789.example.com"))->rate, 7);
+    assert_holds(conf_database(&c, SPAN("crm"))->url, "host=/run\nuser=bob");
+    const struct conf_query *q = conf_query(&c, SPAN("cities"));
+    assert_string_equal(q->sql, "select 1\n[2]\nfrom x");
+    assert_true(q->write && q->rows == 5);
+    assert_int_equal(c.worker_slots, 3);
+}
+
+static void t13_bad_sections(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *error;
+    } rows[] = {
+        {"[command]\nprogram = /x\n", "f line 1: [command ]: a name has 1 to 64"},
+        {"[commando x]\n",
+         "f line 1: there is no kind of section called \"commando\"; there are command, database, "
+         "query, destination"},
+        {"[command ]\n", "f line 1: [command ]: a name has 1 to 64 letters, digits, points, - and _"},
+        {"\n[command a/b]\n", "f line 2: [command a/b]: a name has 1 to 64 letters, digits, points, - and _"},
+        {"[command 0123456789012345678901234567890123456789012345678901234567890123.]\n",
+         "a name has 1 to 64"},
+        {"[command a]\nprogram = /x\n\n[command a]\n", "f line 4: [command a] is there already, in line 1"},
+        {"[command a]\nprogram = /x\nprogramm = 2\n", "f line 3: [command a]: there is no field programm"},
+        {"[command a]\nwidth = 2\n", "f line 1: [command a] needs a line program"},
+        {"[command a]\n[worker]\nslots = 1\n", "f line 1: [command a] needs a line program"},
+        {"[command a]\nprogram =\nwidth = 1\n",
+         "f line 2: [command a] program must be a text of 1 to 4096 characters, in any number of lines, not \"\""},
+        {"[command a]\nwidth = 0\nprogram = /x\n",
+         "f line 2: [command a] width must be a whole number from 1 to 4096, not \"0\""},
+        {"[command a]\nidle = 2d\nprogram = /x\n",
+         "f line 2: [command a] idle must be from 0 to 1d, not \"2d\""},
+        {"[command a]\nprogram = /x\nprogram = /y\n",
+         "f line 3: [command a] program was set already in line 2"},
+        {"[command a]\nwidth = 1\n  2\n", "f line 3: [command a] width was set already in line 2"},
+        {"[query q]\ndatabase = no\nsql = select 1\n", "f line 1: [query q]: there is no [database no]"},
+        {"[database d]\nurl = password=geheim\x01\n",
+         "f line 2: [database d] url must be a text of 1 to 1024 characters, in any number of lines"},
+        {"[command a\n", "f line 1: expected [section], name = value or a comment"},
+        {"[command a]\nprogram = /x\nnonsense\n", "f line 3: expected [section], name = value or a comment"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct conf c CLEANUP(conf_release) = {0};
+        struct err e = ERR_INIT;
+        if (conf_read_text(&c, span_of(rows[i].text), "f", &e))
+            fail_msg("read: %s", rows[i].text);
+        assert_int_equal(e.code, ERR_CONFIG);
+        if (!strstr(e.text, rows[i].error))
+            fail_msg("%s", e.text);
+        assert_null(strstr(e.text, "geheim"));
+        struct conf d CLEANUP(conf_release) = {0};
+        assert_false(conf_read_text(&d, span_of(rows[i].text), "f", NULL));
+    }
+}
+
+static void t14_many_sections(void **state)
+{
+    (void)state;
+    struct conf c CLEANUP(conf_release) = {0};
+    struct err e = ERR_INIT;
+    struct buf text CLEANUP(buf_release) = BUF_INIT(1u << 20);
+    for (unsigned i = 0; i < LIMIT_SECTIONS; i++)
+        buf_printf(&text, "[destination d%u]\nrate = %u\n", i, i);
+    assert_true(conf_read_text(&c, buf_view(&text), "f", &e));
+    assert_int_equal(c.destination_count, LIMIT_SECTIONS);
+    for (unsigned i = 0; i < LIMIT_SECTIONS; i++)
+        assert_int_equal(c.destinations[i].rate, i);
+    buf_puts(&text, "[destination one.more]\n");
+    struct conf d CLEANUP(conf_release) = {0};
+    assert_false(conf_read_text(&d, buf_view(&text), "f", &e));
+    assert_string_equal(e.text, "f line 2001: there are more than 1000 sections [destination]");
+}
+
+static void t15_sections_are_shown_and_need_a_restart(void **state)
+{
+    (void)state;
+    struct conf c CLEANUP(conf_release);
+    struct err e = ERR_INIT;
+    struct buf b CLEANUP(buf_release) = BUF_INIT(100000), ignored CLEANUP(buf_release) = BUF_INIT(1000);
+    write_file(path,
+               "[database crm]\nurl = host=/run\n  password=geheim\n  user=bob\n[command a]\nprogram = /x\n"
+               "[command b]\nprogram = /x\n[worker]\nslots = 2\n");
+    assert_true(load(&c, &e));
+    conf_show(&c, &b);
+    buf_char(&b, '\0');
+    assert_null(strstr(b.ptr, "geheim"));
+    assert_holds(b.ptr,
+                 "\n[database crm]\nurl = host=/run\n    password=***\n    user=bob\nconnections = 4\n");
+    assert_holds(b.ptr, "\n[command a]\nprogram = /x\n");
+    assert_true(conf_reload(&c, &ignored, &e));
+    assert_int_equal(ignored.len, 0);
+    write_file(path,
+               "[command a]\nprogram = /x\n[command b]\nprogram = /y\n[command c]\nprogram = /x\n[worker]\n"
+               "slots = 3\n");
+    assert_true(conf_reload(&c, &ignored, &e));
+    assert_span(buf_view(&ignored), "worker.slots,[command b],[command c],[database crm]");
+    assert_int_equal(c.command_count, 2);
+    assert_string_equal(conf_command(&c, SPAN("b"))->program, "/x");
+}
+
 static void t09_numbers(void **state)
 {
     (void)state;
@@ -363,6 +492,17 @@ static void t10_the_sample(void **state)
         fail_msg("%s", e.text);
     for (size_t i = 0; i < conf_row_count; i++)
         assert_true(conf_same(&conf_rows[i], &c, &d));
+    for (size_t k = 0; k < conf_kind_count; k++) { /* and of each kind there is the example */
+        const struct conf_kind *kind = &conf_kinds[k];
+        const struct section_head *s = section_find(&c, kind, span_of(kind->example));
+        assert_true(s && section_count(&c, kind) == 1);
+        struct buf value CLEANUP(buf_release) = BUF_INIT(20000), want CLEANUP(buf_release) = BUF_INIT(20000);
+        for (size_t i = 0; i < kind->row_count; i++) {
+            conf_put_value(&value, &kind->rows[i], s);
+            conf_put_word(&want, &kind->rows[i]);
+        }
+        assert_true(span_eq(buf_view(&value), buf_view(&want)));
+    }
 }
 
 static void t11_the_manual(void **state)
@@ -383,12 +523,21 @@ static void t11_the_manual(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(t01_defaults),   cmocka_unit_test(t02_the_order),
-        cmocka_unit_test(t03_which_file), cmocka_unit_test(t04_what_is_wrong_is_named),
-        cmocka_unit_test(t05_odd_files),  cmocka_unit_test(t06_options_and_variables),
-        cmocka_unit_test(t07_secrets),    cmocka_unit_test(t08_reload),
-        cmocka_unit_test(t09_numbers),    cmocka_unit_test(t10_the_sample),
+        cmocka_unit_test(t01_defaults),
+        cmocka_unit_test(t02_the_order),
+        cmocka_unit_test(t03_which_file),
+        cmocka_unit_test(t04_what_is_wrong_is_named),
+        cmocka_unit_test(t05_odd_files),
+        cmocka_unit_test(t06_options_and_variables),
+        cmocka_unit_test(t07_secrets),
+        cmocka_unit_test(t08_reload),
+        cmocka_unit_test(t09_numbers),
+        cmocka_unit_test(t10_the_sample),
         cmocka_unit_test(t11_the_manual),
+        cmocka_unit_test(t12_sections),
+        cmocka_unit_test(t13_bad_sections),
+        cmocka_unit_test(t14_many_sections),
+        cmocka_unit_test(t15_sections_are_shown_and_need_a_restart),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
