@@ -46,9 +46,10 @@ void handlers_get(struct api *a, struct call *c, struct span parameter)
     json_open(&o, '{');
     json_key(&o, "handlers");
     json_open(&o, '[');
-    for (int i = 0; handlers[i]; i++)
-        if (!handlers[i]->hidden && !handlers[i]->internal)
-            put_handler(handlers[i], &o);
+    const struct handler *h;
+    for (size_t i = 0; (h = handler_at(i)); i++)
+        if (!h->hidden && !h->internal)
+            put_handler(h, &o);
     json_close(&o, ']');
     json_close(&o, '}');
     answer_tagged(c);

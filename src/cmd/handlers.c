@@ -76,13 +76,14 @@ static bool run(struct cmd *c, int argc, char **argv, struct err *e)
         return false;
     if (s.json)
         json_open(&o, '[');
-    for (int i = 0; handlers[i]; i++) {
-        if (handlers[i]->hidden || handlers[i]->internal)
+    const struct handler *h;
+    for (size_t i = 0; (h = handler_at(i)); i++) {
+        if (h->hidden || h->internal)
             continue;
         if (s.json)
-            put_json(handlers[i], &o);
+            put_json(h, &o);
         else
-            describe(handlers[i], &b);
+            describe(h, &b);
     }
     if (s.json) {
         json_close(&o, ']');

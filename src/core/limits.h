@@ -75,6 +75,7 @@
 #define LIMIT_HTTP_LATER_S 60 /* a server's Retry-After that an item waits for in its place */
 
 /* inside */
+#define LIMIT_HANDLERS 256u                 /* handlers besides those that are built in */
 #define LIMIT_WRITE_BATCH 512u              /* rows and needs in one group commit; a longer list goes alone */
 #define LIMIT_WRITE_QUEUE 32768u            /* rows and needs waiting for a group commit before 503 */
 #define LIMIT_WRITE_QUEUE_BYTES (64u * MIB) /* their params, inputs and the like */

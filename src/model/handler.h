@@ -42,6 +42,7 @@
 #include "core/field.h"
 #include "core/span.h"
 
+struct handler;
 struct ports;
 
 enum step { STEP_DONE, STEP_FAIL, STEP_WAIT, STEP_SNOOZE };
@@ -56,6 +57,7 @@ struct item_wait {
 
 struct item {
     /* given */
+    const struct handler *handler;
     int64_t index;     /* of the item in its task, from 0 */
     struct span input; /* JSON text of the item; empty when items were only counted */
     const void *args;  /* the handler's params struct */
@@ -85,9 +87,10 @@ struct handler {
     size_t state_size;
     enum step (*step)(struct item *it);
     void (*drop)(struct item *it); /* NULL: nothing to release */
-    bool hidden;    /* for tests: not listed; usable only when the setting or the test allows */
-    bool internal;  /* its tasks are made by Lathe alone: not listed, and refused to callers */
-    bool dangerous; /* meant to crash, hang or leak: the contract suite runs it in children only */
+    bool hidden;     /* for tests: not listed; usable only when the setting or the test allows */
+    bool internal;   /* its tasks are made by Lathe alone: not listed, and refused to callers */
+    bool dangerous;  /* meant to crash, hang or leak: the contract suite runs it in children only */
+    const void *own; /* what step() has to know of handlers that share it: it->handler->own */
 };
 
 static inline enum step item_wait_until(struct item *it, int64_t when)

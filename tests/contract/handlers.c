@@ -18,11 +18,11 @@ struct subject {
 /* Calls test(subject, input) for every handler that this process survives. */
 static void each_handler(void (*test)(struct subject *s, struct span input))
 {
-    for (size_t h = 0; handlers[h]; h++)
-        for (size_t i = 0; i < COUNT_OF(inputs) && !handlers[h]->dangerous; i++) {
-            struct subject s = {.handler = handlers[h]};
+    for (size_t h = 0; handler_at(h); h++)
+        for (size_t i = 0; i < COUNT_OF(inputs) && !handler_at(h)->dangerous; i++) {
+            struct subject s = {.handler = handler_at(h)};
 
-            s.args = quick_args(&s.arena, handlers[h]);
+            s.args = quick_args(&s.arena, handler_at(h));
             test(&s, inputs[i]);
             arena_release(&s.arena);
         }
@@ -210,11 +210,11 @@ static void test_stop(void **unused)
 static void test_params(void **unused)
 {
     (void)unused;
-    for (size_t h = 0; handlers[h]; h++) {
+    for (size_t h = 0; handler_at(h); h++) {
         struct arena a CLEANUP(arena_release) = ARENA_INIT;
         struct buf b CLEANUP(buf_release) = BUF_INIT(LIMIT_PARAMS);
         struct json_out o = json_out(&b);
-        const struct handler *handler = handlers[h];
+        const struct handler *handler = handler_at(h);
         void *args = quick_args(&a, handler), *again;
         struct err e = ERR_INIT;
 

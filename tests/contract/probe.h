@@ -1,7 +1,7 @@
 /*
  * probe.h: what the contract suites see of a run. Every handler of the registry has a probe: a handler that does the same
- * and counts, in memory shared with the children, who begins, who is dropped and how many fly. A line in handlers.def
- * makes the probe; nothing here knows a handler by name.
+ * and counts, in memory shared with the children, who begins, who is dropped and how many fly. Nothing here knows a handler by
+ * name.
  *
  * begin_probing() before exec_start(): children are forked from what is there then.
  */
@@ -29,6 +29,13 @@ struct probed {
 
 static struct probed *probed;
 
+struct probe {
+    struct handler as; /* what runs; first, so that an item leads here */
+    const struct handler *of;
+};
+
+static struct probe probes[64];
+
 struct probe_state {
     bool begun;
 };
@@ -39,9 +46,15 @@ static inline size_t probe_offset(const struct handler *h)
     return (h->state_size + 15) / 16 * 16;
 }
 
-static inline struct probe_state *probe_state(struct item *it, const struct handler *h)
+static inline const struct handler *probed_by(const struct item *it)
 {
-    return (struct probe_state *)(void *)((char *)it->state + probe_offset(h));
+    const struct probe *p = (const struct probe *)(const void *)it->handler;
+    return p->of;
+}
+
+static inline struct probe_state *probe_state(struct item *it)
+{
+    return (struct probe_state *)(void *)((char *)it->state + probe_offset(probed_by(it)));
 }
 
 static inline void probe_begin(struct item *it)
@@ -56,55 +69,37 @@ static inline void probe_begin(struct item *it)
     atomic_fetch_add(&probed->begun, 1);
 }
 
-static inline enum step probe_step(struct item *it, const struct handler *h)
+static inline enum step probe_step(struct item *it)
 {
-    struct probe_state *s = probe_state(it, h);
+    struct probe_state *s = probe_state(it);
 
     if (!s->begun) {
         s->begun = true;
         probe_begin(it);
     }
-    return h->step(it);
+    return probed_by(it)->step(it);
 }
 
-static inline void probe_drop(struct item *it, const struct handler *h)
+static inline void probe_drop(struct item *it)
 {
-    if (h->drop)
-        h->drop(it);
+    if (probed_by(it)->drop)
+        probed_by(it)->drop(it);
     atomic_fetch_add(&probed->dropped, 1);
     atomic_fetch_sub(&probed->flying, 1);
 }
-
-#define HANDLER(symbol)                                   \
-    static enum step probe_step_##symbol(struct item *it) \
-    {                                                     \
-        return probe_step(it, &handler_##symbol);         \
-    }                                                     \
-    static void probe_drop_##symbol(struct item *it)      \
-    {                                                     \
-        probe_drop(it, &handler_##symbol);                \
-    }
-#include "handlers/handlers.def"
-#undef HANDLER
-
-static struct handler probes[] = {
-#define HANDLER(symbol) {.step = probe_step_##symbol, .drop = probe_drop_##symbol},
-#include "handlers/handlers.def"
-#undef HANDLER
-};
 
 static inline void begin_probing(void)
 {
     probed = mmap(NULL, sizeof *probed, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(probed != MAP_FAILED);
     handlers_allow_hidden(true);
-    for (size_t i = 0; handlers[i]; i++) {
-        struct handler p = *handlers[i];
-
-        p.step = probes[i].step;
-        p.drop = probes[i].drop;
-        p.state_size = probe_offset(handlers[i]) + sizeof(struct probe_state);
-        probes[i] = p;
+    for (size_t i = 0; handler_at(i); i++) {
+        assert_true(i < COUNT_OF(probes));
+        struct probe *p = &probes[i];
+        *p = (struct probe){.as = *handler_at(i), .of = handler_at(i)};
+        p->as.step = probe_step;
+        p->as.drop = probe_drop;
+        p->as.state_size = probe_offset(p->of) + sizeof(struct probe_state);
     }
 }
 
@@ -115,9 +110,9 @@ static inline void reset_probe(void)
 
 static inline const struct handler *probe_of(const struct handler *h)
 {
-    for (size_t i = 0; handlers[i]; i++)
-        if (handlers[i] == h)
-            return &probes[i];
+    for (size_t i = 0; handler_at(i); i++)
+        if (probes[i].of == h)
+            return &probes[i].as;
     fail();
     return NULL;
 }

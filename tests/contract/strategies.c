@@ -52,9 +52,9 @@ static void test_all(void **unused)
 {
     (void)unused;
     for (size_t i = 0; i < shapes_n; i++)
-        for (size_t h = 0; handlers[h]; h++)
-            if (!handlers[h]->dangerous || shapes[i].processes > 0)
-                run_handler(handlers[h], i, NULL);
+        for (size_t h = 0; handler_at(h); h++)
+            if (!handler_at(h)->dangerous || shapes[i].processes > 0)
+                run_handler(handler_at(h), i, NULL);
 }
 
 /* Inputs that some handlers want and others refuse: refusing has to be the same everywhere too. */
@@ -67,9 +67,9 @@ static void test_all_with_inputs(void **unused)
     for (size_t i = 0; i < COUNT_OF(inputs); i++)
         inputs[i] = some[i % COUNT_OF(some)];
     for (size_t i = 0; i < shapes_n; i++)
-        for (size_t h = 0; handlers[h]; h++)
-            if (!handlers[h]->dangerous)
-                run_handler(handlers[h], i, inputs);
+        for (size_t h = 0; handler_at(h); h++)
+            if (!handler_at(h)->dangerous)
+                run_handler(handler_at(h), i, inputs);
 }
 
 static void test_nothing_to_do(void **unused)

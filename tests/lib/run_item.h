@@ -26,6 +26,7 @@ static inline void run_begin(struct run_item *r, const struct handler *h, const 
 {
     *r = (struct run_item){.handler = h, .last = STEP_WAIT};
     r->it = (struct item){
+        .handler = h,
         .index = index,
         .input = input,
         .args = args,

@@ -46,13 +46,13 @@ static const char *result(const char *name, const char *params, int64_t index, c
 static void test_registry(void **unused)
 {
     (void)unused;
-    for (int i = 0; handlers[i]; i++) {
+    for (size_t i = 0; handler_at(i); i++) {
         struct buf b CLEANUP(buf_release) = BUF_INIT(LIMIT_PARAMS);
         struct json_out o = json_out(&b);
-        const struct handler *h = handlers[i];
+        const struct handler *h = handler_at(i);
 
-        for (int j = 0; j < i; j++)
-            assert_string_not_equal(handlers[j]->name, h->name);
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(handler_at(j)->name, h->name);
         assert_true(strlen(h->name) <= LIMIT_NAME && h->summary && *h->summary && h->step);
         assert_true(!h->dangerous || h->hidden);
         for (size_t f = 0; f < h->params.count; f++)
@@ -66,6 +66,41 @@ static void test_registry(void **unused)
     }
     assert_null(handler_find(SPAN("nope")));
     assert_null(handler_find(SPAN("")));
+}
+
+/* What is added is found and listed after the built-in ones; a name is had once. The limit is last: what is added stays. */
+static void test_added(void **unused)
+{
+    static struct handler more[LIMIT_HANDLERS + 1];
+    static char names[LIMIT_HANDLERS + 1][LIMIT_NAME + 2];
+    size_t before = 0;
+
+    (void)unused;
+    while (handler_at(before))
+        before++;
+    for (size_t i = 0; i < COUNT_OF(more); i++) {
+        more[i] = (struct handler){.name = names[i], .summary = "echo", .step = find("echo")->step};
+        snprintf(names[i], sizeof names[i], "more.%d", (int)i);
+    }
+    static const char *const bad[] = {"", "a b", "a/b", "\xc3\xa9", "echo", "test.crash", "webhook"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        assert_false(handlers_add(&(struct handler){.name = bad[i]}, &e));
+        assert_int_equal(e.code, ERR_CONFIG);
+        assert_non_null(strstr(e.text, bad[i]));
+    }
+    memset(names[0], 'x', LIMIT_NAME + 1);
+    assert_false(handlers_add(&more[0], &e));
+    names[0][LIMIT_NAME] = '\0';
+    for (size_t i = 0; i < LIMIT_HANDLERS; i++) {
+        assert_true(handlers_add(&more[i], &e));
+        assert_ptr_equal(handler_at(before + i), &more[i]);
+        assert_ptr_equal(handler_find(span_of(names[i])), &more[i]);
+        assert_null(handler_at(before + i + 1));
+        assert_false(handlers_add(&more[i], &e));
+        assert_non_null(strstr(e.text, "already"));
+    }
+    assert_false(handlers_add(&more[LIMIT_HANDLERS], &e));
+    assert_non_null(strstr(e.text, "limit"));
 }
 
 static void test_echo(void **unused)
@@ -318,6 +353,7 @@ int main(void)
         cmocka_unit_test_teardown(test_huge, clean),
         cmocka_unit_test_teardown(test_dangerous_ones_at_rest, clean),
         cmocka_unit_test_teardown(test_stopping, clean),
+        cmocka_unit_test_teardown(test_added, clean),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
