@@ -10,7 +10,8 @@ places='
 ^json(-c/.*|\.h|_object.*)                ^src/core/json
 ^ini\.h$                                  ^src/core/conf
 ^curl/                                    ^src/exec/http
-^openssl/                                 ^src/core/hmac\.c$
+^openssl/                                 ^src/core/(hmac|digest)\.c$
+^(zlib|zstd)\.h$                           ^(src/core/(pack|digest)|tests/unit/test_pack)\.c$
 ^(ev|event).*\.h$                         ^src/exec/
 ^(gmodule|glib|apr).*\.h$                 ^$
 ^cmocka\.h$                               ^tests/
