@@ -1,6 +1,6 @@
 # Banned functions are compile errors: src/core/banned.h is included by the build before every file. This proves that it
 # is, that each of them really fails, and that nobody lifts a ban without saying why.
-# shellcheck disable=SC2046,SC2154,SC2069 # lists of names without blanks; lib.sh; complaints on stdout
+# shellcheck disable=SC2046,SC2086,SC2154,SC2069 # lists of names without blanks, a compiler with its launcher; lib.sh; complaints on stdout
 . "${0%/*}/lib.sh"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -15,8 +15,8 @@ each_fails() {
     for f in $names; do
         echo "void f_$f(void); void f_$f(void) { $f(0); }"
     done >"$scratch/all.c"
-    said=$("$CC" -fsyntax-only -D_GNU_SOURCE -I src -include core/banned.h -fmax-errors=0 -ferror-limit=0 "$scratch/all.c" 2>&1 ||
-        "$CC" -fsyntax-only -D_GNU_SOURCE -I src -include core/banned.h "$scratch/all.c" 2>&1)
+    said=$($CC -fsyntax-only -D_GNU_SOURCE -I src -include core/banned.h -fmax-errors=0 -ferror-limit=0 "$scratch/all.c" 2>&1 ||
+        $CC -fsyntax-only -D_GNU_SOURCE -I src -include core/banned.h "$scratch/all.c" 2>&1)
     for f in $names; do
         case $said in *sorry_${f}_is_banned*) ;; *) echo "a call of $f compiles" ;; esac
     done

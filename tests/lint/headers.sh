@@ -8,7 +8,7 @@ alone() {
     for h in $(files src -- -name '*.h' ! -name banned.h); do
         # shellcheck disable=SC2086 # flags
         printf '#include "%s"\n#include "%s"\n' "${h#src/}" "${h#src/}" |
-            "$CC" -fsyntax-only -x c -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wundef -Werror $config -I src ${CPPFLAGS:-} - 2>&1 |
+            $CC -fsyntax-only -x c -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wundef -Werror $config -I src ${CPPFLAGS:-} - 2>&1 |
             sed -n "/error/{s|^|$h: |p;q;}"
     done
 }
