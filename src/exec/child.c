@@ -101,7 +101,8 @@ static void limit_memory(int64_t bytes, struct rlimit *ret_before)
 
 static void run(int sock, const struct order *order, const struct shared *s, struct frame_end *ret)
 {
-    struct work w = {.handler = order->handler,
+    struct work w = {.task = order->task,
+                     .handler = order->handler,
                      .first = order->first,
                      .count = order->count,
                      .width = order->width,

@@ -18,6 +18,7 @@ enum order_kind { ORDER_RUN = 1, ORDER_STOP = 2 };
 
 struct order {
     enum order_kind kind; /* ORDER_STOP only wakes it up to look at the cancel flag */
+    struct uuid task;
     const struct handler *handler;
     size_t data_size, board_size;
     int64_t first, count; /* of the task; places in the list of work */

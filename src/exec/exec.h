@@ -52,6 +52,7 @@ struct exec_progress {
 };
 
 struct plan {
+    struct uuid task; /* what its items are told; nil: none */
     const struct handler *handler;
     const void *args;          /* handler->params.size bytes */
     const struct span *inputs; /* `count` inputs, or NULL when items are only counted */

@@ -23,6 +23,7 @@ static void log_line(void *arg, int64_t position, struct span text)
 struct work work_of_plan(const struct plan *p)
 {
     return (struct work){
+        .task = p->task,
         .handler = p->handler,
         .args = p->args,
         .first = p->first,

@@ -18,7 +18,8 @@ static int64_t list_left(struct herd *h, bool suspects)
 static void set_order(struct herd *h, int64_t count, bool first, bool alone)
 {
     const struct shape *s = &h->plan->shape;
-    h->order = (struct order){.list = !first,
+    h->order = (struct order){.task = h->plan->task,
+                              .list = !first,
                               .count = count,
                               .threads = alone ? 1 : s->threads,
                               .width = alone ? 1 : s->width,

@@ -249,6 +249,7 @@ static void begin(struct reactor *r, int64_t place)
     s->reactor = r;
     s->position = work_position(w, place);
     s->item.handler = w->handler;
+    s->item.task = w->task;
     s->item.index = w->first + s->position;
     s->item.input = work_input(w, s->position);
     s->item.args = w->args;

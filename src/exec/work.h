@@ -26,6 +26,7 @@ struct lane {
 };
 
 struct work {
+    struct uuid task;
     const struct handler *handler;
     const void *args;
     int64_t first;             /* index of position 0 */

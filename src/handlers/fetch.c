@@ -137,7 +137,7 @@ void fetch_drop(struct fetch *f)
 
 /* ---- what is answered */
 
-void fetch_digest(struct span body, char text[8 + 2 * SHA256_BYTES])
+static void write_digest(struct span body, char text[8 + 2 * SHA256_BYTES])
 {
     static const char hex[] = "0123456789abcdef";
     unsigned char sum[SHA256_BYTES];
@@ -153,7 +153,6 @@ void fetch_digest(struct span body, char text[8 + 2 * SHA256_BYTES])
 void fetch_write(struct json_out *o, const struct fetch *f)
 {
     const struct http_call *c = f->call;
-    char digest[8 + 2 * SHA256_BYTES];
     struct span type;
     json_key(o, "url");
     json_put_str(o, c->url);
@@ -161,9 +160,8 @@ void fetch_write(struct json_out *o, const struct fetch *f)
     json_put_int(o, c->status);
     json_key(o, "bytes");
     json_put_int(o, (int64_t)c->body.len);
-    fetch_digest(c->body, digest);
     json_key(o, "digest");
-    json_put_str(o, digest);
+    json_put_str(o, f->digest);
     json_key(o, "type");
     if (http_find(c->head, "content-type", &type))
         json_put_text(o, type);
@@ -181,14 +179,18 @@ static enum step end(struct item *it, const struct fetch_args *args, struct fetc
 {
     const struct http_call *c = f->call;
     bool mends = http_mends(c->status);
-    if (f->ended == 0)
+    bool first = f->ended == 0;
+    if (first)
         f->ended = clock_now();
     if (c->err.code != ERR_NONE) {
         it->err = c->err;
         return STEP_FAIL;
     }
-    if (c->status < 400 || args->any_status)
+    if (c->status < 400 || args->any_status) {
+        if (first)
+            write_digest(c->body, f->digest);
         return STEP_DONE;
+    }
     bool soon = c->retry_after > 0 && c->retry_after <= LIMIT_HTTP_LATER_S;
     if (mends && soon && f->later < args->later) {
         f->later++;

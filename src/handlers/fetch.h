@@ -33,11 +33,12 @@ struct fetch_args {
 
 /* Zeroed before the first step. */
 struct fetch {
-    struct http_call *call; /* after STEP_DONE: what was answered */
-    struct buf body;        /* of the request */
-    int64_t began, ended;   /* of the last call; ended: 0 while it is under way */
-    int64_t until;          /* nothing is asked before */
-    int64_t later;          /* how often it was told to come back */
+    struct http_call *call;            /* after STEP_DONE: what was answered */
+    struct buf body;                   /* of the request */
+    int64_t began, ended;              /* of the last call; ended: 0 while it is under way */
+    int64_t until;                     /* nothing is asked before */
+    int64_t later;                     /* how often it was told to come back */
+    char digest[8 + 2 * SHA256_BYTES]; /* after STEP_DONE: "sha256:…" of the body */
 };
 
 /* What `item` of the handler says. */
@@ -49,8 +50,6 @@ enum step fetch_step(struct item *it, const struct fetch_args *a, struct fetch *
 
 /* Also half-way; harmless when nothing was begun. */
 void fetch_drop(struct fetch *f);
-
-void fetch_digest(struct span body, char text[8 + 2 * SHA256_BYTES]); /* "sha256:…" */
 
 /* After STEP_DONE: the members url, status, bytes, digest, type, redirects, http and ms of the open object. */
 void fetch_write(struct json_out *o, const struct fetch *f);

@@ -41,6 +41,7 @@
 #include "core/err.h"
 #include "core/field.h"
 #include "core/span.h"
+#include "core/uuid.h"
 
 struct handler;
 struct ports;
@@ -58,6 +59,7 @@ struct item_wait {
 struct item {
     /* given */
     const struct handler *handler;
+    struct uuid task;  /* whose item it is; nil: nobody's, as when a handler is tried */
     int64_t index;     /* of the item in its task, from 0 */
     struct span input; /* JSON text of the item; empty when items were only counted */
     const void *args;  /* the handler's params struct */

@@ -226,6 +226,7 @@ static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, 
 
     int64_t timeout = u->timeout_ms > 0 ? u->timeout_ms : conf_now(&env->conf->worker_task_timeout);
     struct plan p = {
+        .task = u->task,
         .handler = h,
         .args = args,
         .inputs = split_inputs(a, u),
