@@ -18,8 +18,7 @@ static bool failed(const redisContext *r, struct err *e, const char *what)
     return err_set(e, ERR_CACHE, "Redis: %s: %s", what, r->errstr);
 }
 
-/* Wraps a connected socket. */
-static redisContext *wrap(int fd)
+redisContext *conn_wrap(int fd)
 {
     int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
@@ -58,7 +57,7 @@ bool conn_open(const struct conf *conf, int64_t deadline, redisContext **ret, st
             e->code = ERR_CACHE;
         return err_prefix(e, "Redis");
     }
-    redisContext *r = wrap(fd);
+    redisContext *r = conn_wrap(fd);
     if (r == NULL) {
         net_close(fd);
         return err_set(e, ERR_CACHE, "Redis: the socket could not be set up");

@@ -11,9 +11,13 @@
 #include "core/conf.h"
 #include "core/err.h"
 #include "core/span.h"
+#include "model/redis.h"
 
 #define CONN_CONNECT_MS 100
-#define CONN_WORDS 8 /* most words of one command */
+#define CONN_WORDS REDIS_WORDS /* most words of one command */
+
+/* Makes a connected socket, or one that is about to be, one of hiredis'. NULL: it could not be set up. */
+redisContext *conn_wrap(int fd);
 
 /* Connects, authenticates and selects the database. */
 bool conn_open(const struct conf *conf, int64_t deadline, redisContext **ret, struct err *e) LATHE_CHECK;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/port.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "core/limits.h"
@@ -102,6 +103,7 @@ static bool run(const struct command *command, struct cmd *c, int argc, char **a
     set_up_log(&c->conf, command);
     if (!net_guard_open(c->conf.http_allow, e) || !handlers_open(&c->conf, e))
         return false;
+    redis_ports_open(&c->conf);
     return command->run(c, argc, argv, e);
 }
 

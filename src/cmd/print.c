@@ -32,6 +32,8 @@ static void print_measured(const struct task *t)
     if (m->predicted_us > 0)
         printf(" (predicted %s)", predicted);
     printf(", %.1f items/s\n", (double)t->items_done * 1e6 / (double)m->wall_us);
+    if (m->cached > 0)
+        printf("  memory    %" PRId64 " results were there already\n", m->cached);
     printf("  cost      %s CPU, %s waiting, %.1f MiB at its peak\n", cpu, waited,
            (double)m->peak_rss_kib / 1024);
 }

@@ -71,8 +71,13 @@
 #define LIMIT_URL 2048u             /* bytes of a URL */
 #define LIMIT_HTTP_HEAD (64u * KIB) /* bytes of the headers of an answer */
 #define LIMIT_HTTP_HEADERS 64u      /* headers of a request */
-#define LIMIT_HTTP_CALLS 256  /* in progress on one thread, a resolver's thread each at worst; others wait */
-#define LIMIT_HTTP_LATER_S 60 /* a server's Retry-After that an item waits for in its place */
+#define LIMIT_HTTP_CALLS 256 /* in progress on one thread, a resolver's thread each at worst; others wait */
+#define LIMIT_MEMO_RESULT \
+    (256u * KIB) /* bytes of a result that is remembered; larger ones are computed anew */
+#define LIMIT_MEMO_S (366 * 24 * 3600) /* for so long at most */
+#define LIMIT_REDIS_KEY 1024u          /* bytes of a key, or a field */
+#define LIMIT_REDIS_CALLS 16384        /* answers to come on one thread */
+#define LIMIT_HTTP_LATER_S 60          /* a server's Retry-After that an item waits for in its place */
 
 /* inside */
 #define LIMIT_HANDLERS 256u                 /* handlers besides those that are built in */

@@ -194,6 +194,21 @@ bool net_connect(const char *address, int64_t deadline, int *ret_fd, struct err 
     return true;
 }
 
+bool net_connect_begin(const char *address, int *ret_fd, struct err *e)
+{
+    struct net_address a;
+    int fd CLEANUP(net_close_at) = -1;
+    if (!net_parse(address, &a, e) || !open_socket(&a, &fd, e))
+        return false;
+    if (connect_to(fd, &a) != 0 && errno != EINPROGRESS)
+        return err_errno(e, "cannot connect to %s", address);
+    if (a.socket.ss_family != AF_UNIX)
+        set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+    *ret_fd = fd;
+    fd = -1;
+    return true;
+}
+
 /* ---- systemd */
 
 static bool env_int(const char *name, int64_t *ret)

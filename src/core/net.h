@@ -12,6 +12,8 @@
 /* Nonblocking listener. A unix socket is made with `mode`; a stale one is replaced, a live one is ERR_CONFLICT. */
 bool net_listen(const char *address, int backlog, unsigned mode, int *ret_fd, struct err *e) LATHE_CHECK;
 bool net_connect(const char *address, int64_t deadline, int *ret_fd, struct err *e) LATHE_CHECK;
+/* Begins and does not wait: writable when it is connected or has failed, which the first write tells. */
+bool net_connect_begin(const char *address, int *ret_fd, struct err *e) LATHE_CHECK;
 void net_unlink(const char *address); /* removes the socket file of a unix address that we made */
 
 /* Listeners handed over by systemd (LISTEN_PID, LISTEN_FDS): their number, first descriptor 3. Never shutdown(2) one. */

@@ -112,6 +112,7 @@ static void run(int sock, const struct order *order, const struct shared *s, str
                      .item_retries = order->item_retries,
                      .backoff = order->backoff,
                      .tries_before = order->tries,
+                     .memo = order->memo,
                      .bell = sock,
                      .patience = PATIENCE};
     shared_work(s, order->list, &w);

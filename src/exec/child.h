@@ -26,6 +26,7 @@ struct order {
     int64_t item_timeout, deadline, memory;
     int64_t item_retries, tries; /* as in struct plan */
     struct backoff backoff;
+    struct memo_rules memo;
     bool list;   /* positions come from the list */
     bool log;    /* lines of items are wanted */
     bool urgent; /* send a failed item at once: it ends the run */

@@ -18,6 +18,7 @@
  *     its place; it is reported once, by its last try. Cancel and deadline end the wait at once;
  *   - an item that is put off (item_snooze) ends the run: it is reported as failed with ERR_SNOOZED, the rest is cancelled,
  *     and the report says for how long;
+ *   - with cache_ttl_ms the result of an item may be one that was computed before from the same params and input; it is told so;
  *   - a time limit really ends an item: at the next step or item_stopping() in the worker, by SIGKILL in a child.
  *
  *     struct plan p = {.handler = h, .args = args, .count = 100, .shape = shape, .cancel = &cancel, .done = on_item, …};
@@ -43,6 +44,7 @@ struct outcome {
     int64_t wait_ns;       /* what it asked to wait for and waited; not its turn behind other items */
     int64_t tries;         /* failures in this run after which it was tried again */
     int64_t snooze_ms;     /* ERR_SNOOZED: for so long */
+    bool cached;           /* the result was there already, nothing was run; cpu and wait are 0 */
 };
 
 /* Live figures, readable from any thread while the plan runs. */
@@ -64,6 +66,7 @@ struct plan {
     int64_t item_retries; /* failures of an item after which it is tried again, LIMIT_ITEM_RETRIES at most */
     struct backoff backoff; /* after each; never more than LIMIT_ITEM_BACKOFF_MS */
     int64_t tries;          /* of the unit before: what handlers see is this and the item's own */
+    int64_t cache_ttl_ms;   /* results are remembered for so long, and taken from there (memo.h); 0: not */
     int64_t
         child_memory; /* bytes of address space that a child may take on top of what it has; 0: no limit */
     const struct cancel
@@ -77,6 +80,7 @@ struct plan {
 
 struct exec_report {
     int64_t ok, failed, cancelled;
+    int64_t cached; /* of those that are ok: their result was there already */
     int64_t wall_ns, cpu_ns,
         wait_ns;          /* cpu and wait are sums over items; cpu includes the engine's own share */
     int64_t item_cpu_ns;  /* CPU inside steps only: what a profile learns from */

@@ -11,7 +11,7 @@ struct head {
     uint32_t length; /* of what follows this field */
     uint8_t kind, outcome;
     uint16_t code, pointer_length;
-    uint16_t tries;
+    uint8_t tries, cached;
     int64_t a, b, c; /* position, cpu, wait; position, ms; or cpu, first_step, peak_kib */
 };
 
@@ -29,7 +29,8 @@ void frame_put_result(struct buf *out, int64_t position, const struct outcome *o
 {
     struct head h = {
         .kind = FRAME_RESULT, .outcome = (uint8_t)o->kind, .a = position, .b = o->cpu_ns, .c = o->wait_ns};
-    h.tries = (uint16_t)o->tries;
+    h.tries = (uint8_t)o->tries;
+    h.cached = o->cached;
     struct span pointer = {NULL, 0}, body = o->result;
     if (o->kind == OUTCOME_FAILED) {
         pointer = span_of(o->err->pointer);
@@ -83,8 +84,10 @@ static bool read_error(const struct head *h, struct span body, struct frame *f)
 static bool read_result(const struct head *h, struct span body, struct frame *f)
 {
     f->position = h->a;
-    f->outcome = (struct outcome){.cpu_ns = h->b, .wait_ns = h->c, .tries = h->tries};
-    if (h->tries > LIMIT_ITEM_RETRIES || h->a < 0 || h->b < 0 || h->b > MOST_NS || h->c < 0 || h->c > MOST_NS)
+    f->outcome =
+        (struct outcome){.cpu_ns = h->b, .wait_ns = h->c, .tries = h->tries, .cached = h->cached == 1};
+    if (h->cached > 1 || (h->cached && h->outcome != OUTCOME_OK) || h->tries > LIMIT_ITEM_RETRIES ||
+        h->a < 0 || h->b < 0 || h->b > MOST_NS || h->c < 0 || h->c > MOST_NS)
         return false;
     if (h->outcome == OUTCOME_FAILED) {
         f->outcome.kind = OUTCOME_FAILED;

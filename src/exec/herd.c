@@ -385,6 +385,7 @@ static void begin_pass(struct herd *h)
     o->board_size = h->shared.board_size;
     o->first = h->plan->first;
     o->item_timeout = work_of_plan(h->plan).item_timeout;
+    o->memo = h->memo;
     o->deadline = h->plan->deadline;
     o->memory = h->plan->child_memory;
     o->item_retries = h->plan->item_retries;
@@ -426,6 +427,7 @@ bool herd_init(struct herd *h, const struct plan *p, struct err *e)
     int64_t size = p->shape.processes;
     *h = (struct herd){
         .plan = p, .left = p->count, .size = size, .shared = SHARED_INIT, .first_step = CLOCK_NEVER};
+    h->memo = work_of_plan(p).memo;
     if (!shared_make(&h->shared, p, size * p->shape.threads, e))
         return false;
     h->epoll = epoll_create1(EPOLL_CLOEXEC);

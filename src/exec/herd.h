@@ -31,8 +31,9 @@ struct herd {
     unsigned char *items;
     int64_t left; /* not reported yet */
     struct shared shared;
-    struct order order; /* of the present pass */
-    struct kid *kids;   /* plan->shape.processes; kid k has the lanes from k * threads on */
+    struct order order;     /* of the present pass */
+    struct memo_rules memo; /* of all passes: who is run again knows his locks */
+    struct kid *kids;       /* plan->shape.processes; kid k has the lanes from k * threads on */
     int64_t size, working;
     int epoll;
     char *scratch;

@@ -22,7 +22,7 @@ static void log_line(void *arg, int64_t position, struct span text)
 
 struct work work_of_plan(const struct plan *p)
 {
-    return (struct work){
+    struct work w = {
         .task = p->task,
         .handler = p->handler,
         .args = p->args,
@@ -38,6 +38,8 @@ struct work work_of_plan(const struct plan *p)
         .tries_before = p->tries,
         .bell = -1,
     };
+    memo_rules(&w.memo, p->handler, p->args, p->cache_ttl_ms, p->item_timeout_ms);
+    return w;
 }
 
 void local_run(const struct plan *p, struct exec_report *ret)
@@ -59,6 +61,7 @@ void local_run(const struct plan *p, struct exec_report *ret)
         .ok = report.ok,
         .failed = report.failed,
         .cancelled = report.cancelled,
+        .cached = report.cached,
         .cpu_ns = t.cpu,
         .wait_ns = t.wait,
         .item_cpu_ns = t.item_cpu,

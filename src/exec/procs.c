@@ -62,6 +62,7 @@ static void sum_up(const struct herd *h, int64_t began, int64_t own_cpu, struct 
         .ok = h->report.ok,
         .failed = h->report.failed,
         .cancelled = h->report.cancelled,
+        .cached = h->report.cached,
         .cpu_ns = h->cpu + own_cpu,
         .wait_ns = h->wait,
         .item_cpu_ns = h->item_cpu,

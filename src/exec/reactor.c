@@ -41,6 +41,7 @@ static void report(struct reactor *r, struct slot *s, enum outcome_kind kind, st
                         .cpu_ns = s->cpu,
                         .wait_ns = s->wait,
                         .tries = s->tries,
+                        .cached = s->cached,
                         .snooze_ms = e && e->code == ERR_SNOOZED ? s->item.snooze_ms : 0};
     r->tally.ok += kind == OUTCOME_OK;
     r->tally.failed += kind == OUTCOME_FAILED;
@@ -72,9 +73,11 @@ static void leave(struct reactor *r)
     atomic_store_explicit(&r->lane->item, 0, memory_order_release);
 }
 
-static void drop(struct reactor *r, struct slot *s)
+/* ok: its result is one. */
+static void drop(struct reactor *r, struct slot *s, bool ok)
 {
     const struct handler *h = r->work->handler;
+    memo_end(&r->work->memo, &s->memo, &s->item, ok);
     if (h->drop && s->stepped) {
         enter(r, s, after(r->now, r->work->item_timeout));
         h->drop(&s->item);
@@ -86,7 +89,7 @@ static void drop(struct reactor *r, struct slot *s)
 /* The item is not stepped any more: reports it, once, and gives its slot back. */
 static void finish(struct reactor *r, struct slot *s, enum outcome_kind kind, const struct err *e)
 {
-    drop(r, s);
+    drop(r, s, kind == OUTCOME_OK);
     struct span result = {NULL, 0};
     if (kind == OUTCOME_OK)
         result = s->item.out.len ? buf_view(&s->item.out) : SPAN("null");
@@ -121,7 +124,7 @@ static void fail_with(struct reactor *r, struct slot *s, const struct err *e)
         finish(r, s, OUTCOME_FAILED, e);
         return;
     }
-    drop(r, s);
+    drop(r, s, false);
     slots_clear(&r->slots, s);
     s->tries++;
     put_off(r, s);
@@ -197,10 +200,27 @@ static bool must_stop(struct reactor *r)
     return r->stopping;
 }
 
+/* Before its first step: is there a result already? False: there is, or it waits to know. */
+static bool must_run(struct reactor *r, struct slot *s)
+{
+    enum memo_said said = memo_step(&r->work->memo, &s->memo, &s->item);
+    if (said == MEMO_WAIT) {
+        park(r, s);
+        return false;
+    }
+    s->wait = 0; /* that was not the item's doing */
+    s->cached = said == MEMO_HIT;
+    if (s->cached)
+        done(r, s);
+    return !s->cached;
+}
+
 /* One step, begun at r->now, and what follows from it. */
 static void step(struct reactor *r, struct slot *s)
 {
     int64_t cpu;
+    if (r->work->memo.ttl_ms > 0 && !s->stepped && !must_run(r, s))
+        return;
     s->stepped = true;
     enter(r, s, s->item.deadline);
     enum step verdict = r->work->handler->step(&s->item);

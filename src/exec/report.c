@@ -11,6 +11,7 @@ void report_item(struct report *r, const struct outcome *o)
     r->ok += o->kind == OUTCOME_OK;
     r->failed += o->kind == OUTCOME_FAILED;
     r->cancelled += o->kind == OUTCOME_CANCELLED;
+    r->cached += o->cached;
     if (progress && o->kind != OUTCOME_CANCELLED)
         atomic_fetch_add_explicit(&progress->done, 1, memory_order_relaxed);
     if (progress && o->kind == OUTCOME_FAILED)

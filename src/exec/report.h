@@ -10,7 +10,7 @@
 struct report {
     const struct plan *plan;
     struct cancel stop; /* hangs below the caller's; raised when fail_fast or a snooze ends the run */
-    int64_t ok, failed, cancelled;
+    int64_t ok, failed, cancelled, cached;
     int64_t snooze_ms; /* the longest */
 };
 

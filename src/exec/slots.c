@@ -62,7 +62,7 @@ struct slot *slots_get(struct slots *s)
 
 void slots_clear(struct slots *s, struct slot *slot)
 {
-    slot->stepped = slot->calling = false;
+    slot->stepped = slot->calling = slot->cached = false;
     slot->item.progress = 0;
     slot->item.err.code = ERR_NONE;
     slot->item.err.pointer[0] = slot->item.err.text[0] = '\0';

@@ -9,6 +9,7 @@
 #include <ev.h>
 
 #include "exec/timers.h"
+#include "exec/memo.h"
 #include "model/handler.h"
 
 struct reactor;
@@ -26,7 +27,9 @@ struct slot {
     int64_t asked;     /* since when it waits */
     int64_t partial;   /* what it has added to the lane's partial_milli */
     int64_t tries;     /* failures in this run */
+    struct memo *memo; /* what it asked the memory for; NULL: nothing */
     bool used, stepped;
+    bool cached;  /* its result was remembered */
     bool calling; /* it waits for the end of a call through a port */
     bool again;   /* waits for its next try */
 };

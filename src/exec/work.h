@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "exec/exec.h"
+#include "exec/memo.h"
 
 /* The next place in the list of work that nobody has taken. Alone on its cache line: every thread writes it. */
 struct cursor {
@@ -44,6 +45,7 @@ struct work {
     struct backoff backoff;
     int64_t tries_before;        /* of the unit */
     const uint8_t *tries_so_far; /* by position: failures that another process saw; NULL: none */
+    struct memo_rules memo;
     const struct cancel *cancel;
     _Atomic int64_t *partial; /* where partial progress is added up; NULL: in the lane */
     int bell;                 /* readable: stop; -1: there is none, the flag is looked at every `patience` */

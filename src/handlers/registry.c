@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "core/limits.h"
+#include "handlers/redis_get.h"
 #include "handlers/webhook.h"
 
 #define HANDLER(symbol) &handler_##symbol,
@@ -51,6 +52,7 @@ bool handlers_add(const struct handler *h, struct err *e)
 
 bool handlers_open(const struct conf *c, struct err *e)
 {
+    redis_get_open(c);
     return webhook_open(c->webhook_secret, c->webhook_timeout, e);
 }
 

@@ -90,5 +90,6 @@ const struct handler handler_test_crash = {
     .params = FIELDS(fields, struct args),
     .step = step,
     .hidden = true,
+    .unremembered = true,
     .dangerous = true,
 };

@@ -36,4 +36,5 @@ const struct handler handler_test_fail = {
     .params = FIELDS(fields, struct args),
     .step = step,
     .hidden = true,
+    .unremembered = true,
 };

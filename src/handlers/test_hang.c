@@ -35,5 +35,6 @@ const struct handler handler_test_hang = {
     .params = FIELDS(fields, struct args),
     .step = step,
     .hidden = true,
+    .unremembered = true,
     .dangerous = true,
 };

@@ -54,4 +54,5 @@ const struct handler handler_test_huge = {
     .params = FIELDS(fields, struct args),
     .step = step,
     .hidden = true,
+    .unremembered = true,
 };

@@ -44,5 +44,6 @@ const struct handler handler_test_leak = {
     .params = FIELDS(fields, struct args),
     .step = step,
     .hidden = true,
+    .unremembered = true,
     .dangerous = true,
 };

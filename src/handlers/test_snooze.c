@@ -50,4 +50,5 @@ const struct handler handler_test_snooze = {
     .params = FIELDS(fields, struct args),
     .step = step,
     .hidden = true,
+    .unremembered = true,
 };

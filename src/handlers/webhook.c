@@ -178,4 +178,5 @@ const struct handler handler_webhook = {
     .step = step,
     .drop = drop,
     .internal = true,
+    .unremembered = true,
 };

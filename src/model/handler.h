@@ -89,10 +89,15 @@ struct handler {
     size_t state_size;
     enum step (*step)(struct item *it);
     void (*drop)(struct item *it); /* NULL: nothing to release */
-    bool hidden;     /* for tests: not listed; usable only when the setting or the test allows */
-    bool internal;   /* its tasks are made by Lathe alone: not listed, and refused to callers */
-    bool dangerous;  /* meant to crash, hang or leak: the contract suite runs it in children only */
-    const void *own; /* what step() has to know of handlers that share it: it->handler->own */
+    int64_t
+        version; /* raised when the same params and input come to another result: nothing remembered is taken for it */
+    bool indexed; /* its result depends on the index also where there is an input */
+    bool
+        unremembered; /* it is there for what it does, or never says the same twice: cache_ttl_s is refused */
+    bool hidden;      /* for tests: not listed; usable only when the setting or the test allows */
+    bool internal;    /* its tasks are made by Lathe alone: not listed, and refused to callers */
+    bool dangerous;   /* meant to crash, hang or leak: the contract suite runs it in children only */
+    const void *own;  /* what step() has to know of handlers that share it: it->handler->own */
 };
 
 static inline enum step item_wait_until(struct item *it, int64_t when)

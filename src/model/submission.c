@@ -370,6 +370,11 @@ static bool read_terms(struct reader *r)
 {
     struct submission *s = r->s;
 
+    if (s->terms.cache_ttl_s > 0 && s->handler->unremembered)
+        return err_at(r->e, ERR_BAD_FIELD, "/cache_ttl_s",
+                      "what \"%s\" comes to is not remembered: it is there for what it does",
+                      s->handler->name);
+
     if (!terms_check(&s->terms, clock_shared_us(), r->e) || !follow_check(r->arena, &s->terms.follow, r->e) ||
         !read_callbacks(r))
         return false;

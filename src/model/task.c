@@ -98,6 +98,7 @@ static void put_measured(struct json_out *o, const struct task *t)
     json_key(o, "items_per_s");
     json_put_num(o, (double)t->items_done * 1e6 / (double)m->wall_us);
     put_count(o, "peak_rss_kib", m->peak_rss_kib);
+    put_count(o, "cached", m->cached);
     if (m->predicted_us > 0) {
         put_ms(o, "predicted_ms", m->predicted_us);
     } else {

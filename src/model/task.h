@@ -28,6 +28,7 @@ bool state_by_name(struct span name, enum task_state *ret);
 struct measured {
     int64_t wall_us, cpu_us, wait_us;
     int64_t peak_rss_kib;
+    int64_t cached;       /* items whose result was remembered: nothing was run for them */
     int64_t predicted_us; /* 0: there was no evidence to predict from */
 };
 

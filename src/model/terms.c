@@ -81,6 +81,7 @@ struct span terms_write(struct arena *a, const struct terms *t)
         fields_write(&backoff_fields, &t->backoff, &o);
     }
     write_number(&o, "expires_us", t->expires_us);
+    write_number(&o, "cache_ttl_s", t->cache_ttl_s);
     limit_write(&t->limit, &o);
     if (t->tenant[0] != '\0') {
         json_key(&o, "tenant");
@@ -111,6 +112,7 @@ bool terms_read(struct arena *a, struct span json, struct terms *ret, struct err
     t.retries = read_number(object, "retries");
     t.item_retries = read_number(object, "item_retries");
     t.expires_us = read_number(object, "expires_us");
+    t.cache_ttl_s = read_number(object, "cache_ttl_s");
     *ret = t;
     return true;
 }

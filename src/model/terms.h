@@ -26,6 +26,8 @@ struct terms {
     int64_t retries;      /* failures of a unit after which it is tried again */
     int64_t item_retries; /* failures of an item after which it is tried again inside its run */
 
+    int64_t cache_ttl_s; /* results of items are remembered for so long; 0: not */
+
     const struct json *limit_json;
     char tenant[LIMIT_NAME + 1]; /* who shares his queue fairly with others; "": nobody */
 
@@ -44,7 +46,7 @@ bool terms_check(struct terms *t, int64_t now_us, struct err *e) LATHE_CHECK;
 /* The JSON object in the arena; "" when nothing is asked for. */
 struct span terms_write(struct arena *a, const struct terms *t);
 
-/* What a worker needs of that object (retries, item_retries, backoff, expires_us); "" gives the defaults. */
+/* What a worker needs of that object (retries, item_retries, backoff, expires_us, cache_ttl_s); "" gives the defaults. */
 bool terms_read(struct arena *a, struct span json, struct terms *ret, struct err *e) LATHE_CHECK;
 
 #endif

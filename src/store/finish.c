@@ -199,6 +199,27 @@ void finish_alone_params(struct params *p, struct finish *const *list, size_t n,
     EACH(PG_UUID, element_uuid(p, f->unit->lease));
 }
 
+/* ---- what was remembered ---- */
+
+const struct stmt cached_stmt = {
+    "cached", "SELECT lathe_cached($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::uuid[])"};
+
+bool cached_params(struct params *p, struct finish *const *list, size_t n)
+{
+    bool some = false;
+    for (size_t i = 0; i < n; i++)
+        some = some || list[i]->remembers;
+    if (!some)
+        return false;
+    params_clear(p);
+    EACH(PG_UUID, element_uuid(p, f->unit->lease));
+    EACH(PG_UUID, element_uuid(p, f->unit->task));
+    EACH(PG_INT, element_int(p, f->unit->seq));
+    EACH(PG_INT, f->remembers && !f->again ? element_int(p, f->measured.cached) : element_null(p));
+    EACH(PG_UUID, if (f->again) element_uuid(p, f->unit->task));
+    return true;
+}
+
 /* ---- the answers ---- */
 
 static void answer(struct finish *f, bool applied)

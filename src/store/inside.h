@@ -76,7 +76,7 @@ void params_release_at(struct params *p); /* for CLEANUP() */
     "t.items_total, t.items_done, t.items_failed, t.batch_size, t.workers, t.units_total, t.units_done, "             \
     "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.created_at, "                                                    \
     "coalesce(t.started_at, CASE WHEN t.state = 'queued' THEN h.since END), t.finished_at, "                          \
-    "t.run_at, t.tries, t.terms::text, t.wall_us, t.cpu_us, t.wait_us, t.peak_rss_kib, t.predicted_us, "              \
+    "t.run_at, t.tries, t.terms::text, t.wall_us, t.cpu_us, t.wait_us, t.peak_rss_kib, t.cached, t.predicted_us, "    \
     "CASE WHEN t.state = 'failed' THEN CASE WHEN t.units_failed = 0 THEN 'items-failed' ELSE t.error_code END "       \
     "WHEN t.tries > 0 AND NOT lathe_final(t.state) THEN t.error_code END, "                                           \
     "CASE WHEN t.state = 'failed' OR (t.tries > 0 AND NOT lathe_final(t.state)) THEN t.error_text END"
@@ -144,6 +144,10 @@ void finish_answers(const PGresult *r, struct finish *const *list, size_t n);
 void finish_alone_params(struct params *p, struct finish *const *list, size_t n,
                          size_t more); /* that the other one finishes, behind these in the list */
 void finish_alone_answers(const PGresult *r, struct finish *const *list, size_t n);
+
+/* Before these, in their transaction, where an item's result was remembered. False: no task asks for that. */
+extern const struct stmt cached_stmt;
+bool cached_params(struct params *p, struct finish *const *list, size_t n);
 
 /* logs.c: in the transaction of the finish, before it. False: nobody has anything to say. */
 extern const struct stmt logs_stmt;

@@ -32,17 +32,18 @@ static const struct stmt corrections_stmt = {
 #define FACTOR_LEAST 0.02
 #define FACTOR_MOST 50.0
 
-/* Of a unit that never came back nothing was measured. */
+/* Of a unit that never came back nothing was measured, and what was remembered cost nothing. */
 static bool tells_cost(const struct finish *f)
 {
-    return f->items_done > 0 && f->measured.wall_us > 0 && f->item_cpu_ns + f->item_wait_ns > 0;
+    return f->items_done > f->measured.cached && f->measured.wall_us > 0 &&
+           f->item_cpu_ns + f->item_wait_ns > 0;
 }
 
 /* Only a whole run says how long it takes. */
 static bool tells_pace(const struct finish *f)
 {
-    return tells_cost(f) && f->state == TASK_succeeded && f->items_done == f->unit->count &&
-           f->items_failed == 0 && f->bare_us > 0 && f->used.len > 0;
+    return tells_cost(f) && f->measured.cached == 0 && f->state == TASK_succeeded &&
+           f->items_done == f->unit->count && f->items_failed == 0 && f->bare_us > 0 && f->used.len > 0;
 }
 
 static double factor_of(const struct finish *f)
@@ -67,11 +68,12 @@ static void fill_profiles(struct params *p, struct finish *const *list, size_t n
     bool (*wanted)(const struct finish *) = tells_cost;
     EACH(PG_TEXT, element_span(p, f->unit->handler));
     EACH(PG_INT, element_int(p, (int64_t)f->unit->digest));
-    EACH(PG_INT, element_int(p, f->items_done));
+    EACH(PG_INT, element_int(p, f->items_done - f->measured.cached));
     EACH(PG_INT, element_int(p, f->items_failed));
     EACH(PG_INT, element_int(p, f->item_cpu_ns));
     EACH(PG_INT, element_int(p, f->item_wait_ns));
-    EACH(PG_INT, element_int(p, (int64_t)f->results.len));
+    EACH(PG_INT,
+         element_int(p, (int64_t)f->results.len / f->items_done * (f->items_done - f->measured.cached)));
 }
 
 static void fill_corrections(struct params *p, struct finish *const *list, size_t n)

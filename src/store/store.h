@@ -213,6 +213,7 @@ struct finish {
     int64_t bare_us;  /* predicted without the strategy's correction; 0: not. These two make the correction */
     int64_t item_cpu_ns, item_wait_ns; /* sums over items: for the profile */
     int64_t started_us, finished_us;   /* clock_now() in us: no wall clock, which may be set in between */
+    bool remembers;                    /* its task asks for that (cache_ttl_s): measured.cached counts */
     struct err err;
     struct span log;   /* NDJSON of worker/diary.h for the task's log, "" if there is nothing to say */
     int64_t logged_us; /* wall clock: the place of it in the log */

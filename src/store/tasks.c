@@ -98,6 +98,7 @@ static void read_numbers(struct arena *a, struct row *r, struct task *t)
     t->measured.cpu_us = row_int(r);
     t->measured.wait_us = row_int(r);
     t->measured.peak_rss_kib = row_int(r);
+    t->measured.cached = row_int(r);
     t->measured.predicted_us = row_int(r);
 }
 

@@ -110,9 +110,9 @@ struct turn {
     struct finish **sorted; /* first those that are finished alone, then the others */
     size_t alone_n;
     bool told;
-    struct step steps[9];
+    struct step steps[10];
     size_t n;
-    struct params patience, logs, alone, finish, claim;
+    struct params patience, logs, cached, alone, finish, claim;
     int64_t more_ms; /* than usual, for the bytes */
     struct learning learning;
     struct step *alone_step, *rest_step;
@@ -132,6 +132,7 @@ static void turn_release(struct turn *t)
     db_steps_clear(t->steps, t->n);
     params_release(&t->patience);
     params_release(&t->logs);
+    params_release(&t->cached);
     params_release(&t->alone);
     params_release(&t->finish);
     params_release(&t->claim);
@@ -207,6 +208,7 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
                        .finishes_n = n,
                        .patience = PARAMS_INIT,
                        .logs = PARAMS_INIT,
+                       .cached = PARAMS_INIT,
                        .alone = PARAMS_INIT,
                        .finish = PARAMS_INIT,
                        .claim = PARAMS_INIT,
@@ -215,6 +217,8 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
         be_patient(t);
         if (logs_params(&t->logs, list, n))
             add(t, (struct step){.stmt = &logs_stmt, .params = &t->logs});
+        if (cached_params(&t->cached, list, n))
+            add(t, (struct step){.stmt = &cached_stmt, .params = &t->cached});
         add_finishes(t);
         t->n += learn_steps(&t->learning, list, n, &t->steps[t->n]);
         t->steps[t->n - 1].over = on_finished;

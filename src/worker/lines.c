@@ -46,6 +46,10 @@ static void write_line(struct buf *text, const struct outcome *o)
         json_key(&out, "tries");
         json_put_int(&out, o->tries);
     }
+    if (o->cached) {
+        json_key(&out, "cached");
+        json_put_bool(&out, true);
+    }
     if (o->kind == OUTCOME_FAILED) {
         write_failure(&out, o->err);
     } else {

@@ -180,6 +180,8 @@ static void end_by_report(struct run *r, const struct exec_report *report)
     f->measured.cpu_us = report->cpu_ns / 1000;
     f->measured.wait_us = report->wait_ns / 1000;
     f->measured.peak_rss_kib = report->peak_rss_kib;
+    f->measured.cached = report->cached;
+    f->remembers = r->terms.cache_ttl_s > 0;
 
     if (report->cancelled > 0 && atomic_load(&r->wanted)) {
         f->state = TASK_cancelled;
@@ -205,10 +207,11 @@ static void count(const struct run *r, const struct exec_report *report, const c
     metric_add(M_items, "ok", (double)report->ok);
     metric_add(M_items, "failed", (double)report->failed);
     metric_add(M_items, "cancelled", (double)report->cancelled);
+    metric_add(M_items_cached, NULL, (double)report->cached);
     metric_add(M_children_lost, NULL, (double)report->children_lost);
     metric_observe(M_task_seconds, strategy, (double)report->wall_ns / 1e9);
     int64_t predicted = r->finish.measured.predicted_us, wall = r->finish.measured.wall_us;
-    if (predicted > 0 && wall > 0)
+    if (predicted > 0 && wall > 0 && report->cached == 0)
         metric_observe(M_prediction_error, strategy, fabs((double)(predicted - wall)) / (double)wall);
 }
 
@@ -238,6 +241,7 @@ static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, 
         .item_retries = r->terms.item_retries,
         .backoff = r->terms.backoff,
         .tries = u->tries,
+        .cache_ttl_ms = r->terms.cache_ttl_s * 1000,
         .child_memory = conf_now(&env->conf->worker_child_memory),
         .cancel = &r->cancel,
         .progress = &r->progress,

@@ -66,8 +66,12 @@ static struct task whole(void)
         .created_us = 1763694845123456,
         .started_us = 1763694846000000,
         .finished_us = 1763694847000000,
-        .measured =
-            {.wall_us = 1500250, .cpu_us = 1, .wait_us = 2000, .peak_rss_kib = 64, .predicted_us = 1400000},
+        .measured = {.wall_us = 1500250,
+                     .cpu_us = 1,
+                     .wait_us = 2000,
+                     .peak_rss_kib = 64,
+                     .cached = 3,
+                     .predicted_us = 1400000},
         .results = SPAN("{\"i\":0}\n\n{\"i\":1}\n"),
         .err = {.code = ERR_ITEMS_FAILED, .text = "3 of 750 \"items\" failed"},
     };
@@ -104,6 +108,7 @@ static void test_whole(void **unused)
         {"measured.wall_ms", "1500.25"},
         {"measured.cpu_ms", "0.001"},
         {"measured.peak_rss_kib", "64"},
+        {"measured.cached", "3"},
         {"results", "[{\"i\":0},{\"i\":1}]"},
         {"error.type", "\"/problems/items-failed\""},
         {"error.detail", "\"3 of 750 \\\"items\\\" failed\""},

@@ -1,0 +1,551 @@
+/*
+ * port.c: Redis for the items of a thread (model/redis.h). A client is one connection, a queue of the calls whose answers are to
+ * come, in their order, and an epoll set with the socket and a timerfd. Nothing here waits.
+ */
+#include "cache/port.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "cache/breaker.h"
+#include "cache/conn.h"
+#include "core/clock.h"
+#include "core/limits.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/net.h"
+#include "model/redis.h"
+
+#define IDLE_MOST 8             /* clients that are kept for the next run */
+#define IDLE_NS (10 * NS_PER_S) /* for so long */
+#define SEND_BYTES (64u * KIB)  /* gathered: more is sent without waiting for the thread to run dry */
+
+/* A Redis, as all threads of the process see it. */
+struct target {
+    const char *name; /* of the setting */
+    const char *url, *password;
+    int64_t db;
+    const int64_t *timeout; /* a reload may change it */
+    pthread_mutex_t lock;   /* over what follows */
+    struct breaker breaker;
+    struct client *idle;
+    int idle_n;
+};
+
+struct call {
+    struct redis_call shown;
+    struct client *client;
+    struct item *item; /* NULL: dropped; nobody waits for the answer any more */
+    redisReply *reply; /* the texts are in it */
+    struct call *next;
+};
+
+struct client {
+    struct target *target;
+    redisContext *redis; /* NULL: not connected */
+    int set, alarm;
+    struct call *first, *last; /* answers to come */
+    size_t waiting, bytes;     /* calls; bytes that were not flushed */
+    size_t greetings;          /* answers to AUTH and SELECT, before the first call's */
+    bool blocked;              /* the socket is watched for room */
+    int64_t deadline;          /* something has to come by then; 0: nothing was sent */
+    int64_t alarm_at;          /* 0: not set */
+    unsigned turn;             /* the breaker's, while calls wait */
+    int64_t since;             /* idle */
+    struct client *next;
+};
+
+static struct target own = {.name = "cache.url", .lock = PTHREAD_MUTEX_INITIALIZER};
+static struct target foreign = {.name = "redis.url", .lock = PTHREAD_MUTEX_INITIALIZER};
+static const char *prefix = "lathe";
+
+void redis_ports_open(const struct conf *c)
+{
+    bool same = c->redis_url[0] == '\0';
+    own.url = c->cache_url;
+    own.password = c->cache_password;
+    own.db = c->cache_db;
+    own.timeout = foreign.timeout = &c->cache_timeout;
+    foreign.url = same ? c->cache_url : c->redis_url;
+    foreign.password = same ? c->cache_password : c->redis_password;
+    foreign.db = same ? c->cache_db : c->redis_db;
+    prefix = c->cache_prefix;
+}
+
+const char *redis_own_prefix(void)
+{
+    return prefix;
+}
+
+/* ---- the breaker, which all threads share */
+
+static bool enter(struct client *c, struct err *e)
+{
+    struct target *t = c->target;
+    pthread_mutex_lock(&t->lock);
+    bool ok = breaker_enter(&t->breaker, clock_now(), &c->turn);
+    pthread_mutex_unlock(&t->lock);
+    return ok || err_set(e, ERR_CACHE, "Redis (%s) is left alone for a while after failures", t->name);
+}
+
+static void leave(struct client *c, bool ok, const struct err *why)
+{
+    struct target *t = c->target;
+    pthread_mutex_lock(&t->lock);
+    enum breaker_move move = breaker_leave(&t->breaker, c->turn, ok, clock_now());
+    pthread_mutex_unlock(&t->lock);
+    if (move == BREAKER_OPENED)
+        log_warn_err("redis.lost", why, "setting=%s meaning=items do without it or fail until it is back",
+                     t->name);
+    if (move == BREAKER_CLOSED)
+        log_info("redis.back", "setting=%s", t->name);
+}
+
+/* ---- the connection */
+
+static void watch(struct client *c, int how, bool room)
+{
+    struct epoll_event ev = {.events = EPOLLIN | (room ? EPOLLOUT : 0u), .data.fd = c->redis->fd};
+    epoll_ctl(c->set, how, c->redis->fd, &ev);
+    c->blocked = room;
+}
+
+static void hang_up(struct client *c)
+{
+    if (c->redis)
+        conn_close(c->redis); /* which takes the socket out of the set */
+    c->redis = NULL;
+    c->deadline = 0;
+    c->greetings = c->bytes = 0;
+    c->blocked = false;
+}
+
+static void greet(struct client *c)
+{
+    const struct target *t = c->target;
+    char db[24];
+    c->greetings = 0;
+    if (t->password[0] != '\0') {
+        conn_add(c->redis, (struct span[]){SPAN("AUTH"), span_of(t->password)}, 2);
+        c->greetings++;
+    }
+    if (t->db != 0) {
+        (void)snprintf(db, sizeof db, "%lld", (long long)t->db);
+        conn_add(c->redis, (struct span[]){SPAN("SELECT"), span_of(db)}, 2);
+        c->greetings++;
+    }
+}
+
+static bool dial(struct client *c, struct err *e)
+{
+    int fd = -1;
+    if (!net_connect_begin(c->target->url, &fd, e)) {
+        if (e)
+            e->code = ERR_CACHE;
+        return err_prefix(e, "Redis");
+    }
+    c->redis = conn_wrap(fd);
+    if (!c->redis) {
+        net_close(fd);
+        return err_set(e, ERR_CACHE, "Redis: the socket could not be set up");
+    }
+    watch(c, EPOLL_CTL_ADD, false);
+    greet(c);
+    return true;
+}
+
+/* For a call that is about to be added: a connection, as far as anybody can know. */
+static bool ready(struct client *c, struct err *e)
+{
+    if (c->waiting > 0)
+        return true;
+    if (!enter(c, e))
+        return false;
+    if (c->redis && !conn_alive(c->redis))
+        hang_up(c); /* it was closed while it had nothing to do: no failure */
+    struct err why = ERR_INIT;
+    if (c->redis || dial(c, &why))
+        return true;
+    leave(c, false, &why);
+    if (e)
+        *e = why;
+    return false;
+}
+
+/* ---- what comes back */
+
+static void release_call(struct call *k)
+{
+    if (k->reply)
+        freeReplyObject(k->reply);
+    mem_free(k);
+}
+
+static void over(struct call *k)
+{
+    k->shown.done = true;
+    if (k->item)
+        item_call_over(k->item);
+    else
+        release_call(k);
+}
+
+static struct call *next_waiting(struct client *c)
+{
+    struct call *k = c->first;
+    c->first = k->next;
+    c->waiting--;
+    return k;
+}
+
+/* The connection is lost with all that it was asked. */
+static void lose(struct client *c, const struct err *why)
+{
+    hang_up(c);
+    if (c->waiting == 0)
+        return;
+    leave(c, false, why);
+    while (c->waiting > 0) {
+        struct call *k = next_waiting(c);
+        k->shown.err = *why;
+        k->shown.err.code = ERR_CACHE;
+        over(k);
+    }
+}
+
+/* Does this error mean that Redis cannot serve anybody just now? */
+static bool unable(struct span text)
+{
+    static const char *const words[] = {"LOADING", "BUSY ",   "MASTERDOWN", "CLUSTERDOWN",
+                                        "OOM",     "MISCONF", "READONLY",   "TRYAGAIN"};
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (span_starts(text, words[i]))
+            return true;
+    return false;
+}
+
+static void answer(struct call *k, redisReply *r)
+{
+    struct redis_call *s = &k->shown;
+    k->reply = r;
+    s->text = (struct span){r->str, r->len};
+    switch (r->type) {
+    case REDIS_REPLY_NIL:
+        s->type = REDIS_NOTHING;
+        break;
+    case REDIS_REPLY_STRING:
+    case REDIS_REPLY_STATUS:
+        s->type = REDIS_BYTES;
+        break;
+    case REDIS_REPLY_INTEGER:
+        s->type = REDIS_NUMBER;
+        s->number = r->integer;
+        break;
+    case REDIS_REPLY_ERROR:
+        err_set(&s->err, unable(s->text) ? ERR_CACHE : ERR_REJECTED, "Redis: %.*s", (int)r->len, r->str);
+        break;
+    default:
+        err_set(&s->err, ERR_REJECTED, "Redis answered with a list, and nobody here asks for one");
+    }
+    over(k);
+}
+
+/* False: one of them refuses us. */
+static bool greeted(struct client *c, redisReply *r, struct err *e)
+{
+    bool ok = r->type != REDIS_REPLY_ERROR;
+    if (!ok)
+        err_set(e, ERR_CACHE, "Redis: %.*s", (int)r->len, r->str);
+    freeReplyObject(r);
+    c->greetings--;
+    return ok;
+}
+
+static bool take_replies(struct client *c, struct err *e)
+{
+    redisReply *r = NULL;
+    for (;;) {
+        if (!conn_next(c->redis, &r, e))
+            return false;
+        if (!r)
+            return true;
+        c->deadline = clock_after_ms(conf_now(c->target->timeout));
+        if (c->greetings > 0) {
+            if (!greeted(c, r, e))
+                return false;
+            continue;
+        }
+        if (c->waiting == 0) {
+            freeReplyObject(r);
+            return err_set(e, ERR_CACHE, "Redis: an answer to nothing that was asked");
+        }
+        struct call *k = next_waiting(c);
+        if (c->waiting == 0) {
+            c->deadline = 0;
+            leave(c, true, NULL);
+        }
+        answer(k, r);
+    }
+}
+
+/* ---- sending, and what time it has */
+
+static void set_alarm(struct client *c, int64_t at)
+{
+    struct itimerspec t = {.it_value = {.tv_sec = at / NS_PER_S, .tv_nsec = at % NS_PER_S}};
+    timerfd_settime(c->alarm, TFD_TIMER_ABSTIME, &t, NULL);
+    c->alarm_at = at;
+}
+
+static bool send_some(struct client *c, struct err *e)
+{
+    bool done = false;
+    if (!conn_flush(c->redis, &done, e))
+        return false;
+    c->bytes = 0;
+    if (c->blocked == done)
+        watch(c, EPOLL_CTL_MOD, !done);
+    if (c->deadline == 0)
+        c->deadline = clock_after_ms(conf_now(c->target->timeout));
+    if (c->alarm_at == 0)
+        set_alarm(c, c->deadline); /* one that is set already comes sooner, and looks then */
+    return true;
+}
+
+static void flush(void *arg)
+{
+    struct client *c = arg;
+    struct err e = ERR_INIT;
+    if (c->redis && c->bytes > 0 && !send_some(c, &e))
+        lose(c, &e);
+}
+
+/* What has come is taken in before anybody is told that it did not: this thread may have been busy for long. */
+static bool look(struct client *c, struct err *e)
+{
+    bool done = false;
+    if (c->blocked && !conn_flush(c->redis, &done, e))
+        return false;
+    if (done)
+        watch(c, EPOLL_CTL_MOD, false);
+    if (!conn_fill(c->redis, e) || !take_replies(c, e))
+        return false;
+    if (c->waiting == 0 || c->deadline == 0)
+        return true;
+    if (clock_now() >= c->deadline)
+        return err_set(e, ERR_CACHE, "Redis: no answer in time");
+    if (c->alarm_at == 0)
+        set_alarm(c, c->deadline);
+    return true;
+}
+
+static void drive(void *arg)
+{
+    struct client *c = arg;
+    struct err e = ERR_INIT;
+    uint64_t ticks;
+    if (c->alarm_at != 0 && read(c->alarm, &ticks, sizeof ticks) > 0)
+        c->alarm_at = 0;
+    if (c->redis && !look(c, &e))
+        lose(c, &e);
+}
+
+/* ---- clients */
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* hiredis writes so that a closed connection would kill a process that did not ask. */
+static void prepare(void)
+{
+    struct sigaction usual;
+    if (sigaction(SIGPIPE, NULL, &usual) == 0 && usual.sa_handler == SIG_DFL) {
+        struct sigaction ignore = {.sa_handler = SIG_IGN};
+        sigaction(SIGPIPE, &ignore, NULL);
+    }
+}
+
+static void free_client(struct client *c)
+{
+    while (c->waiting > 0)
+        release_call(next_waiting(c));
+    hang_up(c);
+    net_close(c->alarm);
+    net_close(c->set);
+    mem_free(c);
+}
+
+static struct client *new_client(struct target *t, struct err *e)
+{
+    struct client *c = mem_alloc(sizeof *c);
+    struct epoll_event ev = {.events = EPOLLIN};
+    c->target = t;
+    c->set = epoll_create1(EPOLL_CLOEXEC);
+    c->alarm = ev.data.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (c->set >= 0 && c->alarm >= 0 && epoll_ctl(c->set, EPOLL_CTL_ADD, c->alarm, &ev) == 0)
+        return c;
+    err_errno(e, "no descriptors for Redis");
+    free_client(c);
+    return NULL;
+}
+
+static struct client *take_idle(struct target *t, int64_t unused_since)
+{
+    pthread_mutex_lock(&t->lock);
+    struct client **at = &t->idle;
+    while (*at && (*at)->since > unused_since)
+        at = &(*at)->next;
+    struct client *c = *at;
+    if (c) {
+        *at = c->next;
+        t->idle_n--;
+    }
+    pthread_mutex_unlock(&t->lock);
+    return c;
+}
+
+static bool open_at(struct target *t, void **ret, struct err *e)
+{
+    if (!t->url || t->url[0] == '\0')
+        return err_set(e, ERR_CACHE, "there is no Redis: the setting %s is empty", t->name);
+    pthread_once(&once, prepare);
+    struct client *c = take_idle(t, CLOCK_NEVER);
+    if (c)
+        drive(c); /* the answers to what the last run told it and did not wait for */
+    else
+        c = new_client(t, e);
+    if (c && c->waiting > 0)
+        c->deadline = clock_after_ms(conf_now(t->timeout)); /* it begins anew: nobody has looked meanwhile */
+    *ret = c;
+    return c != NULL;
+}
+
+static void close_client(void *arg)
+{
+    struct client *c = arg;
+    struct target *t = c->target;
+    flush(c);
+    if (c->waiting > 0)
+        leave(c, true,
+              NULL); /* nobody will look at the answers; what is known is that it took the commands */
+    pthread_mutex_lock(&t->lock);
+    bool keep = c->redis != NULL && !c->blocked && t->idle_n < IDLE_MOST;
+    if (keep) {
+        c->since = clock_now();
+        c->next = t->idle;
+        t->idle = c;
+        t->idle_n++;
+    }
+    pthread_mutex_unlock(&t->lock);
+    if (!keep)
+        free_client(c);
+}
+
+static void let_go(struct target *t, int64_t unused_since)
+{
+    struct client *c;
+    while ((c = take_idle(t, unused_since)))
+        free_client(c);
+}
+
+static int descriptor(const void *arg)
+{
+    return ((const struct client *)arg)->set;
+}
+
+/* ---- the two kinds */
+
+static bool open_own(void **ret, struct err *e)
+{
+    return open_at(&own, ret, e);
+}
+
+static bool open_foreign(void **ret, struct err *e)
+{
+    return open_at(&foreign, ret, e);
+}
+
+static void idle_own(void)
+{
+    let_go(&own, clock_now() - IDLE_NS);
+}
+
+static void idle_foreign(void)
+{
+    let_go(&foreign, clock_now() - IDLE_NS);
+}
+
+static void release_own(void)
+{
+    let_go(&own, CLOCK_NEVER);
+}
+
+static void release_foreign(void)
+{
+    let_go(&foreign, CLOCK_NEVER);
+}
+
+const struct port_kind redis_own_port = {.name = "Lathe's Redis",
+                                         .open = open_own,
+                                         .close = close_client,
+                                         .descriptor = descriptor,
+                                         .drive = drive,
+                                         .flush = flush,
+                                         .idle = idle_own,
+                                         .release = release_own};
+
+const struct port_kind redis_port = {.name = "Redis",
+                                     .open = open_foreign,
+                                     .close = close_client,
+                                     .descriptor = descriptor,
+                                     .drive = drive,
+                                     .flush = flush,
+                                     .idle = idle_foreign,
+                                     .release = release_foreign};
+
+/* ---- calls */
+
+static void line_up(struct client *c, struct call *k)
+{
+    *(c->first ? &c->last->next : &c->first) = k;
+    c->last = k;
+    c->waiting++;
+}
+
+struct redis_call *redis_start(struct item *it, const struct port_kind *where, const struct span *words,
+                               size_t n)
+{
+    assert(where == &redis_port || where == &redis_own_port);
+    struct client *c = item_client(it, where);
+    if (!c)
+        return NULL;
+    if (c->waiting >= LIMIT_REDIS_CALLS) {
+        err_set(&it->err, ERR_BUSY, "this thread has %d calls to Redis under way already", LIMIT_REDIS_CALLS);
+        return NULL;
+    }
+    if (!ready(c, &it->err))
+        return NULL;
+    struct call *k = mem_alloc(sizeof *k);
+    *k = (struct call){.client = c, .item = it};
+    line_up(c, k);
+    conn_add(c->redis, words, n);
+    for (size_t i = 0; i < n; i++)
+        c->bytes += words[i].len + 1;
+    if (c->bytes >= SEND_BYTES)
+        flush(c);
+    return &k->shown;
+}
+
+void redis_drop(struct redis_call *shown)
+{
+    if (!shown)
+        return;
+    struct call *k = (void *)((char *)shown - offsetof(struct call, shown));
+    k->item = NULL;
+    if (shown->done)
+        release_call(k);
+}
