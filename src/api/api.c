@@ -1,5 +1,6 @@
 /* A call's way in: found, judged, handed to its route. */
 #include "api/inside.h"
+#include "api/prefer.h"
 #include "api/router.h"
 #include "core/mem.h"
 
@@ -62,6 +63,14 @@ bool api_waits(void *api, const struct call *c)
     (void)api;
     struct route_match m = route_match(routes, routes_count, c->req.method, c->req.path);
     return m.route && m.route->flags & ROUTE_STORE;
+}
+
+int64_t api_pieces(void *api, const struct call *c)
+{
+    const struct api *a = api;
+    struct route_match m = route_match(routes, routes_count, c->req.method, c->req.path);
+    bool may = m.route && m.route->flags & ROUTE_PIECES;
+    return may && is_ndjson(c) ? conf_now(&a->conf->api_upload_max) : 0;
 }
 
 void api_handle(void *api, struct call *c)

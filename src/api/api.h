@@ -4,7 +4,7 @@
  *
  *     struct api *api;
  *     if (!api_new(conf, queue, &api, e)) …
- *     struct front_options options = {.waits = api_waits, …};
+ *     struct front_options options = {.waits = api_waits, .pieces = api_pieces, …};
  *     front_new(&options, api_handle, api, &front, e)
  *     …front_run(front) on another thread; on SIGTERM:
  *     front_stop(front); api_drain(api);        // those that wait get 202 now, the task goes on
@@ -29,6 +29,9 @@ void api_handle(void *api, struct call *call);
 
 /* Whether answering it may have to wait for the store, on the thread that calls api_handle. Any thread. */
 bool api_waits(void *api, const struct call *call);
+
+/* The most bytes of a body that is taken in pieces; 0: it is taken whole. Any thread. */
+int64_t api_pieces(void *api, const struct call *call);
 
 /* Any thread; again does nothing: whoever waits for a task is answered now with the task as it is, and nobody waits from now on. */
 void api_drain(struct api *a);

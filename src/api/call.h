@@ -25,11 +25,22 @@
 
 enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS, METHOD_OTHER };
 
+/*
+ * A body that is not held in memory: `read` waits for some of it, at most `room` bytes, and sets *ret_n to 0 at its end. On the
+ * thread of api_handle and before that returns: either to the end, or the call is answered before. False: it broke off, or
+ * took too long.
+ */
+struct pieces {
+    bool (*read)(void *arg, char *to, size_t room, size_t *ret_n, struct err *e); /* NULL: there is none */
+    void *arg;
+};
+
 struct request {
     enum method method;
     struct span path;         /* decoded, as nginx gives DOCUMENT_URI; begins with '/' */
     struct span query;        /* raw, without '?' */
     struct span body;         /* whole; nginx buffers it */
+    struct pieces pieces;     /* instead of body, where api_uploads said so */
     struct span content_type; /* as sent, "" if absent */
     struct span accept;
     struct span prefer;

@@ -51,7 +51,8 @@ static size_t compared(const struct submission *s)
 struct task document_new(struct arena *a, const struct submission *s)
 {
     bool queued = s->strategy && s->strategy->kind == STRATEGY_QUEUED;
-    int64_t least = (s->items + LIMIT_UNITS - 1) / LIMIT_UNITS; /* as queue_put cuts it */
+    int64_t least = s->uploaded > 0 ? s->unit_size
+                                    : (s->items + LIMIT_UNITS - 1) / LIMIT_UNITS; /* as queue_put cuts it */
     int64_t unit_size = queued && s->batch_size < least ? least : s->batch_size;
     return (struct task){
         .state = !s->strategy                                            ? TASK_running

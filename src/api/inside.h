@@ -59,11 +59,12 @@ struct span query_rest(struct call *c, const struct query *q);
 /* For routes without parameters. */
 bool query_none(struct call *c, struct err *e) LATHE_CHECK;
 
+bool is_ndjson(const struct call *c); /* the body's type is application/x-ndjson */
 /* The body as JSON, NULL if it is empty. ERR_MEDIA_TYPE, ERR_BAD_JSON, ERR_TOO_LARGE. */
 bool body_read(struct call *c, const struct json **ret, struct err *e) LATHE_CHECK;
 
 /*
- * A submission from the body (of a POST) and the query, where params may stand as JSON text. `strategy` NULL: /compare.
+ * A submission from the body (of a POST) and the query, where params and other objects and lists stand as JSON text. `strategy` NULL: /compare.
  */
 bool submission_of(const struct api *a, struct call *c, const struct strategy *strategy, struct query *q,
                    struct submission *ret, struct err *e) LATHE_CHECK;

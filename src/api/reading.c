@@ -87,6 +87,11 @@ bool id_of(struct span text, struct uuid *ret, struct err *e)
     return true;
 }
 
+bool is_ndjson(const struct call *c)
+{
+    return span_eq_nocase(media_type(c->req.content_type), "application/x-ndjson");
+}
+
 bool body_read(struct call *c, const struct json **ret, struct err *e)
 {
     if ((c->req.method != METHOD_POST && c->req.method != METHOD_PUT) || c->req.body.len == 0) {
@@ -109,22 +114,23 @@ static bool put_member(struct span key, const struct json *value, void *arg)
     return true;
 }
 
-/* The body with params from the query, where they are JSON text, as a member. */
-static bool add_params(struct call *c, const struct json **body, struct span text, struct err *e)
+/* The body with a member from the query, where it is JSON text. */
+static bool add_member(struct call *c, const struct json **body, const char *name, struct span text,
+                       struct err *e)
 {
     struct err bad = ERR_INIT;
     if (!json_check(text, &bad))
-        return err_at(e, ERR_BAD_FIELD, "params", "params in the query must be a JSON object: %s", bad.text);
+        return err_at(e, ERR_BAD_FIELD, name, "%s in the query must be JSON: %s", name, bad.text);
     if (*body && json_type(*body) != JSON_OBJECT)
         return true; /* refused as a body soon */
-    if (*body && json_member(*body, "params"))
-        return err_at(e, ERR_BAD_FIELD, "params", "params stand in the query and in the body");
+    if (*body && json_member(*body, name))
+        return err_at(e, ERR_BAD_FIELD, name, "%s stands in the query and in the body", name);
     struct buf b CLEANUP(buf_release) = BUF_INIT(LIMIT_BODY);
     struct json_out o = json_out(&b);
     json_open(&o, '{');
     if (*body)
         json_each(*body, put_member, &o);
-    json_key(&o, "params");
+    json_key(&o, name);
     json_put_raw(&o, text);
     json_close(&o, '}');
     if (b.failed)
@@ -132,14 +138,26 @@ static bool add_params(struct call *c, const struct json **body, struct span tex
     return json_read(&c->arena, arena_copy(&c->arena, buf_view(&b)), body, e);
 }
 
+/* The fields that are objects or lists, but for the items, whose place is a body; and for the list of strategies, which has a form
+ * of its own. */
+static bool add_members(struct call *c, const struct json **body, struct query *q, struct err *e)
+{
+    struct span text;
+    for (size_t i = 0; i < submission_fields.count; i++) {
+        const struct field *f = &submission_fields.list[i];
+        bool may =
+            f->type == FIELD_JSON && strcmp(f->name, "items") != 0 && strcmp(f->name, "strategies") != 0;
+        if (may && query_take(q, f->name, &text) && !add_member(c, body, f->name, text, e))
+            return false;
+    }
+    return true;
+}
+
 bool submission_of(const struct api *a, struct call *c, const struct strategy *strategy, struct query *q,
                    struct submission *ret, struct err *e)
 {
     const struct json *body;
-    struct span text;
-    if (!body_read(c, &body, e))
-        return false;
-    if (query_take(q, "params", &text) && !add_params(c, &body, text, e))
+    if (!body_read(c, &body, e) || !add_members(c, &body, q, e))
         return false;
     return submission_read(&c->arena, strategy, body, query_rest(c, q), handler_find, ret, e) &&
            queues_known(a->conf, ret, e);

@@ -12,6 +12,7 @@ enum {
     ROUTE_PLAIN = 0,
     ROUTE_EFFECTS = 1, /* a GET that begins work: it has no HEAD, which must have no effect */
     ROUTE_STORE = 2,   /* waits for the store on the thread that it is called on */
+    ROUTE_PIECES = 4,  /* a body of type application/x-ndjson comes in pieces */
 };
 
 struct route {

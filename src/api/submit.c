@@ -2,8 +2,11 @@
 #include "api/inside.h"
 #include "api/prefer.h"
 
+#define PIECE (64u * KIB) /* of a body, at a time */
+
 struct putting {
     struct parked parked;
+    const struct submission *submission;
     int64_t wait_ms;
 };
 
@@ -78,20 +81,69 @@ struct prefer preferred(struct call *c, int64_t most_ms)
     return prefer;
 }
 
+static struct putting *putting_new(struct api *a, struct call *c, const struct submission *s, int64_t most_ms,
+                                   void (*done)(struct parked *p, bool store_ok))
+{
+    struct prefer prefer = preferred(c, most_ms);
+    struct putting *w = arena_alloc(&c->arena, sizeof *w);
+    w->submission = s;
+    w->wait_ms = prefer_wait_ms(&prefer, most_ms);
+    w->parked = (struct parked){.api = a, .call = c, .answer = done};
+    return w;
+}
+
 void put_and_wait(struct api *a, struct call *c, const struct submission *s, int64_t most_ms,
                   bool (*asks_store)(const struct task *t), void (*done)(struct parked *p, bool store_ok),
                   void *arg)
 {
     struct err e = ERR_INIT;
-    struct prefer prefer = preferred(c, most_ms);
-    struct putting *w = arena_alloc(&c->arena, sizeof *w);
-    w->wait_ms = prefer_wait_ms(&prefer, most_ms);
-    w->parked =
-        (struct parked){.api = a, .call = c, .task = document_new(&c->arena, s), .answer = done, .arg = arg};
+    struct putting *w = putting_new(a, c, s, most_ms, done);
+    w->parked.task = document_new(&c->arena, s);
+    w->parked.arg = arg;
     if (w->wait_ms > 0) /* else it is the writer's thread that answers, which must not wait for the store */
         w->parked.asks_store = asks_store;
     if (!queue_put(a->queue, &c->arena, s, on_put, w, &e))
         answer_problem(c, &e);
+}
+
+/* ---- items that come in pieces */
+
+static bool feed_all(struct call *c, struct queue_stream *st, struct err *e)
+{
+    const struct pieces *body = &c->req.pieces;
+    char *piece = arena_alloc(&c->arena, PIECE);
+    for (size_t n;;) {
+        if (!body->read(body->arg, piece, PIECE, &n, e))
+            return false;
+        if (n == 0)
+            return true;
+        if (!queue_stream_feed(st, (struct span){piece, n}, e))
+            return false;
+    }
+}
+
+/* Now it is known how many items it has. */
+static void on_uploaded(void *arg, struct uuid id, bool existing, const struct err *e)
+{
+    struct putting *w = arg;
+    w->parked.task = document_new(&w->parked.call->arena, w->submission);
+    on_put(w, id, existing, e);
+}
+
+/* On the upload's own thread, which may wait. */
+static void put_pieces(struct api *a, struct call *c, struct submission *s, int64_t most_ms)
+{
+    struct err e = ERR_INIT;
+    struct queue_stream *st;
+    struct putting *w = putting_new(a, c, s, most_ms, answer_put);
+    if (!queue_stream_new(a->queue, &c->arena, s, &st, &e)) {
+        answer_problem(c, &e);
+    } else if (!feed_all(c, st, &e)) {
+        queue_stream_drop(st);
+        answer_problem(c, &e);
+    } else if (!queue_stream_end(st, on_uploaded, w, &e)) {
+        answer_problem(c, &e);
+    }
 }
 
 static bool strategy_of(struct span name, const struct strategy **ret, struct err *e)
@@ -121,6 +173,9 @@ void submit_task(struct api *a, struct call *c, struct span parameter)
         answer_problem(c, &e);
         return;
     }
-    put_and_wait(a, c, s, strategy->kind == STRATEGY_QUEUED ? 0 : conf_now(&a->conf->api_wait), NULL,
-                 answer_put, NULL);
+    int64_t most_ms = strategy->kind == STRATEGY_QUEUED ? 0 : conf_now(&a->conf->api_wait);
+    if (c->req.pieces.read)
+        put_pieces(a, c, s, most_ms);
+    else
+        put_and_wait(a, c, s, most_ms, NULL, answer_put, NULL);
 }

@@ -105,6 +105,8 @@ static bool run_api(struct service *s, int listener, struct err *e)
                               .threads = (int)c->api_threads,
                               .queue = (int)c->api_queue,
                               .waits = api_waits,
+                              .pieces = api_pieces,
+                              .uploads = (int)c->api_uploads,
                               .drain_ms = c->api_drain};
     if (!queue_open(c, QUEUE_API, &s->queue, e))
         return false;

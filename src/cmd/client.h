@@ -18,6 +18,11 @@ bool client_id(const char *text, struct uuid *ret, struct err *e) LATHE_CHECK;
 bool client_put(struct queue *q, struct arena *a, const struct submission *s, struct uuid *ret,
                 struct err *e) LATHE_CHECK;
 
+/* The same with the items of a file, "-" for standard input: a JSON value a line, however many there are. Shows how far it is on
+ * stderr, if that is a terminal. (upload.c) */
+bool client_put_lines(struct queue *q, struct arena *a, struct submission *s, const char *path,
+                      struct uuid *ret, struct err *e) LATHE_CHECK;
+
 /* The task once it is final, or as it is after ms. */
 bool client_wait(struct queue *q, struct arena *a, struct uuid id, int64_t ms, struct task *ret,
                  struct err *e) LATHE_CHECK;

@@ -4,7 +4,7 @@
 #include "cmd/work.h"
 
 struct submit {
-    char strategy[LIMIT_NAME + 1];
+    char strategy[LIMIT_NAME + 1], ndjson[1024];
     bool wait, json;
     int64_t wait_s;
 };
@@ -16,6 +16,12 @@ static const struct field fields[] = {
      .max = LIMIT_NAME,
      .def_text = "background",
      .summary = "how it runs; lathe strategies lists them"},
+    {.name = "ndjson",
+     .type = FIELD_TEXT,
+     .offset = offsetof(struct submit, ndjson),
+     .max = sizeof((struct submit *)NULL)->ndjson - 1,
+     .def_text = "",
+     .summary = "a file (-: standard input) of items, a JSON value a line, of any length"},
     {.name = "wait",
      .type = FIELD_BOOL,
      .offset = offsetof(struct submit, wait),
@@ -56,6 +62,16 @@ static bool end(struct cmd *c, struct queue *q, struct arena *a, struct uuid id,
     return true;
 }
 
+static bool put(struct queue *q, struct arena *a, struct submission *work, const struct submit *s,
+                struct uuid *ret, struct err *e)
+{
+    if (!s->ndjson[0])
+        return client_put(q, a, work, ret, e);
+    if (work->items_json)
+        return err_at(e, ERR_BAD_FIELD, "items", "give --items or --ndjson, not both");
+    return client_put_lines(q, a, work, s->ndjson, ret, e);
+}
+
 static bool run(struct cmd *c, int argc, char **argv, struct err *e)
 {
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
@@ -71,7 +87,7 @@ static bool run(struct cmd *c, int argc, char **argv, struct err *e)
         return err_set(e, ERR_NO_STRATEGY, "there is no strategy \"%s\"; lathe strategies lists them",
                        s.strategy);
     return work_read(&a, strategy, &argc, argv, &work, e) && options_words(argc, argv, 0, 0, e) &&
-           queue_open(&c->conf, QUEUE_API, &q, e) && client_put(q, &a, &work, &id, e) &&
+           queue_open(&c->conf, QUEUE_API, &q, e) && put(q, &a, &work, &s, &id, e) &&
            end(c, q, &a, id, &s, e);
 }
 
@@ -79,7 +95,7 @@ const struct command command_submit = {
     .name = "submit",
     .summary = "hands in work",
     .usage =
-        "lathe submit [--strategy=NAME] [--handler=NAME] [--items-count=N | --items=FILE] [--wait] [OPTION…]",
+        "lathe submit [--strategy=NAME] [--handler=NAME] [--items-count=N | --items=FILE | --ndjson=FILE] [--wait] [OPTION…]",
     .options = &options,
     .shorts = "s=strategy",
     .more_options = work_help,
@@ -88,6 +104,7 @@ const struct command command_submit = {
         "was cancelled, 75 when it had not ended.\n"
         "\n"
         "    lathe submit --handler=sleep --param=ms=50 -n 200 --strategy=async-batch --wait\n"
-        "    seq 10 | lathe submit --handler=echo --items=- --strategy=threading --wait --json\n",
+        "    seq 10 | lathe submit --handler=echo --items=- --strategy=threading --wait --json\n"
+        "    seq 1000000 | lathe submit --handler=echo --ndjson=- --batch-size=10000 --wait\n",
     .run = run,
 };

@@ -32,6 +32,7 @@
 #define LIMIT_ITEM_RESULT (1u * MIB)  /* bytes of one item's result */
 #define LIMIT_LOG_TEXT (1u * KIB)     /* bytes of a line in a task's log */
 #define LIMIT_RUN_LOG (64u * KIB)     /* bytes of all lines of one run of a unit */
+#define LIMIT_UNIT_INPUT (64u * MIB)  /* bytes of all items of a unit */
 #define LIMIT_UNIT_RESULT (64u * MIB) /* bytes of all results of a unit */
 #define LIMIT_TIMEOUT_MS (7 * 24 * 3600 * 1000LL)
 #define LIMIT_RETRIES 1000u        /* failures of a unit after which it is tried again */
@@ -84,9 +85,13 @@
 #define LIMIT_WRITE_BATCH 512u              /* rows and needs in one group commit; a longer list goes alone */
 #define LIMIT_WRITE_QUEUE 32768u            /* rows and needs waiting for a group commit before 503 */
 #define LIMIT_WRITE_QUEUE_BYTES (64u * MIB) /* their params, inputs and the like */
-#define LIMIT_WAKE 4096                     /* units that one look at the waiting puts to work */
-#define LIMIT_FORGET 1000                   /* tasks that a round of the retention deletes */
-#define LIMIT_CLAIM 512u                    /* units in one claim */
+#define LIMIT_INPUT_CHUNK \
+    (1u * MIB)                  /* bytes of inputs that come in pieces, in one row, but for a longer item */
+#define LIMIT_INPUT_CHUNKS 512u /* such rows in one statement */
+#define LIMIT_UPLOAD_S 900      /* how long a body may come in pieces: it is one transaction */
+#define LIMIT_WAKE 4096         /* units that one look at the waiting puts to work */
+#define LIMIT_FORGET 1000       /* tasks that a round of the retention deletes */
+#define LIMIT_CLAIM 512u        /* units in one claim */
 #define LIMIT_CLAIM_BYTES \
     (64u * MIB) /* inputs and params that one claim brings along, but for a single unit */
 #define LIMIT_STATEMENT (512u * MIB) /* bytes of the parameters of one statement */

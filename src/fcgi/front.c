@@ -208,6 +208,7 @@ bool front_new(const struct front_options *o, void (*handle)(void *arg, struct c
     pthread_mutex_init(&f->spare_lock, NULL);
     pthread_mutex_init(&f->queue_lock, NULL);
     pthread_cond_init(&f->queue_filled, NULL);
+    pthread_cond_init(&f->upload_over, NULL);
     if (!front_open(f, e)) {
         front_free(f);
         return false;
@@ -238,5 +239,6 @@ void front_free(struct front *f)
     pthread_mutex_destroy(&f->spare_lock);
     pthread_mutex_destroy(&f->queue_lock);
     pthread_cond_destroy(&f->queue_filled);
+    pthread_cond_destroy(&f->upload_over);
     mem_free(f);
 }

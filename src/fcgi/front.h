@@ -29,6 +29,13 @@ struct front_options {
      * as `queue`, those without a body, for HELD_MS (front_in.h); beyond that it is 503. NULL: none.
      */
     bool (*waits)(void *arg, const struct call *);
+
+    /*
+     * The most bytes of a body that is given to handle() in pieces (struct pieces); 0: it is read before handle() is
+     * called. Each such call has a thread of its own, `uploads` at most; more are answered 503 + Retry-After. NULL: none.
+     */
+    int64_t (*pieces)(void *arg, const struct call *);
+    int uploads;
 };
 
 /* `handle` is called on one of the T threads with a filled call; see call.h for who owns it when. An answer that it gives

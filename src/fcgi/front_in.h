@@ -1,6 +1,6 @@
 /*
  * front_in.h: the inside of the front: front.c (life and the dispatcher's loop), peer.c (a connection's states),
- * intake.c (is a request there?), exchange.c (their memory) and serve.c (the threads, and answers). Not for anybody else.
+ * intake.c (is a request there?), exchange.c (their memory), serve.c (the threads, and answers) and upload.c (bodies in pieces). Not for anybody else.
  *
  * Who may touch a connection's descriptor is said by its state, and states change under its lock. A descriptor is closed
  * under the lock: by the state's owner, of a PARKED one by whoever finds under the lock that the client has left, which is the
@@ -30,6 +30,7 @@
     10000             /* a request must be there this long after its first byte, its body after its head */
 #define READ_MS 5000  /* one read of a body */
 #define SEND_MS 30000 /* an answer of which the other side takes nothing for so long is given up */
+#define UPLOAD_MS (LIMIT_UPLOAD_S * 1000LL) /* a body that comes in pieces is there so long after its head */
 #define LINGER_MS 2000
 #define HELD_MS 10000 /* a call that had no thread to wait on for so long is not begun any more */
 #define FRESH_MS 1000 /* a stopping front waits so long for the request of a connection just made */
@@ -117,7 +118,9 @@ struct front {
         **held_back_end; /* calls that may wait, while waiting_threads is at its most */
     int held_back_count, waiting_threads;
     int idle_threads;
-    bool waking; /* one of them was signalled and has not run yet */
+    bool waking;   /* one of them was signalled and has not run yet */
+    int uploading; /* threads of uploads */
+    pthread_cond_t upload_over;
     bool quit;
     pthread_t *threads;
     int thread_count;
@@ -155,6 +158,15 @@ bool serve_start(struct front *f, struct err *e) LATHE_CHECK;
 void serve_stop(struct front *f);
 bool serve_push(struct front *f, struct peer *p); /* false: the queue is full */
 void exchange_finish(struct exchange *x, enum record_result r);
+/* Has handle() or, if there is one, the refusal answer. True: it was answered meanwhile, and exchange_answer() or exchange_finish()
+ * is to follow. False: the call is api's, and exchange_park() is to follow, with the serial that it had. */
+bool exchange_handle(struct exchange *x, const struct err *refusal);
+void exchange_answer(struct exchange *x);
+void exchange_park(struct front *f, struct peer *p, uint64_t serial);
+
+/* upload.c: a thread for a body in pieces. False: there are as many as may be. From true on x and the reader are its. */
+bool upload_start(struct exchange *x, struct reader *reader);
+void uploads_end(struct front *f); /* waits for them */
 
 /* front.c: have the dispatcher look at a connection. */
 void front_look(struct front *f, struct peer *p);

@@ -158,10 +158,12 @@ static void throw_away(struct front *f, struct peer *p)
         ssize_t n = recv(p->fd, f->peek, LIMIT_FCGI_HEAD, MSG_DONTWAIT);
         if (n < 0 && errno == EAGAIN)
             return;
-        if (n <= 0)
-            break;
+        if (n <= 0) {
+            peer_close(f, p);
+            return;
+        }
     }
-    peer_close(f, p);
+    front_look(f, p); /* there may be a large body of it: others have their turn in between */
 }
 
 /* ---- all states */

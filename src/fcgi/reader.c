@@ -26,6 +26,7 @@ MEMBER_IS(FCGX_Stream, stop, unsigned char *);
 
 struct reader {
     FCGX_Request request;
+    size_t length, taken; /* of a body in pieces */
 };
 
 /* FCGX_Init takes SIGPIPE, SIGUSR1 and SIGTERM where nobody did; ours are put back. */
@@ -77,28 +78,45 @@ static void detach(FCGX_Request *q)
 enum input { INPUT_ENDED, INPUT_BROKEN, INPUT_LONGER };
 
 /*
- * Takes input into `room`, or away when that is NULL, up to `most` bytes and the end. FCGX_GetChar reads at most once
- * from the socket and what it read is then taken in one piece: so the deadline is looked at between reads.
+ * What is there, or else the first that comes; 0 at the end, and when it is broken. FCGX_GetChar reads at most once from
+ * the socket and what it read is then taken in one piece.
  */
+static size_t take_some(FCGX_Stream *in, char *to, size_t room)
+{
+    int c = FCGX_GetChar(in);
+    if (c == EOF)
+        return 0;
+    *to = (char)c;
+    size_t ready = (size_t)(in->stop - in->rdNext);
+    if (ready > room - 1)
+        ready = room - 1;
+    return 1 + (ready ? (size_t)FCGX_GetStr(to + 1, (int)ready, in) : 0);
+}
+
+static enum input ended(FCGX_Stream *in)
+{
+    return FCGX_GetError(in) == 0 ? INPUT_ENDED : INPUT_BROKEN;
+}
+
+/* Takes input into `room`, or away when that is NULL, up to `most` bytes and the end. The deadline is looked at between
+ * reads. */
 static enum input take_input(FCGX_Stream *in, char *room, size_t most, int64_t deadline, size_t *ret_taken)
 {
-    size_t n = 0;
     char away[8192];
-    int c;
-    while ((c = FCGX_GetChar(in)) != EOF) {
-        if (n == most || clock_now() > deadline)
-            return n == most ? INPUT_LONGER : INPUT_BROKEN;
-        char *to = room ? room + n : away;
-        *to = (char)c;
-        size_t ready = (size_t)(in->stop - in->rdNext), fits = room ? most - n - 1 : sizeof away - 1;
-        if (ready > fits)
-            ready = fits;
-        if (ready > most - n - 1)
-            ready = most - n - 1;
-        n += 1 + (ready ? (size_t)FCGX_GetStr(to + 1, (int)ready, in) : 0);
+    for (size_t n = 0;;) {
+        size_t left = most - n;
+        bool keep = room && left > 0; /* beyond the most only whether there is more */
+        size_t got = take_some(in, keep ? room + n : away, keep ? left : sizeof away);
+        if (got == 0) {
+            *ret_taken = n;
+            return ended(in);
+        }
+        if (got > left)
+            return INPUT_LONGER;
+        n += got;
+        if (clock_now() > deadline)
+            return INPUT_BROKEN;
     }
-    *ret_taken = n;
-    return FCGX_GetError(in) == 0 ? INPUT_ENDED : INPUT_BROKEN;
 }
 
 /* The request is refused: its input is taken away, so that the connection can be used again, if it is not endless. */
@@ -116,6 +134,18 @@ static enum read_result refuse(FCGX_Stream *in, int64_t deadline)
     return READ_BROKEN;
 }
 
+static bool longer(size_t length, struct err *e)
+{
+    return err_at(e, ERR_BAD_REQUEST, "CONTENT_LENGTH", "the body is longer than its Content-Length of %zu",
+                  length);
+}
+
+static bool shorter(size_t taken, size_t length, struct err *e)
+{
+    return err_at(e, ERR_BAD_REQUEST, "CONTENT_LENGTH",
+                  "the body has %zu bytes and its Content-Length is %zu", taken, length);
+}
+
 static enum read_result read_body(FCGX_Stream *in, size_t length, int64_t deadline, struct call *call,
                                   struct err *e)
 {
@@ -125,24 +155,23 @@ static enum read_result read_body(FCGX_Stream *in, size_t length, int64_t deadli
     case INPUT_BROKEN:
         return READ_BROKEN;
     case INPUT_LONGER:
-        err_at(e, ERR_BAD_REQUEST, "CONTENT_LENGTH", "the body is longer than its Content-Length of %zu",
-               length);
+        longer(length, e);
         return refuse(in, deadline);
     case INPUT_ENDED:
         break;
     }
     if (taken < length) {
-        err_at(e, ERR_BAD_REQUEST, "CONTENT_LENGTH", "the body has %zu bytes and its Content-Length is %zu",
-               taken, length);
+        shorter(taken, length, e);
         return READ_REFUSED;
     }
     call->req.body = (struct span){room, length};
     return READ_OK;
 }
 
-static enum read_result read_request(FCGX_Request *q, const struct arrival *f, int64_t deadline,
-                                     struct call *call, struct err *e)
+static enum read_result read_request(struct reader *r, const struct arrival *f, struct piecewise pieces,
+                                     int64_t deadline, struct call *call, struct err *e)
 {
+    FCGX_Request *q = &r->request;
     int64_t length = 0;
     if (!params_read(q->envp, &call->arena, &call->req, &length, e))
         return refuse(q->in, deadline);
@@ -150,23 +179,58 @@ static enum read_result read_request(FCGX_Request *q, const struct arrival *f, i
         err_set(e, ERR_BAD_REQUEST, "a parameter of the request holds a NUL byte");
         return refuse(q->in, deadline);
     }
-    if (length > LIMIT_BODY) {
-        err_set(e, ERR_TOO_LARGE, "the body has %lld bytes, more than the %u that are allowed",
-                (long long)length, LIMIT_BODY);
+    int64_t most = pieces.most ? pieces.most(pieces.arg, call) : 0;
+    if (length > (most > 0 ? most : LIMIT_BODY)) {
+        err_set(e, ERR_TOO_LARGE, "the body has %lld bytes, more than the %lld that are allowed",
+                (long long)length, (long long)(most > 0 ? most : LIMIT_BODY));
         return refuse(q->in, deadline);
     }
-    return read_body(q->in, (size_t)length, deadline, call, e);
+    if (most == 0)
+        return read_body(q->in, (size_t)length, deadline, call, e);
+    r->length = (size_t)length;
+    r->taken = 0;
+    return READ_PIECES;
 }
 
-enum read_result reader_read(struct reader *r, int fd, const struct arrival *f, int64_t deadline,
-                             struct call *call, struct err *e)
+enum read_result reader_read(struct reader *r, int fd, const struct arrival *f, struct piecewise pieces,
+                             int64_t deadline, struct call *call, struct err *e)
 {
     FCGX_Request *q = &r->request;
     if (!attach(q, fd)) {
         q->ipcFd = -1;
         return READ_CLOSED;
     }
-    enum read_result result = read_request(q, f, deadline, call, e);
-    detach(q);
+    enum read_result result = read_request(r, f, pieces, deadline, call, e);
+    if (result != READ_PIECES)
+        detach(q);
     return result;
+}
+
+enum read_result reader_piece(struct reader *r, int64_t deadline, char *to, size_t room, size_t *ret_n,
+                              struct err *e)
+{
+    FCGX_Stream *in = r->request.in;
+    *ret_n = 0;
+    if (clock_now() > deadline)
+        return READ_BROKEN;
+    size_t n = take_some(in, to, room);
+    if (n > r->length - r->taken) {
+        longer(r->length, e);
+        return READ_LEFT;
+    }
+    r->taken += n;
+    *ret_n = n;
+    if (n > 0)
+        return READ_OK;
+    if (ended(in) != INPUT_ENDED)
+        return READ_BROKEN;
+    if (r->taken == r->length)
+        return READ_OK;
+    shorter(r->taken, r->length, e);
+    return READ_REFUSED;
+}
+
+void reader_end(struct reader *r)
+{
+    detach(&r->request);
 }

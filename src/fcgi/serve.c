@@ -123,7 +123,7 @@ static void count(const struct call *c)
 }
 
 /* The caller owns the connection. */
-static void transmit(struct exchange *x)
+void exchange_answer(struct exchange *x)
 {
     struct call *call = &x->call;
     reply_head(call, &x->head);
@@ -166,13 +166,13 @@ static void on_send(struct call *call)
     if (was == PEER_GONE)
         end(x, NEXT_CLOSE);
     else
-        transmit(x);
+        exchange_answer(x);
 }
 
 /* ---- a thread */
 
 /* The answer comes later, unless it came already from another thread. The call is api's: it is not touched here. */
-static void park(struct front *f, struct peer *p, uint64_t serial)
+void exchange_park(struct front *f, struct peer *p, uint64_t serial)
 {
     pthread_mutex_lock(&p->lock);
     if (p->serial == serial && p->state == PEER_BUSY) {
@@ -185,10 +185,15 @@ static void park(struct front *f, struct peer *p, uint64_t serial)
 }
 
 /* In state BUSY nobody else looks at the descriptors. */
-static enum read_result read_request(struct reader *reader, struct peer *p, struct call *call, struct err *e)
+static enum read_result read_request(struct front *f, struct reader *reader, struct peer *p,
+                                     struct call *call, struct err *e)
 {
     int *from = p->source >= 0 ? &p->source : &p->fd;
-    enum read_result r = reader_read(reader, *from, &p->arrival, clock_after_ms(UNFINISHED_MS), call, e);
+    struct piecewise pieces = {f->o.pieces, f->arg};
+    enum read_result r =
+        reader_read(reader, *from, &p->arrival, pieces, clock_after_ms(UNFINISHED_MS), call, e);
+    if (r == READ_PIECES)
+        return r;
     if (r == READ_CLOSED) {
         *from = -1;
         r = READ_BROKEN;
@@ -197,23 +202,29 @@ static enum read_result read_request(struct reader *reader, struct peer *p, stru
     return r;
 }
 
-/* With a refusal it is answered so, and handle() not asked. */
-static void run(struct front *f, struct exchange *x, const struct err *refusal)
+bool exchange_handle(struct exchange *x, const struct err *refusal)
 {
-    struct peer *p = x->peer;
-    uint64_t serial = x->serial;
+    struct front *f = x->front;
     handling.exchange = x;
-    handling.serial = serial;
+    handling.serial = x->serial;
     handling.answered = false;
     if (refusal)
         call_problem(&x->call, refusal);
     else
         f->handle(f->arg, &x->call);
     handling.exchange = NULL;
-    if (handling.answered)
-        transmit(x);
+    return handling.answered;
+}
+
+/* With a refusal it is answered so, and handle() not asked. */
+static void run(struct front *f, struct exchange *x, const struct err *refusal)
+{
+    struct peer *p = x->peer;
+    uint64_t serial = x->serial;
+    if (exchange_handle(x, refusal))
+        exchange_answer(x);
     else
-        park(f, p, serial);
+        exchange_park(f, p, serial);
 }
 
 /* ---- calls that may wait for another server: there is always a thread for those that do not */
@@ -282,20 +293,38 @@ static void run_waiting(struct front *f, struct exchange *x)
             run(f, x, NULL);
 }
 
-static void serve(struct front *f, struct reader *reader, struct peer *p)
+/* What was not read of its body is left to the dispatcher. */
+static void refuse_upload(struct front *f, struct exchange *x, struct reader *reader)
+{
+    struct err e = ERR_INIT;
+    reader_end(reader);
+    net_close_at(&x->peer->source);
+    err_set(&e, ERR_BUSY, "as many uploads are under way as may be, %d: try again", f->o.uploads);
+    metric_add(M_http_refused, "", 1);
+    x->left = true;
+    run(f, x, &e);
+}
+
+/* False: the reader has gone with an upload. */
+static bool serve(struct front *f, struct reader *reader, struct peer *p)
 {
     struct exchange *x = exchange_new(f, p);
     struct err e = ERR_INIT;
-    enum read_result r = read_request(reader, p, &x->call, &e);
+    enum read_result r = read_request(f, reader, p, &x->call, &e);
     x->left = r == READ_LEFT;
     if (r == READ_BROKEN)
         exchange_finish(x, RECORD_BROKEN);
+    else if (r == READ_PIECES && upload_start(x, reader))
+        return false;
+    else if (r == READ_PIECES)
+        refuse_upload(f, x, reader);
     else if (r != READ_OK)
         run(f, x, &e);
     else if (f->o.waits && f->o.waits(f->arg, &x->call))
         run_waiting(f, x);
     else
         run(f, x, NULL);
+    return true;
 }
 
 static void *serve_thread(void *arg)
@@ -304,7 +333,8 @@ static void *serve_thread(void *arg)
     struct reader *reader = reader_new();
     struct peer *p;
     while ((p = queue_pop(f)) != NULL)
-        serve(f, reader, p);
+        if (!serve(f, reader, p))
+            reader = reader_new();
     reader_free(reader);
     return NULL;
 }
@@ -337,4 +367,5 @@ void serve_stop(struct front *f)
     pthread_cond_broadcast(&f->queue_filled);
     for (int i = 0; i < f->thread_count; i++)
         pthread_join(f->threads[i], NULL);
+    uploads_end(f);
 }

@@ -28,6 +28,14 @@ struct queue {
 bool put_rows(struct arena *a, const struct submission *s, struct uuid id, struct new_tasks **ret,
               const char **ret_label, struct err *e) LATHE_CHECK;
 
+/* put.c: the rows of a submission whose inputs are uploaded, committed; and then who waits for them is told. In two steps, so
+ * that the upload can be closed in between: the arena may go in `done`. */
+struct put;
+bool put_upload(struct queue *q, struct arena *a, const struct submission *s, struct store_upload *u,
+                struct put **ret, struct err *e) LATHE_CHECK;
+void put_uploaded(struct put *p, void (*done)(void *arg, struct uuid id, bool existing, const struct err *e),
+                  void *arg);
+
 /* worker.c */
 struct store_worker *worker_store(struct queue_worker *w);
 void worker_tell_work(struct queue_worker *w,

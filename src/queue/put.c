@@ -86,6 +86,8 @@ static int64_t unit_size_of(const struct strategy *strategy, const struct submis
 {
     if (strategy == NULL || strategy->kind != STRATEGY_QUEUED)
         return s->items;
+    if (s->uploaded > 0)
+        return s->unit_size;
     int64_t least = (s->items + LIMIT_UNITS - 1) / LIMIT_UNITS;
     int64_t size = s->batch_size > least ? s->batch_size : least;
     return size < s->items ? size : s->items;
@@ -148,6 +150,7 @@ static struct new_task *make_one(struct part *p, struct uuid id)
         t->id = id;
     t->inputs_of = t->id;
     t->inputs = cut_lines(p, t->units, t->unit_size);
+    t->uploaded = p->submission->uploaded;
     return t;
 }
 
@@ -393,4 +396,21 @@ bool queue_put_many(struct queue *q, struct arena *a, const struct submission *c
     assert(n > 0);
     *p = (struct put){.queue = q, .arena = a, .many = done, .arg = arg, .results_n = n};
     return put(p, list, e);
+}
+
+bool put_upload(struct queue *q, struct arena *a, const struct submission *s, struct store_upload *u,
+                struct put **ret, struct err *e)
+{
+    struct put *p = arena_alloc(a, sizeof *p);
+    *p = (struct put){.queue = q, .arena = a, .results_n = 1};
+    *ret = p;
+    return fill(p, &s, e) && store_upload_end(u, &p->tasks, e);
+}
+
+void put_uploaded(struct put *p, void (*done)(void *arg, struct uuid id, bool existing, const struct err *e),
+                  void *arg)
+{
+    p->done = done;
+    p->arg = arg;
+    on_written(p, NULL);
 }

@@ -52,6 +52,25 @@ bool queue_put_many(struct queue *q, struct arena *a, const struct submission *c
                     void (*done)(void *arg, const struct put_result *results, size_t n, const struct err *e),
                     void *arg, struct err *e) LATHE_CHECK;
 
+/*
+ * A submission whose items come in pieces, as NDJSON: they go to the store as they come, at most a few MiB are held, and the task
+ * is there with queue_stream_end or not at all. One thread, which waits for PostgreSQL. `s` has no items of its own; it gets
+ * what they turn out to be, and must live as long as the arena. ERR_BAD_JSON, ERR_BAD_FIELD and ERR_TOO_LARGE name the line.
+ *
+ * Units: a strategy that makes one unit has LIMIT_UNIT_INPUT bytes of items. `background` has so much in each unit of batch_size
+ * items, which is doubled as often as LIMIT_UNITS asks for; the task shows what was used.
+ */
+struct queue_stream;
+bool queue_stream_new(struct queue *q, struct arena *a, struct submission *s, struct queue_stream **ret,
+                      struct err *e) LATHE_CHECK;
+bool queue_stream_feed(struct queue_stream *st, struct span piece, struct err *e) LATHE_CHECK;
+/* `done` as in queue_put, but on this thread, before it returns true; false: nothing is written. Frees st either way. */
+bool queue_stream_end(struct queue_stream *st,
+                      void (*done)(void *arg, struct uuid id, bool existing, const struct err *e), void *arg,
+                      struct err *e) LATHE_CHECK;
+void queue_stream_drop(struct queue_stream *st);           /* instead: nothing is written */
+int64_t queue_stream_items(const struct queue_stream *st); /* so far */
+
 /* The task, with the live progress that Redis knows laid over it. */
 bool queue_get(struct queue *q, struct arena *a, struct uuid id, struct task *ret, struct err *e) LATHE_CHECK;
 

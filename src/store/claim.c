@@ -7,7 +7,7 @@ const struct stmt lazy_stmt = {"lazy", "SELECT set_config('synchronous_commit', 
 /* names: the queues that are served; for "*" those that have work, found by hops through the index. Their gates are
  * locked by name. Each queue gives its
  * first units in the order of the index (as many as its gate has room for where it is in `queues`), and of these the best of all queues are taken, as many as $7 KiB hold; what was locked too many is free
- * again at the end of the transaction. Inputs are found by where the owner's cuts are: chunk k is its items [k * unit_size, …); most tasks have none, and pay for no aggregate. Rows of work are never updated, so that a ctid stays what it was. */
+ * again at the end of the transaction. Inputs are found by where the owner's cuts are: chunk k is its items [k * unit_size, …), and of inputs that were uploaded chunk k begins with item k; most tasks have none, and pay for no aggregate. Rows of work are never updated, so that a ctid stays what it was. */
 const struct stmt claim_stmt = {
     "claim",
     "WITH names AS MATERIALIZED ("
@@ -37,8 +37,12 @@ const struct stmt claim_stmt = {
     "t.terms::text, "
     "t.digest, t.shape_asked[1], t.shape_asked[2], t.shape_asked[3], t.shape_asked[4], t.batch_size, t.workers, "
     "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.units_total = 1, "
-    "t.parent IS NULL AND t.queue <> ALL (ARRAY(SELECT q.name FROM queues q WHERE q.limited)), w.first / cut.size * cut.size, "
-    "CASE WHEN t.inputs_of IS NOT NULL THEN (SELECT string_agg(c.bytes, ''::bytea ORDER BY c.seq) FROM inputs c "
+    "t.parent IS NULL AND t.queue <> ALL (ARRAY(SELECT q.name FROM queues q WHERE q.limited)), "
+    "CASE WHEN t.uploaded THEN (SELECT max(c.seq) FROM inputs c WHERE c.task = t.inputs_of AND c.seq <= w.first) "
+    "ELSE w.first / cut.size * cut.size END, "
+    "CASE WHEN t.uploaded THEN (SELECT string_agg(c.bytes, ''::bytea ORDER BY c.seq) FROM inputs c WHERE c.task = t.inputs_of "
+    "AND c.seq >= (SELECT max(d.seq) FROM inputs d WHERE d.task = t.inputs_of AND d.seq <= w.first) AND c.seq < w.first + w.count) "
+    "WHEN t.inputs_of IS NOT NULL THEN (SELECT string_agg(c.bytes, ''::bytea ORDER BY c.seq) FROM inputs c "
     "WHERE c.task = t.inputs_of AND c.seq BETWEEN w.first / cut.size AND (w.first + w.count - 1) / cut.size) END "
     "FROM taken w JOIN tasks t ON t.id = w.task, LATERAL (SELECT greatest(CASE WHEN t.inputs_of = t.id OR t.inputs_of IS NULL "
     "THEN t.unit_size ELSE (SELECT o.unit_size FROM tasks o WHERE o.id = t.inputs_of) END, 1) AS size OFFSET 0) cut "

@@ -11,19 +11,19 @@ static const struct stmt put_stmt = {
     "WITH new AS MATERIALIZED ("
     "INSERT INTO tasks (id, parent, inputs_of, digest, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, "
     "unit_size, batch_size, workers, priority, container, fail_fast, handler, strategy, inner_strategy, queue, "
-    "shape_asked, params, tags, meta, unit_kib, run_at, terms) "
+    "shape_asked, params, tags, meta, unit_kib, run_at, terms, uploaded) "
     "SELECT r.id, r.parent, r.inputs_of, r.digest, r.item_timeout_ms, r.timeout_ms, r.state::task_state, r.ord, "
     "r.items_total, r.units_total, r.unit_size, r.batch_size, r.workers, r.priority, r.container, r.fail_fast, r.handler, "
     "r.strategy, r.inner_strategy, r.queue, "
     "CASE WHEN r.threads > 0 THEN ARRAY[r.processes, r.threads, r.width, r.grain]::integer[] END, "
-    "r.params, r.tags, r.meta, r.unit_kib, r.run_at, r.terms::jsonb "
+    "r.params, r.tags, r.meta, r.unit_kib, r.run_at, r.terms::jsonb, r.uploaded "
     "FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[], "
     "$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bool[], $16::bool[], "
     "$17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], "
-    "$25::text[], $26::text[], $27::text[], $28::bigint[], $29::timestamptz[], $30::text[]) "
+    "$25::text[], $26::text[], $27::text[], $28::bigint[], $29::timestamptz[], $30::text[], $36::bool[]) "
     "AS r(id, parent, inputs_of, digest, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, unit_size, "
     "batch_size, workers, priority, container, fail_fast, handler, strategy, inner_strategy, queue, processes, threads, "
-    "width, grain, params, tags, meta, unit_kib, run_at, terms) "
+    "width, grain, params, tags, meta, unit_kib, run_at, terms, uploaded) "
     "ON CONFLICT (id) DO NOTHING RETURNING id, state, queue, priority, items_total, units_total, unit_size, unit_kib, "
     "run_at IS NULL AND terms IS NULL AS plain"
     "), units AS ("
@@ -83,7 +83,7 @@ static const struct new_task *owner_of(const struct new_tasks *list, const struc
 static struct uuid inputs_of(const struct new_tasks *list, const struct new_task *t)
 {
     const struct new_task *owner = owner_of(list, t);
-    return owner && !owner->inputs ? (struct uuid){{0}} : t->inputs_of;
+    return owner && !owner->inputs && owner->uploaded == 0 ? (struct uuid){{0}} : t->inputs_of;
 }
 
 static int64_t units_total(const struct new_tasks *list, const struct new_task *t)
@@ -108,7 +108,7 @@ static size_t inputs_bytes(const struct new_task *t)
 static int64_t unit_kib(const struct new_tasks *list, const struct new_task *t)
 {
     const struct new_task *owner = owner_of(list, t);
-    size_t inputs = owner ? inputs_bytes(owner) : 0;
+    size_t inputs = owner ? inputs_bytes(owner) + (size_t)owner->uploaded : 0;
     return (int64_t)((inputs / (size_t)(t->units > 0 ? t->units : 1) + t->params.len) / KIB);
 }
 
@@ -130,8 +130,8 @@ static void add_row(struct put_rows *to, struct put_row *row)
 /* Just put to work, with items that are only counted. */
 static bool is_simple(const struct new_task *t)
 {
-    return uuid_is_nil(t->parent) && !t->container && !t->waits && !t->inputs && t->run_at_us == 0 &&
-           t->terms.len == 0 && uuid_eq(t->inputs_of, t->id);
+    return uuid_is_nil(t->parent) && !t->container && !t->waits && !t->inputs && t->uploaded == 0 &&
+           t->run_at_us == 0 && t->terms.len == 0 && uuid_eq(t->inputs_of, t->id);
 }
 
 static bool same_numbers(const struct new_task *a, const struct new_task *b)
@@ -283,6 +283,7 @@ static void rest_params(struct params *p, const struct put_rows *rows)
     EACH(PG_TIME, element_time(p, t->run_at_us));
     EACH(PG_TEXT, element_text(p, t->terms));
     put_inputs(p, rows);
+    EACH(PG_BOOL, element_bool(p, t->uploaded > 0));
 }
 
 static bool have_meta(const struct put_rows *rows)

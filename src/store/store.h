@@ -60,9 +60,10 @@ struct new_task {
     size_t needs;          /* how many tasks `terms` says that it depends on */
     struct uuid inputs_of; /* whose inputs it reads: itself or its parent */
     const struct span
-        *inputs;   /* one NDJSON chunk per unit, `units` of them, each line ended; NULL: items are only
+        *inputs;      /* one NDJSON chunk per unit, `units` of them, each line ended; NULL: items are only
                                      counted. A child may read its parent's with units of another size: it gets its items */
-    int64_t units; /* of a container: of its inputs */
+    int64_t units;    /* of a container: of its inputs */
+    int64_t uploaded; /* bytes of its inputs that store_upload_add wrote, instead of `inputs`; 0: none */
 };
 
 /* What became of a task with terms that was put; zero: it was written as it is. */
@@ -95,6 +96,30 @@ void store_writer_free(
 /* Queues; any thread; never waits. ERR_BUSY when LIMIT_WRITE_QUEUE rows (what they depend on counts as rows) or LIMIT_WRITE_QUEUE_BYTES wait already: then done is not called. The first
  * batch goes at once, batches grow only while one is under way. A bad row never fails its neighbours. */
 bool store_put(struct store_writer *w, struct new_tasks *t, struct err *e) LATHE_CHECK;
+
+/* ---- submission: inputs that come in pieces (upload.c) ------------------------------------------------------------ */
+
+/*
+ * One transaction on a connection of its own: the inputs of a task as they come, its rows last. Whatever ends it before
+ * store_upload_end, a crash of this process too, leaves nothing behind. One thread at a time; it waits for PostgreSQL,
+ * at most store.timeout a call. After a call that failed only store_upload_free may follow.
+ */
+struct store_upload;
+
+/* Items [first, first + count) as NDJSON, every line ended. Chunks come in order, without a gap. */
+struct input_chunk {
+    int64_t first, count;
+    struct span bytes;
+};
+
+bool store_upload_new(struct store *s, struct uuid task, struct store_upload **ret,
+                      struct err *e) LATHE_CHECK;
+bool store_upload_add(struct store_upload *u, const struct input_chunk *list, size_t n,
+                      struct err *e) LATHE_CHECK;
+/* Commits the rows of t with the inputs, unless a verdict is against its first task, which must be the one of store_upload_new:
+ * then nothing is written. t->done is not called. ERR_STORE: as struct new_tasks says. */
+bool store_upload_end(struct store_upload *u, struct new_tasks *t, struct err *e) LATHE_CHECK;
+void store_upload_free(struct store_upload *u); /* NULL is fine */
 
 /* ---- reading (tasks.c, results.c) ------------------------------------------------------------------------------- */
 

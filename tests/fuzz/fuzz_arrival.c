@@ -24,7 +24,8 @@ static void read_by_libfcgi(const uint8_t *data, size_t size, const struct arriv
         reader = reader_new();
     struct call call = {.arena = ARENA_INIT};
     struct err e = ERR_INIT;
-    enum read_result r = reader_read(reader, fds[0], f, CLOCK_NEVER, &call, &e);
+    enum read_result r =
+        reader_read(reader, fds[0], f, (struct piecewise){.most = NULL}, CLOCK_NEVER, &call, &e);
     MUST(r == READ_OK || r == READ_REFUSED);
     MUST((r == READ_OK) == (e.code == ERR_NONE));
     MUST(call.req.request_id.len > 0);

@@ -4,7 +4,7 @@
  */
 #include "api_fakes.h"
 
-static struct conf conf = {.api_wait = 25000};
+static struct conf conf = {.api_wait = 25000, .api_upload_max = 1 << 20};
 static struct api *api;
 
 static int set_up(void **state)
@@ -457,6 +457,93 @@ static void t16_every_route_is_reached(void **state)
     }
 }
 
+/* A body in pieces, as the front gives it; "!" is where it breaks off. */
+static bool give_piece(void *arg, char *to, size_t room, size_t *ret_n, struct err *e)
+{
+    const char ***next = arg;
+    assert_true(room >= 1024);
+    const char *piece = **next;
+    *ret_n = piece ? strlen(piece) : 0;
+    if (!piece)
+        return true;
+    (*next)++;
+    if (strcmp(piece, "BREAK") == 0)
+        return err_set(e, ERR_GONE, "it broke off");
+    memcpy(to, piece, *ret_n);
+    return true;
+}
+
+static struct sent *submit_pieces(const char *query, const char *const *pieces)
+{
+    const char *const *next = pieces;
+    struct sent *s = call_new(METHOD_POST, "/api/v1/tasks/background", query, "");
+    s->call.req.content_type = SPAN("application/x-ndjson; charset=utf-8");
+    assert_true(api_pieces(api, &s->call) > 0);
+    s->call.req.pieces = (struct pieces){give_piece, &next};
+    api_handle(api, &s->call);
+    assert_int_equal(s->times, 1);
+    return s;
+}
+
+static void t20_pieces(void **state)
+{
+    (void)state;
+    struct sent *s = submit_pieces("handler=echo&batch_size=2", (const char *const[]){"1\n2", "\n3\n", NULL});
+    check_accepted(s);
+    assert_memory_equal(fake.text, "1\n2\n3\n", fake.streamed_n);
+    assert_int_equal(fake.streamed_n, 6);
+    assert_int_equal(fake.streamed->batch_size, 2);
+    assert_int_equal(fake.dropped, 0);
+    call_free(s);
+}
+
+static void t21_pieces_that_come_to_nothing(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"1\n", NULL}, *const broken[] = {"1\n", "BREAK", NULL},
+                             *const bad[] = {"1\n", "!", "BREAK", NULL};
+    struct sent *s = submit_pieces("", broken);
+    assert_string_equal(text_of(s, "type"), "/problems/gone");
+    assert_int_equal(fake.dropped, 1);
+    call_free(s);
+    s = submit_pieces("", bad);
+    assert_int_equal(s->call.res.status, 400);
+    assert_string_equal(text_of(s, "detail"), "line 7, column 1: no");
+    assert_int_equal(fake.dropped, 2);
+    call_free(s);
+    s = submit_pieces("no_such=1", good);
+    assert_int_equal(s->call.res.status, 422);
+    call_free(s);
+    fake.refuse_put = true;
+    s = submit_pieces("", good);
+    assert_int_equal(s->call.res.status, 503);
+    assert_int_equal(fake.dropped, 2);
+    call_free(s);
+    fake.refuse_put = false;
+    fake.fail_put = true;
+    s = submit_pieces("", good);
+    assert_int_equal(s->call.res.status, 503);
+    assert_int_equal(fake.dropped, 2);
+    call_free(s);
+}
+
+static void t22_only_there(void **state)
+{
+    (void)state;
+    static const char *const others[][2] = {{"/api/v1/tasks/compare", "application/x-ndjson"},
+                                            {"/api/v1/tasks:batch", "application/x-ndjson"},
+                                            {"/api/v1/tasks/hybrid", "application/json"},
+                                            {"/api/v1/tasks/hybrid", "application/x-ndjsonx"},
+                                            {"/api/v1/tasks/hybrid", ""}};
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        struct sent *s = call_new(METHOD_POST, others[i][0], "", "");
+        s->call.req.content_type = span_of(others[i][1]);
+        assert_int_equal(api_pieces(api, &s->call), 0);
+        call_send(&s->call);
+        call_free(s);
+    }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -480,6 +567,9 @@ int main(void)
         TEST(t16_every_route_is_reached),
         TEST(t17_no_table),
         TEST(t18_get_prefers),
+        TEST(t20_pieces),
+        TEST(t21_pieces_that_come_to_nothing),
+        TEST(t22_only_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
