@@ -72,7 +72,8 @@
 #define LIMIT_URL 2048u             /* bytes of a URL */
 #define LIMIT_HTTP_HEAD (64u * KIB) /* bytes of the headers of an answer */
 #define LIMIT_HTTP_HEADERS 64u      /* headers of a request */
-#define LIMIT_HTTP_CALLS 256 /* in progress on one thread, a resolver's thread each at worst; others wait */
+#define LIMIT_HTTP_CALLS 16384      /* in progress on one thread; others wait */
+#define LIMIT_HTTP_RESOLVING 256    /* of them: whose host is not known yet, a resolver's thread each */
 #define LIMIT_MEMO_RESULT \
     (256u * KIB) /* bytes of a result that is remembered; larger ones are computed anew */
 #define LIMIT_MEMO_S (366 * 24 * 3600) /* for so long at most */

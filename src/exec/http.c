@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -18,13 +19,20 @@
 #define IDLE_CALLS 64     /* one that had more calls at once has too many connections to be kept */
 #define FILES_MOST 131072 /* descriptors: a table that large costs 1 MiB */
 #define EVENTS 64         /* looked at together */
+#define SPARE 64          /* connections that are kept beyond as many as were ever in use at once */
+
+struct line {
+    struct call *first, *last;
+};
 
 struct http {
     CURLM *multi;
-    int sockets, alarm;                  /* an epoll set, and a timerfd in it */
-    int64_t calls, most_calls, per_host; /* calls: in progress, LIMIT_HTTP_CALLS at most */
-    struct call *first, *last;           /* that wait for a place */
-    struct http *next;                   /* idle */
+    int sockets, alarm; /* an epoll set, and a timerfd in it */
+    int64_t per_host;
+    int64_t calls, most_calls; /* in progress, LIMIT_HTTP_CALLS at most; and at once so far */
+    int64_t resolving;         /* of them: that may have a resolver's thread, LIMIT_HTTP_RESOLVING at most */
+    struct line lines[2];      /* that wait for a place: of addresses, and of names */
+    struct http *next;         /* idle */
 };
 
 /* ---- curl's sockets and its one timer, in the client's descriptor */
@@ -67,6 +75,21 @@ static struct {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static CURLcode ready = CURLE_FAILED_INIT;
+static int64_t process_most; /* calls in progress of all threads: three quarters of the descriptors */
+static _Atomic int64_t process_calls;
+
+/* A call has a socket. */
+static void raise_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max < FILES_MOST ? files.rlim_max : FILES_MOST;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        files.rlim_cur = 1024;
+    process_most = (int64_t)(files.rlim_cur - files.rlim_cur / 4);
+}
 
 /* At the first call of a process, which is after all forks: the zygote has no libcurl in it that was used, and each child
  * comes here by itself. TLS writes with write(2), so that a closed connection would kill a process that did not ask. */
@@ -77,12 +100,14 @@ static void prepare(void)
         struct sigaction ignore = {.sa_handler = SIG_IGN};
         sigaction(SIGPIPE, &ignore, NULL);
     }
-    struct rlimit files; /* every thread may have LIMIT_HTTP_CALLS sockets */
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max < FILES_MOST ? files.rlim_max : FILES_MOST;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    raise_files();
     ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+int64_t http_most_calls(void)
+{
+    pthread_once(&once, prepare);
+    return process_most < LIMIT_HTTP_CALLS ? process_most : LIMIT_HTTP_CALLS;
 }
 
 static void free_client(struct http *h)
@@ -147,7 +172,7 @@ void http_close(void *client)
     struct http *h = client;
     if (!h)
         return;
-    assert(h->calls == 0 && !h->first);
+    assert(h->calls == 0 && !h->lines[0].first && !h->lines[1].first);
     bool keep = h->most_calls <= IDLE_CALLS;
     h->most_calls = 0;
     if (keep) {
@@ -218,46 +243,91 @@ static void set_answer(struct call *c)
     shown->body = buf_view(&c->body);
 }
 
+/* ---- places */
+
+static bool has_room(const struct http *h, bool name)
+{
+    if (h->calls >= LIMIT_HTTP_CALLS || (name && h->resolving >= LIMIT_HTTP_RESOLVING))
+        return false;
+    /* One may always go on: nobody tells this thread when another has given descriptors back. */
+    return h->calls == 0 || atomic_load_explicit(&process_calls, memory_order_relaxed) < process_most;
+}
+
+/* As many connections are kept as were in use at once: curl would keep four times as many. */
+static void note_most(struct http *h)
+{
+    h->most_calls = h->calls;
+    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)h->most_calls + SPARE);
+}
+
 static bool start(struct call *c)
 {
     struct http *h = c->client;
     if (curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)
         return false;
+    atomic_fetch_add_explicit(&process_calls, 1, memory_order_relaxed);
+    c->resolving = c->name;
+    h->resolving += c->name;
     if (++h->calls > h->most_calls)
-        h->most_calls = h->calls;
+        note_most(h);
     return true;
 }
 
 static void line_up(struct call *c)
 {
-    struct http *h = c->client;
+    struct line *l = &c->client->lines[c->name];
     c->waits = true;
-    c->prev = h->last;
-    *(h->last ? &h->last->next : &h->first) = c;
-    h->last = c;
+    c->prev = l->last;
+    *(l->last ? &l->last->next : &l->first) = c;
+    l->last = c;
 }
 
 static void step_out(struct call *c)
 {
-    struct http *h = c->client;
+    struct line *l = &c->client->lines[c->name];
     c->waits = false;
-    *(c->prev ? &c->prev->next : &h->first) = c->next;
-    *(c->next ? &c->next->prev : &h->last) = c->prev;
+    *(c->prev ? &c->prev->next : &l->first) = c->next;
+    *(c->next ? &c->next->prev : &l->last) = c->prev;
 }
 
-/* Out of its place, which goes to the one that waits longest. */
+/* Whoever waits longest goes first. */
+static void fill(struct http *h)
+{
+    for (int name = 0; name < 2; name++)
+        while (h->lines[name].first && has_room(h, name)) {
+            struct call *next = h->lines[name].first;
+            step_out(next);
+            bool ok = start(next);
+            assert(ok); /* it fails for want of memory only */
+            (void)ok;
+        }
+}
+
+void http_resolved(struct call *c)
+{
+    c->client->resolving -= c->resolving;
+    c->resolving = false;
+}
+
+bool http_resolves(struct call *c)
+{
+    if (c->resolving)
+        return true;
+    if (c->client->resolving >= 2 * LIMIT_HTTP_RESOLVING)
+        return false;
+    c->resolving = true;
+    c->client->resolving++;
+    return true;
+}
+
 static void leave(struct call *c)
 {
     struct http *h = c->client;
     curl_multi_remove_handle(h->multi, c->easy);
+    http_resolved(c);
     h->calls--;
-    struct call *next = h->first;
-    if (next) {
-        step_out(next);
-        bool ok = start(next);
-        assert(ok); /* it fails for want of memory only */
-        (void)ok;
-    }
+    atomic_fetch_sub_explicit(&process_calls, 1, memory_order_relaxed);
+    fill(h);
 }
 
 static void finish(struct call *c, CURLcode code)
@@ -293,6 +363,7 @@ void http_drive(void *client)
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &c);
         finish(c, code);
     }
+    fill(h); /* names that are known by now have left their places */
 }
 
 bool http_begin(struct http *h, const struct http_request *r, void (*over)(void *arg), void *arg,
@@ -309,7 +380,7 @@ bool http_begin(struct http *h, const struct http_request *r, void (*over)(void 
         h->per_host = r->per_host;
         curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)r->per_host);
     }
-    if (ok && h->calls >= LIMIT_HTTP_CALLS)
+    if (ok && !has_room(h, c->name))
         line_up(c);
     else if (ok && !start(c))
         ok = err_set(e, ERR_SYSTEM, "libcurl did not take the request");

@@ -43,6 +43,9 @@ static int on_send(void *arg, char *to, char *from, int to_port, int from_port)
     struct call *c = arg;
     struct buf origin CLEANUP(buf_release) = BUF_INIT(LIMIT_HTTP_HEAD);
     (void)to, (void)from, (void)to_port, (void)from_port;
+    http_resolved(c);
+    if (!c->plain)
+        return CURL_PREREQFUNC_OK;
     if (!put_origin(c, &origin))
         return CURL_PREREQFUNC_ABORT;
     if (c->origin.len == 0)
@@ -55,14 +58,11 @@ static int on_send(void *arg, char *to, char *from, int to_port, int from_port)
 #define CAN_DROP_HEADERS false
 #endif
 
-/* Is the host of the URL that is asked now a name? Then what it stands for in here is not told to who asked. */
-static bool is_name(struct call *c)
+static bool is_name(const char *url)
 {
-    const char *url = NULL;
     char *host = NULL;
     struct sockaddr_storage a;
     CURLU *u = curl_url();
-    curl_easy_getinfo(c->easy, CURLINFO_EFFECTIVE_URL, &url);
     bool got = u && url && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
                curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK;
     bool name = !got || !net_literal(span_of(host), &a);
@@ -71,13 +71,28 @@ static bool is_name(struct call *c)
     return name;
 }
 
+/* Is the host of the URL that is asked now a name? Then what it stands for in here is not told to who asked. */
+static bool goes_to_name(struct call *c)
+{
+    const char *url = NULL;
+    curl_easy_getinfo(c->easy, CURLINFO_EFFECTIVE_URL, &url);
+    return is_name(url);
+}
+
+static int on_resolve(void *resolver, void *reserved, void *arg)
+{
+    (void)resolver, (void)reserved;
+    return !http_resolves(arg);
+}
+
 /* Looks at the address that is about to be connected to. */
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
     struct call *c = arg;
     (void)purpose;
+    http_resolved(c);
     if (!net_guard_check(&a->addr, &c->refusal)) {
-        if (is_name(c))
+        if (goes_to_name(c))
             err_set(
                 &c->refusal, ERR_FORBIDDEN_ADDRESS,
                 "the host stands for a %s address, which outgoing requests may not reach; http.allow opens some",
@@ -93,6 +108,7 @@ static size_t on_head(char *bytes, size_t size, size_t n, void *arg)
 {
     struct call *c = arg;
     struct span line = {bytes, size * n};
+    http_resolved(c);                 /* on a connection that was there already, where there is no on_send */
     if (span_starts(line, "HTTP/")) { /* of the next answer, after a redirect or a 100 */
         buf_clear(&c->head);
         return line.len;
@@ -221,6 +237,7 @@ static bool set_url(struct call *c, const struct http_request *r, struct err *e)
         return false;
     memcpy(url, r->url.ptr, r->url.len);
     url[r->url.len] = '\0';
+    c->name = is_name(url);
     curl_easy_setopt(c->easy, CURLOPT_URL, url);
 #if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -232,10 +249,8 @@ static bool set_url(struct call *c, const struct http_request *r, struct err *e)
     curl_easy_setopt(c->easy, CURLOPT_FOLLOWLOCATION, follows(r) ? 1L : 0L);
     curl_easy_setopt(c->easy, CURLOPT_MAXREDIRS, (long)r->redirects);
 #if LIBCURL_VERSION_NUM >= 0x075000
-    if (follows(r) && r->header_count) {
-        curl_easy_setopt(c->easy, CURLOPT_PREREQFUNCTION, on_send);
-        curl_easy_setopt(c->easy, CURLOPT_PREREQDATA, c);
-    }
+    curl_easy_setopt(c->easy, CURLOPT_PREREQFUNCTION, on_send);
+    curl_easy_setopt(c->easy, CURLOPT_PREREQDATA, c);
 #endif
     return true;
 }
@@ -257,6 +272,8 @@ static void set_rest(struct call *c)
     curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, c->error);
     curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c->easy, CURLOPT_PROXY, ""); /* not even that of the environment */
+    curl_easy_setopt(c->easy, CURLOPT_RESOLVER_START_FUNCTION, on_resolve);
+    curl_easy_setopt(c->easy, CURLOPT_RESOLVER_START_DATA, c);
     curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
     curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETDATA, c);
     curl_easy_setopt(c->easy, CURLOPT_HEADERFUNCTION, on_head);

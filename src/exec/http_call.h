@@ -15,6 +15,8 @@ struct call {
     struct http *client;
     struct call *next, *prev; /* while it waits for a place */
     bool waits;
+    bool name;      /* its host is no address */
+    bool resolving; /* counted as one that may have a resolver's thread */
     CURL *easy;
     struct curl_slist *headers, *plain; /* with the caller's own, and without */
     struct buf origin;                  /* of the first request; what the caller's headers are for */
@@ -28,5 +30,11 @@ struct call {
 
 /* Sets all of c->easy by the request: its URL, method, headers and body, its limits, and whom it may connect to. */
 bool call_set(struct call *c, const struct http_request *r, struct err *e) LATHE_CHECK;
+
+/* What the host stands for is known, or nobody has to ask: another may have a resolver's thread. In curl's callbacks too. */
+void http_resolved(struct call *c);
+
+/* A resolver is about to be started. False: there are too many of them: redirects to ever other names make no threads without end. */
+bool http_resolves(struct call *c);
 
 #endif
