@@ -16,19 +16,19 @@ def machine():
     return f"{os.cpu_count()} cores ({model}), Linux {platform.release()}"
 
 
-def main():
+def main(program, parts):
     args = sys.argv[1:]
     quick = "--quick" in args
-    wanted = [a for a in args if not a.startswith("-")] or PARTS
+    wanted = [a for a in args if not a.startswith("-")] or parts
     for a in wanted:
-        if a not in PARTS:
-            raise SystemExit(f"bench/run has no part {a}; it has: {' '.join(PARTS)}")
+        if a not in parts:
+            raise SystemExit(f"{program} has no part {a}; it has: {' '.join(parts)}")
     print(f"{time.strftime('%Y-%m-%d')}, {machine()}{', quick' if quick else ''}\n", flush=True)
     print(f"{'what':<58} {'measured':>16} {'limit or peer':>16} {'ratio':>7}   to reach")
     missed = 0
     for part in wanted:
         module = importlib.import_module(f"part_{part}")
-        with service.Service() as s:
+        with service.Service(getattr(module, "WORKER_ENV", None)) as s:
             for row in module.run(s, quick):
                 print(row, flush=True)
                 missed += row.good is False
@@ -36,4 +36,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main("bench/run", PARTS)

@@ -48,13 +48,16 @@ class Nginx(servers.Nginx):
 
 
 class Service:
+    def __init__(self, worker_env=None):
+        self.worker_env = worker_env or {}
+
     def __enter__(self):
         self.stack = Stack(pg=True, redis=True, fsync=True)
         self.stack.__enter__()
         try:
             self.stack.lathe_run("migrate")
             self.api = self.stack.lathe("api", env={"LATHE_LOG_LEVEL": "warn", "LATHE_API_WAIT": "280s"})
-            self.worker = self.stack.lathe("worker", env={"LATHE_WORKER_MAX_WORKERS": "128"})
+            self.worker = self.stack.lathe("worker", env={"LATHE_WORKER_MAX_WORKERS": "128", **self.worker_env})
             self.worker.wait_log("worker.started")
             self.nginx = Nginx(self.stack, f"unix:{self.stack.dir}/api.sock").start()
             self.connection = http.client.HTTPConnection("127.0.0.1", self.nginx.port, timeout=300)
@@ -83,6 +86,19 @@ class Service:
         if task["state"] != "succeeded" or task["items"]["failed"]:
             raise AssertionError(f"{task}")
         return task
+
+    def fresh_worker(self):
+        self.worker.restart()
+        self.worker.wait_log("worker.started")
+
+    def timed(self, strategy, **body):
+        """Seconds from the request to the answer, as a caller sees it, and the task's document."""
+        begin = time.perf_counter()
+        task = self.run(strategy, **body)
+        return time.perf_counter() - begin, task
+
+    def handlers(self):
+        return {h["name"] for h in self.call("GET", "/api/v1/handlers")[1]["handlers"]}
 
     def best(self, strategy, runs, **body):
         """The document of the quickest of some runs: the machine is noisy, the limit is not."""
