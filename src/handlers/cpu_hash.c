@@ -1,9 +1,6 @@
 /* cpu_hash.c: a checksum or digest of bytes. */
-#include "core/digest.h"
-#include "core/json.h"
-#include "core/limits.h"
+#include "handlers/process.h"
 #include "handlers/registry.h"
-#include "handlers/source.h"
 
 struct args {
     struct source_args source;
@@ -14,24 +11,12 @@ static enum step step(struct item *it)
 {
     const struct args *args = it->args;
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
-    struct digest d CLEANUP(digest_close) = DIGEST_INIT;
-    struct buf text CLEANUP(buf_release) = BUF_INIT(256);
-    struct source from;
-    if (!source_open(&from, &a, it, &args->source) ||
-        !digest_open(&d, (enum digest_kind)args->method, &it->err))
-        return STEP_FAIL;
-    for (struct span piece; (piece = source_next(&from)).len;) {
-        if (item_stopping(it))
-            return item_fail(it, "stopped before the end of its %lld bytes", (long long)from.size);
-        digest_add(&d, piece);
-    }
-    digest_write(&d, &text);
     struct json_out o = json_out(&it->out);
+    struct source from;
     json_open(&o, '{');
-    json_key(&o, "bytes");
-    json_put_int(&o, from.size);
-    json_key(&o, "digest");
-    json_put_text(&o, buf_view(&text));
+    if (!source_open(&from, &a, it, &args->source) ||
+        !process_hash(it, &from, (enum digest_kind)args->method, &o))
+        return STEP_FAIL;
     json_close(&o, '}');
     return STEP_DONE;
 }

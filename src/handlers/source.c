@@ -39,10 +39,14 @@ static const struct field given_list[] = {
 };
 static const struct fields given_fields = FIELDS(given_list, struct given);
 
+void source_of(struct source *s, struct span bytes)
+{
+    *s = (struct source){.rest = bytes, .size = (int64_t)bytes.len};
+}
+
 static bool set_bytes(struct source *s, struct span bytes)
 {
-    s->rest = bytes;
-    s->size = (int64_t)bytes.len;
+    source_of(s, bytes);
     return true;
 }
 

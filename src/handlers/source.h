@@ -43,6 +43,8 @@ struct source {
 /* What it reads lives in the arena. False with it->err set when the item is none of these. */
 bool source_open(struct source *s, struct arena *a, struct item *it, const struct source_args *args);
 
+void source_of(struct source *s, struct span bytes); /* of these, which are borrowed */
+
 struct span source_next(
     struct source *s); /* SOURCE_PIECE bytes at most, until the next call; empty: the end */
 

@@ -32,6 +32,8 @@ static void note(void *arg, const struct outcome *o)
 }
 
 /* PORT in the item is the server's. */
+static const char *handler_name = "http.fetch";
+
 static struct seen fetch_all(const char *item, const char *params, int64_t count, int64_t width)
 {
     struct seen s = {.err = ERR_INIT};
@@ -45,7 +47,7 @@ static struct seen fetch_all(const char *item, const char *params, int64_t count
     struct span *inputs = arena_array(&arena, (size_t)count, sizeof *inputs);
     for (int64_t i = 0; i < count; i++)
         inputs[i] = span_of(text);
-    const struct handler *h = handler_find(SPAN("http.fetch"));
+    const struct handler *h = handler_find(span_of(handler_name));
     struct plan p = {.handler = h,
                      .args = run_args(&arena, h, params, &e),
                      .inputs = inputs,
@@ -206,6 +208,36 @@ static void t07_later_than_an_item_waits(void **state)
     }
 }
 
+/* What is done to a body: "hello", unpacked. */
+static void t08_work_on_the_body(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *params, *work;
+    } cases[] = {
+        {"{}", "{\"bytes\":5,\"lines\":0,\"words\":1}"},
+        {"{\"work\":\"hash\",\"hash\":\"crc32\"}", "{\"bytes\":5,\"digest\":\"crc32:3610a686\"}"},
+        {"{\"work\":\"hash\"}",
+         "{\"bytes\":5,\"digest\":\"sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\"}"},
+    };
+    handler_name = "fetch.process";
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct buf b CLEANUP(buf_release) = BUF_INIT(4096);
+        struct seen s = fetch("\"http://127.0.0.1:PORT/gzip\"", cases[i].params);
+        assert_int_equal(number_of(s, "status"), 200);
+        json_emit(&b, json_member(s.result, "work"));
+        assert_span(buf_view(&b), cases[i].work);
+    }
+    struct seen s =
+        fetch("\"http://127.0.0.1:PORT/long?1000000\"", "{\"work\":\"compress\",\"method\":\"zlib\"}");
+    const struct json *work = s.ok ? json_member(s.result, "work") : NULL;
+    assert_non_null(work);
+    assert_int_equal(json_as_int(json_member(work, "bytes")), 1000000);
+    assert_in_range(json_as_int(json_member(work, "packed")), 100, 10000);
+    assert_int_equal(fetch("\"http://127.0.0.1:PORT/status/404\"", "{}").err.code, ERR_REJECTED);
+    handler_name = "http.fetch";
+}
+
 static int start(void **state)
 {
     struct err e = ERR_INIT;
@@ -234,6 +266,7 @@ int main(void)
         cmocka_unit_test(t05_connections_to_one_host),
         cmocka_unit_test(t06_retry_after),
         cmocka_unit_test(t07_later_than_an_item_waits),
+        cmocka_unit_test(t08_work_on_the_body),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

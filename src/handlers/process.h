@@ -1,0 +1,28 @@
+/*
+ * process.h: what is done to the bytes of a source, for the handlers that compute: each writes members into the JSON object that
+ * is open in *o, and looks at item_stopping() as it goes. False with it->err set: what was written does not count.
+ */
+#ifndef LATHE_HANDLERS_PROCESS_H
+#define LATHE_HANDLERS_PROCESS_H
+
+#include "core/digest.h"
+#include "core/json.h"
+#include "core/pack.h"
+#include "handlers/source.h"
+
+/* "bytes", "digest" */
+bool process_hash(struct item *it, struct source *s, enum digest_kind kind, struct json_out *o);
+
+struct pack_args {
+    int method, digest; /* enum pack_kind; enum digest_kind, of the packed bytes */
+    int64_t level;
+    bool keep; /* the packed bytes go into the result */
+};
+
+/* "bytes", "packed", "ratio", "digest"; "data" if they are kept. ERR_ITEM_TOO_LARGE: too many for that. */
+bool process_pack(struct item *it, struct source *s, const struct pack_args *args, struct json_out *o);
+
+/* "bytes", "lines", "words": as wc counts them; blanks are those of ASCII. */
+bool process_words(struct item *it, struct source *s, struct json_out *o);
+
+#endif
