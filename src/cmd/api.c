@@ -7,13 +7,14 @@
 #include "api/api.h"
 #include "cmd/cmd.h"
 #include "core/log.h"
+#include "core/mem.h"
 #include "core/metrics.h"
 #include "core/net.h"
 #include "core/reload.h"
 #include "core/sig.h"
 #include "fcgi/front.h"
 
-enum { BACKLOG = 4096 };
+enum { BACKLOG = 4096, REST_MS = 10000 };
 
 /* What the thread that reads signals has to know. */
 struct service {
@@ -42,8 +43,11 @@ static void *read_signals(void *arg)
     int stops = 0;
     struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN}, {.fd = s->over, .events = POLLIN}};
     for (;;) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+        int n = poll(fds, 2, REST_MS);
+        if (n < 0 && errno != EINTR)
             return NULL;
+        if (n == 0)
+            mem_rest();
         for (enum sig_verb v; (v = sig_read(s->signals)) != SIG_NOTHING;) {
             if (v == SIG_STOP)
                 stop(s, &stops);
@@ -132,6 +136,7 @@ static bool run(struct cmd *c, int argc, char **argv, struct err *e)
     if (!cmd_no_arguments(argc, argv, e) || !sig_open(&signals, e) || !net_bell(&over, e) ||
         !listen_here(&c->conf, &listener, e))
         return false;
+    mem_keep();
     open_metrics(&c->conf);
     struct service s = {.cmd = c, .signals = signals, .over = over};
     return run_api(&s, listener, e);

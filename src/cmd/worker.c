@@ -4,6 +4,7 @@
 
 #include "cmd/cmd.h"
 #include "core/log.h"
+#include "core/mem.h"
 #include "core/metrics.h"
 #include "core/net.h"
 #include "core/sig.h"
@@ -40,6 +41,7 @@ static bool run(struct cmd *c, int argc, char **argv, struct err *e)
     /* The zygote is forked first: before it there is no thread, no connection, no library state to inherit. */
     if (!cmd_no_arguments(argc, argv, e) || !exec_start(e))
         return false;
+    mem_keep(); /* of this process: children, which should stay small, are forked from the one before it */
     bool ok = open_metrics(&c->conf) && work(c, e);
     if (!c->leave)
         exec_stop(); /* a thread that is left behind may be in the engine: then the zygote goes when this process does */

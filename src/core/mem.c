@@ -1,8 +1,17 @@
 #include "core/mem.h"
 
+#include <malloc.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/clock.h"
+
+#define KEEP_FREE (64 * 1024 * 1024)  /* at the end of a heap */
+#define KEEP_LARGE (16 * 1024 * 1024) /* blocks up to this size come from a heap, not each from the system */
+#define KEEP_AHEAD (1024 * 1024)      /* by so much a heap grows */
+#define REST_CPU (100 * NS_PER_MS)    /* less between two looks is rest */
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -79,4 +88,23 @@ void mem_free_at(void *pointer_to_pointer)
     void *p;
     memcpy(&p, pointer_to_pointer, sizeof p); /* the variable's type is any pointer type */
     free(p);
+}
+
+void mem_keep(void)
+{
+    mallopt(M_TRIM_THRESHOLD, KEEP_FREE);
+    mallopt(M_MMAP_THRESHOLD, KEEP_LARGE);
+    mallopt(M_TOP_PAD, KEEP_AHEAD);
+}
+
+void mem_rest(void)
+{
+    static int64_t before;
+    static bool worked;
+    int64_t cpu = clock_process_cpu();
+    bool busy = cpu - before > REST_CPU;
+    before = cpu;
+    if (worked && !busy)
+        malloc_trim(0);
+    worked = busy;
 }

@@ -21,6 +21,13 @@ void mem_free(void *p); /* NULL is fine */
 void mem_exhausted(size_t size) LATHE_NORETURN;
 void mem_on_exhausted(void (*hook)(void)); /* NULL: none */
 
+/*
+ * For processes that serve: what is freed is kept for the next request instead of being given back to the system and asked for
+ * again, page by page. mem_rest, called every few seconds by one thread, gives it back when the process has come to rest.
+ */
+void mem_keep(void); /* once, early */
+void mem_rest(void);
+
 /* For CLEANUP(): frees what a pointer variable points at. */
 void mem_free_at(void *pointer_to_pointer);
 

@@ -64,6 +64,7 @@ static void beat(struct worker *w)
     metric_set(M_slots_busy, NULL, (double)w->info.busy);
     w->next_beat = clock_after_ms(conf_now(&w->conf->worker_lease) / 3);
     exec_idle();
+    mem_rest();
     if (!queue_beat(w->queue_worker, &a, &w->info, ids, n, lost, &cancelled, &cancelled_n, &e)) {
         w->next_beat = clock_after_ms(conf_now(&w->conf->worker_lease) / 10);
         log_debug("worker.beat", "leases=%zu error=%s", n, e.text);

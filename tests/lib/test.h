@@ -55,4 +55,16 @@ static inline int test_redis_pid(void)
     return (int)strtol(test_env("LATHE_TEST_REDIS_PID"), NULL, 10);
 }
 
+/* Sanitizers take memory, threads and address space of their own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED true
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
+
 #endif

@@ -19,18 +19,6 @@
 #include "core/mem.h"
 #include "exec/exec.h"
 
-/* Sanitizers take memory, threads and address space of their own. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
-
 #define MOST 20000
 
 /* What an item does. Those after NAP are done by every `every`-th item only (from 0), the others are OK. */

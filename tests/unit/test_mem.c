@@ -1,7 +1,11 @@
 /* core/mem.h */
 #include "unit/unit.h"
 
+#include <sys/resource.h>
+
+#include "core/clock.h"
 #include "core/mem.h"
+#include "exec/rss.h"
 
 static void t01_is_zeroed(void **state)
 {
@@ -86,6 +90,54 @@ static void t06_the_hook(void **state)
     assert_string_equal(said, "lathe: out of memory: no room for 1 x 123 bytes\n");
 }
 
+/* A request's memory, in pieces as an arena takes them. Returns the pages that had to be brought for it. */
+static long faults_of_a_request(void)
+{
+    enum { PIECES = 60, PIECE = 256 * 1024 };
+    struct rusage before, after;
+    char *pieces[PIECES];
+    getrusage(RUSAGE_SELF, &before);
+    for (int i = 0; i < PIECES; i++) {
+        pieces[i] = mem_alloc(PIECE);
+        memset(pieces[i], 1, PIECE);
+    }
+    for (int i = 0; i < PIECES; i++)
+        mem_free(pieces[i]);
+    getrusage(RUSAGE_SELF, &after);
+    return after.ru_minflt - before.ru_minflt;
+}
+
+static int64_t rss_now_kib(void)
+{
+    int mark = rss_open();
+    rss_mark(mark);
+    close(mark);
+    return rss_peak_kib();
+}
+
+static void keep_and_rest(void *arg)
+{
+    (void)arg;
+    mem_keep();
+    long first = faults_of_a_request(), second = faults_of_a_request();
+    int64_t kept = rss_now_kib();
+    for (int64_t until = clock_process_cpu() + 200 * NS_PER_MS; clock_process_cpu() < until;)
+        continue;
+    mem_rest(); /* it worked */
+    int64_t busy = rss_now_kib();
+    mem_rest(); /* it came to rest */
+    fprintf(stderr, "%d %d %d", second<first / 10, busy> kept / 2, rss_now_kib() < kept / 2);
+}
+
+static void t07_kept_until_rest(void **state)
+{
+    (void)state;
+    char said[4096];
+    in_child(keep_and_rest, NULL, said, sizeof said);
+    if (!SANITIZED) /* whose allocators have rules of their own */
+        assert_string_equal(said, "1 1 1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -95,6 +147,7 @@ int main(void)
         cmocka_unit_test(t04_cleanup),
         cmocka_unit_test(t05_overflow_ends_the_process),
         cmocka_unit_test(t06_the_hook),
+        cmocka_unit_test(t07_kept_until_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
