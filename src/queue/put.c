@@ -254,6 +254,14 @@ static const struct err *refusal(const struct put *p, const struct put_verdict *
                "who has this key has not committed, or was not accepted: try again");
         return e;
     }
+    if (v->crowd != PUT_ROOM) {
+        err_at(e, ERR_BUSY, "/limit/key",
+               v->crowd == PUT_GREEDY
+                   ? "of the keys that nobody uses yet one request may bring %u: send this one by itself"
+                   : "%u keys of limits are in use, and there may be no more: try again later",
+               v->crowd == PUT_GREEDY ? LIMIT_FRESH_GATES : LIMIT_GATES);
+        return e;
+    }
     snprintf(pointer, sizeof pointer, "/depends_on/%d", v->bad_need - 1);
     err_at(e, ERR_BAD_FIELD, pointer, "there is no such task, or it was not accepted");
     return e;
@@ -262,7 +270,7 @@ static const struct err *refusal(const struct put *p, const struct put_verdict *
 static void judge(const struct put *p, struct put_result *r)
 {
     const struct put_verdict *v = &p->tasks.verdicts[r->row];
-    if (v->held || v->bad_need > 0)
+    if (v->held || v->crowd != PUT_ROOM || v->bad_need > 0)
         r->refused = refusal(p, v);
     r->existing = !uuid_is_nil(v->existing);
     if (!r->existing)

@@ -43,7 +43,8 @@ static void read_verdict(struct row *r, struct put_verdict *v)
         v->state = TASK_queued;
     int64_t bad = row_int(r);
     v->bad_need = bad > 0 ? (int)bad : 0;
-    v->held = bad < 0;
+    v->held = bad == -1;
+    v->crowd = bad == -2 ? PUT_GREEDY : bad == -3 ? PUT_CROWDED : PUT_ROOM;
 }
 
 void place_answers(const PGresult *r, struct new_tasks *const *lists, size_t n)

@@ -106,6 +106,7 @@ void task_from_row(struct arena *a, const PGresult *result, int row, struct task
 struct put_row {
     const struct new_tasks *list;
     const struct new_task *task;
+    int64_t sender; /* the number of its list in the batch */
     struct put_row *next;
 };
 

@@ -209,7 +209,7 @@ static void sort_rows(struct put_batch *b, struct new_tasks *const *lists, size_
     struct put_row *row = b->rows;
     for (size_t i = 0; i < n; i++) {
         for (const struct new_task *t = lists[i]->list, *end = t + lists[i]->count; t < end; t++, row++) {
-            *row = (struct put_row){.list = lists[i], .task = t};
+            *row = (struct put_row){.list = lists[i], .task = t, .sender = (int64_t)i};
             add_row(place_of(b, t), row);
         }
     }
@@ -327,9 +327,9 @@ static void alike_params(struct params *p, const struct put_rows *rows)
     params_int(p, (int64_t)(all->params.len / KIB));
 }
 
-/* Of those tasks that are not just put to work: their ids. */
-static const struct stmt place_stmt = {"place",
-                                       "SELECT task, existing, state, bad FROM lathe_place($1::uuid[])"};
+/* Of those tasks that are not just put to work: their ids, and whose list each is in. */
+static const struct stmt place_stmt = {
+    "place", "SELECT task, existing, state, bad FROM lathe_place($1::uuid[], $2::bigint[])"};
 
 static bool is_placed(const struct new_task *t)
 {
@@ -345,6 +345,7 @@ static bool place_params(struct params *p, const struct put_rows *rows)
         return false;
     params_clear(p);
     EACH(PG_UUID, if (is_placed(t)) element_uuid(p, t->id));
+    EACH(PG_INT, if (is_placed(t)) element_int(p, r->sender));
     return true;
 }
 

@@ -271,6 +271,8 @@ static void read_verdicts(struct arena *a, struct new_tasks *const *lists, size_
         bool last = i + 1 == n;
         if (v->held)
             f->error = SPAN("a transaction that is not over has its unique key");
+        else if (v->crowd != PUT_ROOM)
+            f->error = SPAN("/limit/key: there are as many limits in use as there may be");
         else if (v->bad_need > 0)
             f->error = span_of(arena_printf(
                 a, "/depends_on/%d: there is no such task, or it was not accepted", v->bad_need - 1));

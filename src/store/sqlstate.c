@@ -21,7 +21,6 @@ static const struct meaning {
     {"26", ERR_STORE, true, "a prepared statement is gone"},
     {"42", ERR_SCHEMA, false, "the schema does not fit: run `lathe migrate`"},
     {"3F", ERR_SCHEMA, false, "the schema does not fit: run `lathe migrate`"},
-    {"LT003", ERR_BUSY, false, "there are as many limits in use as there may be"},
     {"LT", ERR_DATA, false, "a task was asked to make a move that is not allowed"},
     {"21", ERR_DATA, false, "PostgreSQL refused a row"},
     {"22", ERR_DATA, false, "PostgreSQL refused a row"},

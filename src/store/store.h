@@ -66,12 +66,20 @@ struct new_task {
     int64_t uploaded; /* bytes of its inputs that store_upload_add wrote, instead of `inputs`; 0: none */
 };
 
+/* Refused because its limit's key would be one too many; there is room again when others are not used any more. */
+enum put_crowd {
+    PUT_ROOM,    /* it is not */
+    PUT_GREEDY,  /* of its list: LIMIT_FRESH_GATES that nobody uses yet are the most */
+    PUT_CROWDED, /* of all: LIMIT_GATES */
+};
+
 /* What became of a task with terms that was put; zero: it was written as it is. */
 struct put_verdict {
     struct uuid existing;  /* its unique work is there already, as this task: nothing was written. nil: no */
     enum task_state state; /* of that, as stored */
     int bad_need;          /* refused: the place in depends_on, from 1, of a task that is not there. 0: no */
     bool held;             /* refused: a transaction that lasts has its unique key: try again */
+    enum put_crowd crowd;
 };
 
 /* Tasks that are accepted together or not at all, but for those with a verdict; what depends on these is refused too. `done` is called once, from the writer's thread: e is NULL after the

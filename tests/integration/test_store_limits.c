@@ -301,6 +301,75 @@ static void t14_tenants_go_before_gates(void **state)
     bench_count(b, "work", 2);
 }
 
+/* ---- how many keys there may be ---- */
+
+static struct new_task with_key(struct store_bench *b, int key)
+{
+    struct new_task t = bench_task(1, 1);
+    t.terms = span_of(arena_printf(&b->arena, "{\"limit\":{\"key\":\"n%d\",\"concurrency\":1}}", key));
+    return t;
+}
+
+static int count_crowded(const struct put_verdict *v, int n, enum put_crowd as)
+{
+    int count = 0;
+    for (int i = 0; i < n; i++)
+        count += v[i].crowd == as;
+    return count;
+}
+
+#define FRESH ((int)LIMIT_FRESH_GATES)
+
+/* What is over is refused by itself, and may come with the next request. */
+static void t15_a_request_brings_so_many_keys(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task *list CLEANUP(mem_free_at) = mem_array(FRESH + 11, sizeof *list);
+    struct put_verdict *v CLEANUP(mem_free_at) = mem_array(FRESH + 11, sizeof *v);
+    for (int i = 0; i < FRESH + 10; i++)
+        list[i] = with_key(b, i);
+    list[FRESH + 10] = bench_task(1, 1);
+    for (int round = 0; round < 2; round++) {
+        struct err e = bench_put_told(b, list, (size_t)FRESH + 11, v);
+        assert_int_equal(e.code, ERR_NONE);
+        assert_int_equal(count_crowded(v, FRESH + 11, PUT_GREEDY), round ? 0 : 10);
+        bench_count(b, "tasks", round ? 2 * FRESH + 12 : FRESH + 1);
+        bench_count(b, "gates", round ? FRESH + 10 : FRESH);
+        for (int i = 0; i < FRESH + 11; i++)
+            list[i].id = uuid_v7();
+    }
+}
+
+/* The last places go to those who ask for few; who asked for no new one has nothing to do with it. */
+static void t16_no_more_keys_than_there_may_be(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task list[6];
+    struct put_verdict v[6];
+    char text[UUID_TEXT];
+    put(b, 1, 1, 1, LIMIT_3);
+    bench_sql(b,
+              "INSERT INTO gates (name, concurrency) SELECT 'key/' || i, 1 FROM generate_series(1, 99997) i");
+    for (int i = 0; i < 3; i++)
+        list[i] = with_key(b, i);
+    uuid_format(list[2].id, text);
+    list[3] = bench_task(1, 1); /* as the callback of a row that is refused */
+    list[3].terms = span_of(arena_printf(&b->arena, "{\"depends_on\":[\"%s\"]}", text));
+    list[3].waits = true;
+    list[4] = bench_task(1, 1);
+    list[4].terms = SPAN(LIMIT_3);
+    list[5] = bench_task(1, 1);
+    struct err e = bench_put_told(b, list, COUNT_OF(list), v);
+    assert_int_equal(e.code, ERR_NONE);
+    assert_int_equal(count_crowded(v, 6, PUT_CROWDED), 1);
+    assert_true(v[2].crowd == PUT_CROWDED && v[3].bad_need == 1);
+    bench_count(b, "tasks", 5);
+    bench_count(b, "gates", 100000);
+    struct new_task one = with_key(b, 7);
+    e = bench_put_told(b, &one, 1, v);
+    assert_true(e.code == ERR_NONE && v[0].crowd == PUT_CROWDED);
+}
+
 /* ---- two workers at once, that crash and change their minds ---- */
 
 struct crowd {
@@ -425,6 +494,8 @@ int main(void)
         STORE_TEST(t12_a_gate_in_use_is_left_alone),
         STORE_TEST(t13_no_gate_starves),
         STORE_TEST(t14_tenants_go_before_gates),
+        STORE_TEST(t15_a_request_brings_so_many_keys),
+        STORE_TEST(t16_no_more_keys_than_there_may_be),
         STORE_TEST(t40_never_more_than_so_many)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

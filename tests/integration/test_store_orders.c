@@ -130,6 +130,11 @@ static const char helpers[] =
     "workers, priority, container, fail_fast, handler, strategy, inner_strategy, queue, params, tags, meta, terms) VALUES (new, "
     "0, 0, 0, state, 0, 1, 1, 1, 1, 1, 5, false, false, 'h', 's', '', 'default', '', '', '', terms) ON CONFLICT DO NOTHING; "
     "PERFORM lathe_place(ARRAY[new]); END $$;"
+    "CREATE OR REPLACE FUNCTION test_pair(one uuid, other uuid, its text, others text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN "
+    "PERFORM test_task(one, NULL, 0, 'queued', 2, false); PERFORM test_task(other, NULL, 0, 'scheduled', 2, false); "
+    "UPDATE tasks SET terms = jsonb_build_object('tenant', its) WHERE id = one; "
+    "UPDATE tasks SET terms = jsonb_build_object('tenant', others, 'depends_on', jsonb_build_array('" T
+    "')) WHERE id = other; PERFORM lathe_place(ARRAY[one, other]); END $$;"
     "CREATE OR REPLACE FUNCTION test_work(task uuid, seq int) RETURNS void LANGUAGE sql AS $$ INSERT INTO work VALUES "
     "(task, now(), seq, seq, 1, 0, 1, 0, 'default') $$;"
     "CREATE OR REPLACE FUNCTION test_lease(id uuid, task uuid, seq int) RETURNS void LANGUAGE sql AS $$ INSERT INTO leases "
@@ -339,7 +344,7 @@ static void begin(struct store_bench *b, const struct fixture *f, const struct o
         sql, sizeof sql,
         "DELETE FROM tasks; DELETE FROM work; DELETE FROM waiting; DELETE FROM leases; DELETE FROM results; "
         "DELETE FROM uniques; DELETE FROM deps; DELETE FROM checks; DELETE FROM dead; DELETE FROM gates; DELETE "
-        "FROM inside; DELETE FROM expiring; %s",
+        "FROM inside; DELETE FROM expiring; DELETE FROM tenants; %s",
         f->sql);
     bench_sql(b, sql);
     for (int i = 0; i < SESSIONS; i++) {
@@ -537,11 +542,35 @@ static void t04_running_again(void **state)
     play_all(*state, &over, (const struct op *const[]){op("finish"), op("cancel"), &retries[1]}, 3);
 }
 
+/* A task of one tenant and, since what it needs is over, one of another's: each asks for two clocks, one after the other; some
+ * the other way round, or while somebody has one. */
+static void t05_clocks_of_tenants(void **state)
+{
+    static const struct fixture fixture = {
+        "tenants",
+        "SELECT test_task('" T
+        "', NULL, 0, 'queued', 1, false); UPDATE tasks SET state = 'succeeded', units_done = 1, "
+        "finished_at = now() WHERE id = '" T "';"
+        "INSERT INTO results VALUES ('" T "', '" L1 "', 0, 0, 0, '{}');"
+        "INSERT INTO tenants VALUES ('default', 'a', now(), 1, false), ('default', 'b', now(), 1, false)"};
+    static const struct op pairs[] = {
+        {"place-a-b", "SELECT test_pair('" U "', '" V "', 'a', 'b')", OF_ANY},
+        {"place-b-a", "SELECT test_pair('" P "', '" W "', 'b', 'a')", OF_ANY},
+        {"place-a", "SELECT test_pair('" ID(6) "', '" ID(7) "', 'a', 'a')", OF_ANY},
+        {"place-new", "SELECT test_pair('" ID(8) "', '" ID(9) "', 'c', 'a')", OF_ANY}};
+    const struct op *wakes = op("wake");
+    for (size_t i = 2; i < COUNT_OF(pairs); i++)
+        play_all(*state, &fixture, (const struct op *const[]){&pairs[0], &pairs[1], &pairs[i]}, 3);
+    play_all(*state, &fixture, (const struct op *const[]){&pairs[0], &pairs[1], wakes}, 3);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(t01_every_pair, setup, teardown),
-                                       cmocka_unit_test_setup_teardown(t02_some_triples, setup, teardown),
-                                       cmocka_unit_test_setup_teardown(t03_expire, setup, teardown),
-                                       cmocka_unit_test_setup_teardown(t04_running_again, setup, teardown)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(t01_every_pair, setup, teardown),
+        cmocka_unit_test_setup_teardown(t02_some_triples, setup, teardown),
+        cmocka_unit_test_setup_teardown(t03_expire, setup, teardown),
+        cmocka_unit_test_setup_teardown(t04_running_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(t05_clocks_of_tenants, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "core/clock.h"
 #include "limits_bench.h"
 
 /* ---- queues ---- */
@@ -147,6 +148,106 @@ static void t33_shares_of_a_limited_key(void **state)
     assert_int_equal(of, 10);
 }
 
+static void give_back(struct store_bench *b, struct claim *c)
+{
+    const struct unit **units = mem_array(c->count, sizeof *units);
+    struct ended ended;
+    struct err e = ERR_INIT;
+    for (size_t i = 0; i < c->count; i++)
+        units[i] = &c->units[i];
+    if (!store_release(b->worker, &b->arena, units, c->count, false, &ended, &e))
+        fail_msg("%s", e.text);
+    mem_free(units);
+    claim_release(c);
+}
+
+/* Units that stand where they were created would draw newcomers back to there, before all who have been served since. */
+static void t34_what_is_given_back_draws_nobody_back(void **state)
+{
+    struct store_bench *b = *state;
+    for (int i = 0; i < 4; i++)
+        put(b, 500, 1, 1, i % 2 ? TENANT("a") : TENANT("b"));
+    for (int i = 0; i < 4; i++)
+        drain(b, 200, "\"a\"");
+    struct claim c = bench_claim(b, 10);
+    give_back(b, &c);
+    put(b, 500, 1, 1, TENANT("c"));
+    drain(b, 10, "\"a\"");
+    assert_in_range(drain(b, 90, "\"c\""), 28, 33);
+    c = bench_claim(b, 10);
+    bench_expire(b); /* as if their worker were lost */
+    claim_release(&c);
+    assert_int_equal(bench_reap(b).requeued, 10);
+    put(b, 500, 1, 1, TENANT("d"));
+    drain(b, 10, "\"a\"");
+    assert_in_range(drain(b, 80, "\"d\""), 18, 23);
+}
+
+/* So also those whose time comes. */
+static void t35_a_late_time_draws_nobody_back(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task late = bench_task(1, 1);
+    late.terms = SPAN(TENANT("a"));
+    late.run_at_us = clock_wall_us() + 3600000000;
+    bench_put_ok(b, &late, 1);
+    for (int i = 0; i < 4; i++)
+        put(b, 500, 1, 1, i % 2 ? TENANT("a") : TENANT("b"));
+    for (int i = 0; i < 4; i++)
+        drain(b, 200, "\"a\"");
+    bench_sql(b, "UPDATE waiting SET run_at = now(), rank = (SELECT min(rank) FROM work) - interval '1 s'");
+    assert_int_equal(wake(b, NULL), 1);
+    put(b, 500, 1, 1, TENANT("c"));
+    drain(b, 1, "\"a\"");
+    assert_in_range(drain(b, 90, "\"c\""), 28, 33);
+}
+
+/* The end of what a tenant's task needs does not wait for his clock. */
+static void t36_an_end_waits_for_no_clock(void **state)
+{
+    struct store_bench *b = *state;
+    PGconn *other = PQconnectdb(test_pg());
+    char text[UUID_TEXT], terms[128];
+    struct new_task need = bench_task(1, 1), after = bench_task(1, 1);
+    uuid_format(need.id, text);
+    snprintf(terms, sizeof terms, "{\"tenant\":\"a\",\"depends_on\":[\"%s\"]}", text);
+    after.terms = span_of(terms);
+    after.waits = true;
+    put(b, 1, 1, 1, TENANT("a"));
+    drain(b, 1, "\"a\"");
+    bench_put_ok(b, &need, 1);
+    bench_put_ok(b, &after, 1);
+    PQclear(PQexec(other, "BEGIN"));
+    PQclear(PQexec(other, "SELECT FROM tenants FOR UPDATE"));
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
+    STATE_IS(b, after.id, "queued");
+    bench_count(b, "work", 0);
+    PQclear(PQexec(other, "ROLLBACK"));
+    PQfinish(other);
+    assert_int_equal(wake(b, NULL), 1);
+    bench_count(b, "work WHERE rank < 'infinity'", 1);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
+    STATE_IS(b, after.id, "succeeded");
+}
+
+#define CROWD 10000
+
+/* Each in one commit: of lists that were compared with each other this took half a minute. */
+static void t37_a_crowd_of_tenants(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task *list CLEANUP(mem_free_at) = mem_array(CROWD, sizeof *list);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < CROWD; i++) {
+            list[i] = bench_task(1, 1);
+            list[i].terms = span_of(arena_printf(&b->arena, "{\"tenant\":\"t%d\"}", round ? i : 0));
+        }
+        bench_put_ok(b, list, CROWD);
+    }
+    bench_count(b, "tenants", CROWD);
+    bench_count(b, "work", (int64_t)2 * CROWD);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +259,10 @@ int main(void)
         STORE_TEST(t31_a_newcomer_waits_for_no_flood),
         STORE_TEST(t32_who_was_alone_owes_nothing),
         STORE_TEST(t33_shares_of_a_limited_key),
+        STORE_TEST(t34_what_is_given_back_draws_nobody_back),
+        STORE_TEST(t35_a_late_time_draws_nobody_back),
+        STORE_TEST(t36_an_end_waits_for_no_clock),
+        STORE_TEST(t37_a_crowd_of_tenants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
