@@ -32,6 +32,8 @@ static void put_handler(const struct handler *h, struct json_out *o)
     text(o, "name", h->name);
     text(o, "summary", h->summary);
     text(o, "item", h->item);
+    json_key(o, "process_only"); /* run in child processes under every strategy */
+    json_put_bool(o, h->process_only);
     json_key(o, "params");
     fields_schema(&h->params, o);
     json_close(o, '}');

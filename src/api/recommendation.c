@@ -71,8 +71,11 @@ void recommendation_from(struct arena *a, struct recommendation *r, const struct
     r->host_known = r->host.cores > 0;
     if (!r->host_known)
         r->host = this_host();
-    struct ask ask = {
-        .items = s->items, .batch_size = s->batch_size, .workers = s->workers, .cores = r->host.cores};
+    struct ask ask = {.items = s->items,
+                      .batch_size = s->batch_size,
+                      .workers = s->workers,
+                      .cores = r->host.cores,
+                      .process_only = s->handler->process_only};
     r->count = recommend(&r->profile, &r->host, &ask, corrections, r->list, RECOMMENDATION_MOST);
     r->evidence = evidence_of(a, r);
     r->reason = reason_of(a, r);

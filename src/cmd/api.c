@@ -149,6 +149,7 @@ const struct command command_api = {
     .help =
         "SIGTERM lets what was begun be answered (callers that wait for a task get 202 and its Location); a second one\n"
         "does not wait for that. SIGHUP reads the settings again. Takes over a listener from systemd if there is one.\n",
+    .handlers = true,
     .service = true,
     .run = run,
 };

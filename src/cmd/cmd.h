@@ -28,6 +28,7 @@ struct command {
     const struct fields *options; /* cmd/options.h; shown by --help; NULL: none */
     const char *shorts;           /* their letters */
     void (*more_options)(struct buf *out); /* and those that come from elsewhere; NULL: none */
+    bool handlers;                         /* it needs to know them: plug-ins are loaded before run() */
     bool service; /* a process that stays: logs by the settings; others log warnings only */
     /* argv[0] is the command's name; the settings' options are taken out. False: e says why. */
     bool (*run)(struct cmd *c, int argc, char **argv, struct err *e);

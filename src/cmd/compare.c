@@ -114,5 +114,6 @@ const struct command command_compare = {
         "\n"
         "    lathe compare --handler=simulate -n 100 -w 4\n"
         "    lathe compare --handler=cpu.sum_squares --strategies=sequential,threading,multiprocessing\n",
+    .handlers = true,
     .run = run,
 };

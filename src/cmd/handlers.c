@@ -22,8 +22,11 @@ static void describe_param(const struct field *f, struct buf *b)
 {
     buf_printf(b, "  %-22s %s", f->name, f->summary);
     switch (f->type) {
-    case FIELD_INT:
     case FIELD_NUM:
+        buf_printf(b, " (%" PRId64 " to %" PRId64 ", default %g)", f->min, f->max,
+                   (double)f->def + f->def_part);
+        break;
+    case FIELD_INT:
         buf_printf(b, " (%" PRId64 " to %" PRId64 ", default %" PRId64 ")", f->min, f->max, f->def);
         break;
     case FIELD_BOOL:
@@ -44,6 +47,8 @@ static void describe_param(const struct field *f, struct buf *b)
 static void describe(const struct handler *h, struct buf *b)
 {
     buf_printf(b, "%s: %s\n", h->name, h->summary);
+    if (h->process_only)
+        buf_puts(b, "  (in child processes under every strategy)\n");
     if (h->item)
         buf_printf(b, "  (item)                 %s\n", h->item);
     for (size_t i = 0; i < h->params.count; i++)
@@ -60,6 +65,8 @@ static void put_json(const struct handler *h, struct json_out *o)
     json_put_str(o, h->summary);
     json_key(o, "item");
     json_put_str(o, h->item);
+    json_key(o, "process_only");
+    json_put_bool(o, h->process_only);
     json_key(o, "params");
     fields_schema(&h->params, o);
     json_close(o, '}');
@@ -98,6 +105,9 @@ const struct command command_handlers = {
     .summary = "what can be done to items, and the params of each",
     .usage = "lathe handlers [--json]",
     .options = &options,
-    .help = "A param is given as --param=NAME=VALUE.\n",
+    .help =
+        "A param is given as --param=NAME=VALUE. Handlers of your own are read from handlers.dir; empty, that is\n" LATHE_HANDLERS_DIR
+        ".\n",
+    .handlers = true,
     .run = run,
 };

@@ -135,5 +135,6 @@ const struct command command_recommend = {
         "measures first.\n"
         "\n"
         "    lathe recommend --handler=simulate --simulate-db-delay -n 50000\n",
+    .handlers = true,
     .run = run,
 };

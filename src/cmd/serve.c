@@ -79,6 +79,7 @@ const struct command command_serve = {
         "all of them at the same time: the api answers what it has begun, the workers finish or give back what they have.\n"
         "What has not ended after the longest drain, store.timeout and 5 s is killed. A second SIGTERM does not wait. If\n"
         "serve itself is killed, the others stop.\n",
+    .handlers = true,
     .service = true,
     .run = run,
 };

@@ -106,5 +106,6 @@ const struct command command_submit = {
         "    lathe submit --handler=sleep --param=ms=50 -n 200 --strategy=async-batch --wait\n"
         "    seq 10 | lathe submit --handler=echo --items=- --strategy=threading --wait --json\n"
         "    seq 1000000 | lathe submit --handler=echo --ndjson=- --batch-size=10000 --wait\n",
+    .handlers = true,
     .run = run,
 };

@@ -56,6 +56,7 @@ const struct command command_worker = {
         "Any number of workers, on any hosts, may share one database. SIGTERM drains: what runs may finish until\n"
         "worker.drain is over, what is left is given back, and the exit code is 0. SIGHUP reads the settings again.\n"
         "Exit code 75 asks to be started anew (the worker has grown too large, or a handler does not return).\n",
+    .handlers = true,
     .service = true,
     .run = run,
 };

@@ -84,6 +84,11 @@
 #define LIMIT_HTTP_LATER_S 60          /* a server's Retry-After that an item waits for in its place */
 
 /* inside */
+#define LIMIT_PLUGINS 64u                   /* files of handlers.dir */
+#define LIMIT_PLUGIN_FIELDS 64u             /* params of one handler of a plug-in */
+#define LIMIT_PLUGIN_WORDS 64u              /* words of one of them */
+#define LIMIT_PLUGIN_TEXT 400u              /* bytes of a summary */
+#define LIMIT_PLUGIN_STATE (64u * KIB)      /* bytes of state of an item of a plug-in */
 #define LIMIT_HANDLERS 256u                 /* handlers besides those that are built in */
 #define LIMIT_WRITE_BATCH 512u              /* rows and needs in one group commit; a longer list goes alone */
 #define LIMIT_WRITE_QUEUE 32768u            /* rows and needs waiting for a group commit before 503 */

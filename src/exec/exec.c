@@ -26,7 +26,7 @@ static int64_t within(int64_t n, int64_t least, int64_t most)
 /* No number below what can run; no more executors than there are items. */
 static struct shape bounded(const struct plan *p)
 {
-    struct shape s = p->shape;
+    struct shape s = p->handler->process_only ? shape_in_child(p->shape) : p->shape;
     int64_t items = p->count > 0 ? p->count : 1;
     s.processes = within(s.processes, 0, items < LIMIT_WORKERS ? items : LIMIT_WORKERS);
     s.threads = within(s.threads, 1, items < LIMIT_WORKERS ? items : LIMIT_WORKERS);

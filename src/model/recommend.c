@@ -128,13 +128,14 @@ int recommend(const struct profile *p, const struct host *h, const struct ask *a
 
     for (int i = 0; strategies[i] && n < room; i++)
         if (strategies[i]->kind == STRATEGY_SHAPED)
-            out[n++] =
-                make(used, h, strategies[i], shape_fit(strategies[i]->shape(a), a->items, LIMIT_WORKERS),
-                     corrections ? &corrections[i] : NULL, a->items);
+            out[n++] = make(used, h, strategies[i],
+                            shape_fit(strategy_shape(strategies[i], a), a->items, LIMIT_WORKERS),
+                            corrections ? &corrections[i] : NULL, a->items);
 
     struct candidate inside = search_shape(search, false), outside = search_shape(search, true);
 
-    n = add_free(out, n, room, &inside);
+    if (!a->process_only)
+        n = add_free(out, n, room, &inside);
     n = add_free(out, n, room, &outside);
     rank(out, n);
     for (int i = 0; i < n && used == &guess; i++)

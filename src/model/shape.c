@@ -58,6 +58,12 @@ int64_t shape_in_flight(const struct shape *s)
     return shape_threads(s) * s->width;
 }
 
+struct shape shape_in_child(struct shape s)
+{
+    s.processes = s.processes > 0 ? s.processes : 1;
+    return s;
+}
+
 struct shape shape_fit(struct shape s, int64_t items, int64_t max_workers)
 {
     int64_t n = items > 0 ? items : 1;

@@ -21,6 +21,9 @@ extern const struct fields shape_fields; /* the `shape` object of a submission *
 int64_t shape_threads(const struct shape *s);
 int64_t shape_in_flight(const struct shape *s);
 
+/* The same shape, with a child if it has none: for what is not to be run in the worker itself. */
+struct shape shape_in_child(struct shape s);
+
 /* Makes every number at least what can run and at most what is useful for n items and allowed by max_workers. */
 struct shape shape_fit(struct shape s, int64_t items, int64_t max_workers);
 

@@ -18,6 +18,12 @@ static bool has_alias(const struct strategy *s, struct span name)
     return false;
 }
 
+struct shape strategy_shape(const struct strategy *s, const struct ask *a)
+{
+    struct shape r = s->shape(a);
+    return a->process_only ? shape_in_child(r) : r;
+}
+
 const struct strategy *strategy_find(struct span name)
 {
     if (name.len == 0)

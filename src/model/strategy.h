@@ -14,9 +14,10 @@
 #include "core/span.h"
 #include "model/shape.h"
 
-/* What a shape is made from. All at least 1. */
+/* What a shape is made from. The numbers are at least 1. */
 struct ask {
     int64_t items, batch_size, workers, cores;
+    bool process_only; /* of the handler */
 };
 
 enum strategy_kind {
@@ -39,6 +40,9 @@ struct strategy {
 #undef STRATEGY
 
 extern const struct strategy *const strategies[]; /* in the order of the registry, NULL at the end */
+
+/* The shape of one that has one, as it may be run: with a child where the handler is run in children only. */
+struct shape strategy_shape(const struct strategy *s, const struct ask *a);
 
 const struct strategy *strategy_find(struct span name_or_alias); /* NULL: no such */
 

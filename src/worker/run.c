@@ -80,10 +80,10 @@ static struct choice choose(const struct unit *u, const struct ask *a, const str
     if (u->has_shape)
         return (struct choice){u->shape, NULL};
     if (s->kind == STRATEGY_SHAPED)
-        return (struct choice){s->shape(a), s};
+        return (struct choice){strategy_shape(s, a), s};
     if (g->known && recommend(&g->profile, &g->host, a, g->corrections, ranked, EVIDENCE_STRATEGIES) > 0)
         return (struct choice){ranked[0].shape, ranked[0].strategy};
-    return (struct choice){strategy_hybrid.shape(a), &strategy_hybrid};
+    return (struct choice){strategy_shape(&strategy_hybrid, a), &strategy_hybrid};
 }
 
 /* What is expected of it, and by what it was chosen. */
@@ -99,19 +99,25 @@ static void foretell(struct finish *f, const struct choice *c, const struct grou
     f->measured.predicted_us = (int64_t)(wall / 1e3);
 }
 
-static struct shape choose_shape(const struct unit *u, const struct run_env *env, struct finish *f)
+static struct shape choose_shape(const struct unit *u, const struct handler *h, const struct run_env *env,
+                                 struct finish *f)
 {
     int64_t max_workers = conf_now(&env->conf->worker_max_workers);
     struct grounds g = {.host = evidence_host(env->evidence)};
-    struct ask a = {.items = u->count, .batch_size = u->batch_size, .cores = g.host.cores};
+    struct ask a = {.items = u->count,
+                    .batch_size = u->batch_size,
+                    .cores = g.host.cores,
+                    .process_only = h->process_only};
     g.known = evidence_find(env->evidence, u, &g.profile, g.corrections);
     a.workers = u->workers < max_workers ? u->workers : max_workers;
 
     struct choice c = choose(u, &a, &g);
     if (u->attempt > 1 && c.shape.processes == 0) { /* it was on board when a worker died */
-        c.shape.processes = 1;
+        c.shape = shape_in_child(c.shape);
         c.strategy = NULL;
     }
+    if (h->process_only) /* also where the caller said the shape */
+        c.shape = shape_in_child(c.shape);
     c.shape = shape_fit(c.shape, u->count, max_workers);
     foretell(f, &c, &g);
     return c.shape;
@@ -249,7 +255,7 @@ static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, 
         .log = on_line,
         .arg = r,
     };
-    p.shape = r->finish.shape = choose_shape(u, env, &r->finish);
+    p.shape = r->finish.shape = choose_shape(u, h, env, &r->finish);
     atomic_store(&r->deadline, p.deadline); /* run_end_without may read the shape from now on */
     lines_init(&r->lines, u->first, u->count);
 

@@ -240,5 +240,6 @@ int main(void)
     };
 
     handlers_allow_hidden(true);
+    load_plugins();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

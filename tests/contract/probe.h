@@ -15,6 +15,7 @@
 
 #include "../lib/run_item.h"
 #include "exec/exec.h"
+#include "handlers/plugin.h"
 #include "handlers/registry.h"
 #include "model/strategy.h"
 
@@ -88,11 +89,25 @@ static inline void probe_drop(struct item *it)
     atomic_fetch_sub(&probed->flying, 1);
 }
 
+/* The example plug-in is a handler like any other. */
+static inline void load_plugins(void)
+{
+    const char *build = getenv("top_builddir");
+    struct err e = ERR_INIT;
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/tests/handlers.d", build ? build : ".");
+    if (!plugins_load(path, &e))
+        fail_msg("%s", e.text);
+    assert_non_null(handler_find(SPAN("example.primes")));
+}
+
 static inline void begin_probing(void)
 {
     probed = mmap(NULL, sizeof *probed, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(probed != MAP_FAILED);
     handlers_allow_hidden(true);
+    load_plugins();
     for (size_t i = 0; handler_at(i); i++) {
         assert_true(i < COUNT_OF(probes));
         struct probe *p = &probes[i];

@@ -104,6 +104,34 @@ static void test_in_flight(void **unused)
     }
 }
 
+static enum step tell_process(struct item *it)
+{
+    buf_int(&it->out, getpid());
+    return STEP_DONE;
+}
+
+/* Never in this process. */
+static void test_process_only(void **unused)
+{
+    static const struct handler h = {
+        .name = "alone", .summary = "tells its process", .step = tell_process, .process_only = true};
+    char here[32];
+
+    (void)unused;
+    snprintf(here, sizeof here, "ok %d", (int)getpid());
+    for (size_t i = 0; i < shapes_n; i++) {
+        static struct seen s;
+        struct plan p = plan_of(&s, find("echo"), NULL, ITEMS, shapes[i]);
+
+        p.handler = &h;
+        run(&p, &s, shape_names[i]);
+        assert_int_equal(s.report.ok, ITEMS);
+        for (int64_t k = 0; k < s.count; k++)
+            assert_string_not_equal(s.what[k], here);
+        arena_release(&s.arena);
+    }
+}
+
 static void test_huge(void **unused)
 {
     (void)unused;
@@ -142,9 +170,13 @@ static void test_no_descriptors_left(void **unused)
 static int tests(void)
 {
     const struct CMUnitTest list[] = {
-        cmocka_unit_test(test_all),           cmocka_unit_test(test_all_with_inputs),
-        cmocka_unit_test(test_nothing_to_do), cmocka_unit_test(test_in_flight),
-        cmocka_unit_test(test_huge),          cmocka_unit_test(test_no_descriptors_left),
+        cmocka_unit_test(test_all),
+        cmocka_unit_test(test_all_with_inputs),
+        cmocka_unit_test(test_nothing_to_do),
+        cmocka_unit_test(test_in_flight),
+        cmocka_unit_test(test_huge),
+        cmocka_unit_test(test_process_only),
+        cmocka_unit_test(test_no_descriptors_left),
     };
 
     return cmocka_run_group_tests(list, NULL, NULL);

@@ -108,7 +108,8 @@ class Stack:
         env = {"LATHE_STACK": self.dir, "LATHE_API_LISTEN": f"unix:{self.dir}/api.sock",
                "LATHE_SERVE_RUN_DIR": self.folder("run"), "LATHE_LOG_FORMAT": "logfmt", "LATHE_CONF": os.devnull,
                "LATHE_API_SOCKET_MODE": "0666",  # nginx runs as another user
-               "LATHE_CACHE_URL": f"unix:{self.redis.socket}" if self.redis else "", "LATHE_TEST_HANDLERS": "1"}
+               "LATHE_CACHE_URL": f"unix:{self.redis.socket}" if self.redis else "", "LATHE_TEST_HANDLERS": "1",
+               "LATHE_HANDLERS_DIR": "none"}  # not those of this machine
         if self.pg:
             env["LATHE_STORE_URL"] = self.pg.conninfo
         return env

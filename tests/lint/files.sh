@@ -3,7 +3,7 @@
 . "${0%/*}/lib.sh"
 
 long() {
-    for f in $(files src tests -- -name '*.[ch]' -o -name '*.py' -o -name '*.sh'); do
+    for f in $(files src tests include examples -- -name '*.[ch]' -o -name '*.py' -o -name '*.sh'); do
         n=$(wc -l <"$f")
         [ "$n" -le 600 ] || echo "$f: $n lines; 600 is the end, 400 the aim"
         [ "$n" -le 400 ] || echo "# $f: $n lines; 400 is the aim" >&3
@@ -19,14 +19,14 @@ gotos() {
 # Paths of the machine where it was written say nothing elsewhere.
 machine() {
     grep -InE '(^|[^A-Za-z0-9_.$}/-])/(work|root|home/[a-z]+|Users)(/|$)|(^|[^A-Za-z_])shared/(design|hooks)' \
-        $(files src tests sql conf dev docs bench packaging .ci README.md CONTRIBUTING.md Makefile.am configure.ac -- \
+        $(files src tests include examples sql conf dev docs bench packaging .ci README.md CONTRIBUTING.md Makefile.am configure.ac -- \
             ! -path tests/lint/files.sh ! -path tests/lint/selftest.sh) /dev/null | cut -c1-160 || true
 }
 
 blanks() {
-    grep -InE '[[:space:]]+$' $(files src tests sql conf dev -- ! -path conf/lathe.conf ! -path 'tests/fuzz/corpus/*') /dev/null |
+    grep -InE '[[:space:]]+$' $(files src tests include examples sql conf dev -- ! -path conf/lathe.conf ! -path 'tests/fuzz/corpus/*') /dev/null |
         cut -d: -f1,2 | sed 's/$/: blanks at the end of the line/'
-    grep -nP '\t' $(files src tests -- -name '*.[ch]') /dev/null | cut -d: -f1,2 | sed 's/$/: a tab/'
+    grep -nP '\t' $(files src tests include examples -- -name '*.[ch]') /dev/null | cut -d: -f1,2 | sed 's/$/: a tab/'
     true
 }
 

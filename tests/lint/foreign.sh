@@ -14,6 +14,8 @@ places='
 ^(zlib|zstd)\.h$                           ^(src/core/(pack|digest)|tests/unit/test_pack)\.c$
 ^(ev|event).*\.h$                         ^src/exec/
 ^(gmodule|glib|apr).*\.h$                 ^$
+^lathe/handler\.h$                        ^(src/handlers/plugin|tests/)
+^dlfcn\.h$                                ^(src/handlers/plugin|tests/lib/machine)
 ^cmocka\.h$                               ^tests/
 '
 
