@@ -84,7 +84,7 @@ static void test_shapes_can_run(void **unused)
     (void)unused;
     for (int i = 0; i < 5 * 5 * 5 * 5; i++)
         for (int k = 0; strategies[k]; k++) {
-            const struct ask a = {n[i % 5], n[i / 5 % 5], n[i / 25 % 5], n[i / 125]};
+            const struct ask a = {n[i % 5], n[i / 5 % 5], n[i / 25 % 5], n[i / 125], false};
 
             if (strategies[k]->kind != STRATEGY_SHAPED)
                 continue;
