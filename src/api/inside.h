@@ -136,6 +136,7 @@ route_function submit_task, batch_put, compare_run, recommend_get, tasks_list, t
 route_function task_retry, tasks_retry;
 route_function queues_list, queue_show, queue_limit, queue_rest, queue_resume;
 route_function schedules_list, schedule_put, schedule_get, schedule_delete, schedule_pause, schedule_resume;
+route_function users_list, records_list, calls_list, stats_get;
 route_function handlers_get, strategies_get, workers_get, health_get, ready_get, metrics_get;
 
 #endif

@@ -57,12 +57,13 @@
     20000u                /* units of a queue or a gate, and all that wait, that are counted to show it */
 #define LIMIT_KEY 255u    /* bytes of the key of unique work, or of a limit */
 #define LIMIT_NEEDS 1000u /* tasks that a task depends on */
-#define LIMIT_BATCH_NEEDS 20000u /* that all tasks of one batch depend on, together */
-#define LIMIT_CALLBACKS 100u     /* tasks that are submitted with a task, to follow it */
-#define LIMIT_BATCH 10000u       /* tasks of one batch */
-#define LIMIT_LIST_LOOK 20000u   /* tasks that one page of a filtered list is looked for in */
-#define LIMIT_LIST 1000u         /* tasks in one page of a list */
-#define LIMIT_PAGE (8u * MIB)    /* bytes after which a page of a list ends */
+#define LIMIT_BATCH_NEEDS 20000u  /* that all tasks of one batch depend on, together */
+#define LIMIT_CALLBACKS 100u      /* tasks that are submitted with a task, to follow it */
+#define LIMIT_BATCH 10000u        /* tasks of one batch */
+#define LIMIT_LIST_LOOK 20000u    /* tasks that one page of a filtered list is looked for in */
+#define LIMIT_FIGURES_LOOK 50000u /* tasks that figures are made from */
+#define LIMIT_LIST 1000u          /* tasks in one page of a list */
+#define LIMIT_PAGE (8u * MIB)     /* bytes after which a page of a list ends */
 
 #define LIMIT_RETRY 100u           /* tasks that one transaction runs again */
 #define LIMIT_SCHEDULES 10000      /* schedules that there may be */
@@ -89,6 +90,9 @@
 #define LIMIT_PLUGIN_WORDS 64u              /* words of one of them */
 #define LIMIT_PLUGIN_TEXT 400u              /* bytes of a summary */
 #define LIMIT_PLUGIN_STATE (64u * KIB)      /* bytes of state of an item of a plug-in */
+#define LIMIT_ROWS_BATCH 1000u              /* rows of handlers in one statement */
+#define LIMIT_ROWS_BYTES (8u * MIB)         /* their values; a larger row goes alone */
+#define LIMIT_ROWS_LAZY 10000u              /* lines of the log of outgoing calls that wait to be written */
 #define LIMIT_HANDLERS 256u                 /* handlers besides those that are built in */
 #define LIMIT_WRITE_BATCH 512u              /* rows and needs in one group commit; a longer list goes alone */
 #define LIMIT_WRITE_QUEUE 32768u            /* rows and needs waiting for a group commit before 503 */

@@ -25,6 +25,7 @@ static const char *const strategy_words[] = {
 };
 static const char *const state_words[] = {"succeeded", "failed", "cancelled", "released",
                                           "again",     "other",  NULL};
+static const char *const table_words[] = {"users", "records", "outgoing", NULL};
 static const char *const outcome_words[] = {"ok", "failed", "cancelled", "other", NULL};
 static const char *const route_words[] = {
     "/api/v1/tasks/{strategy}",
@@ -36,6 +37,8 @@ static const char *const route_words[] = {
     "/api/v1/tasks/status/{id}",
     "/api/v1/tasks/{id}/results",
     "/api/v1/tasks/{id}/log",
+    "/api/v1/tasks/{id}/records",
+    "/api/v1/tasks/{id}/calls",
     "/api/v1/tasks/{id}/retry",
     "/api/v1/tasks:retry",
     "/api/v1/queues",
@@ -46,6 +49,8 @@ static const char *const route_words[] = {
     "/api/v1/schedules/{name}",
     "/api/v1/schedules/{name}/pause",
     "/api/v1/schedules/{name}/resume",
+    "/api/v1/users",
+    "/api/v1/stats",
     "/api/v1/handlers",
     "/api/v1/strategies",
     "/api/v1/workers",
@@ -65,6 +70,7 @@ static const struct {
 } labels[] = {
     {"", no_words},         {"status", status_words},   {"strategy", strategy_words},
     {"state", state_words}, {"outcome", outcome_words}, {"route", route_words},
+    {"table", table_words},
 };
 
 const double metric_buckets[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,

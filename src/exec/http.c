@@ -330,12 +330,27 @@ static void leave(struct call *c)
     fill(h);
 }
 
+/* For the log, if it is wanted. Where redirects ended is whose answer it is. */
+static void note(struct call *c)
+{
+    struct outgoing o = c->noted;
+    if (uuid_is_nil(o.task))
+        return;
+    o.method = span_of(c->method);
+    o.url = span_of(c->shown.url);
+    o.status = c->shown.status;
+    o.error = c->shown.err.code;
+    o.us = (clock_now() - c->began) / 1000;
+    outgoing_note(&o);
+}
+
 static void finish(struct call *c, CURLcode code)
 {
     set_answer(c); /* what there is of it */
     if (code != CURLE_OK)
         set_error(c, code);
     leave(c);
+    note(c);
     c->shown.done = true;
     c->over(c->arg);
 }
@@ -398,11 +413,24 @@ static void item_over(void *arg)
     item_call_over(arg);
 }
 
+static void prepare_note(struct http_call *shown, const struct item *it, const struct http_request *r)
+{
+    struct call *c = (void *)((char *)shown - offsetof(struct call, shown));
+    c->noted = (struct outgoing){.task = it->task, .item = it->index};
+    c->began = clock_now();
+    struct span method = r->method.len ? r->method : SPAN("GET");
+    memcpy(c->method, method.ptr, method.len); /* call_set looked at its length */
+}
+
 struct http_call *http_start(struct item *it, const struct http_request *r)
 {
     struct http *h = item_client(it, &http_port);
     struct http_call *c;
-    return h && http_begin(h, r, item_over, it, &c, &it->err) ? c : NULL;
+    if (!h || !http_begin(h, r, item_over, it, &c, &it->err))
+        return NULL;
+    if (outgoing_wanted())
+        prepare_note(c, it, r);
+    return c;
 }
 
 void http_drop(struct http_call *shown)

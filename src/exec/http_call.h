@@ -9,6 +9,7 @@
 
 #include "core/buf.h"
 #include "exec/http.h"
+#include "model/outgoing.h"
 
 struct call {
     struct http_call shown;
@@ -24,6 +25,9 @@ struct call {
     bool too_large;
     struct err refusal; /* the address that was refused */
     char error[CURL_ERROR_SIZE];
+    struct outgoing noted; /* for the log of outgoing calls; without a task: it is not wanted */
+    char method[24];
+    int64_t began;
     void (*over)(void *arg);
     void *arg;
 };

@@ -6,6 +6,7 @@
 #include "core/limits.h"
 #include "handlers/redis_get.h"
 #include "handlers/webhook.h"
+#include "model/rows.h"
 
 #define HANDLER(symbol) &handler_##symbol,
 static const struct handler *const built_in[] = {
@@ -53,6 +54,7 @@ bool handlers_add(const struct handler *h, struct err *e)
 bool handlers_open(const struct conf *c, struct err *e)
 {
     redis_get_open(c);
+    rows_configure(c);
     return webhook_open(c->webhook_secret, c->webhook_timeout, e);
 }
 

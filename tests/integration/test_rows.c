@@ -1,0 +1,404 @@
+/*
+ * Rows that handlers put, on a real PostgreSQL: what gathers, whose fault is whose, and what a repeated run finds.
+ *
+ * log may say: duplicate key value violates unique constraint
+ * log may say: violates check constraint "no_bob"
+ * log may say: terminating connection due to administrator command
+ * log may say: canceling statement
+ * log may say: connection to client lost
+ */
+#include "../lib/test.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "../lib/http_server.h"
+#include "core/mem.h"
+#include "core/net_guard.h"
+#include "exec/exec.h"
+#include "handlers/registry.h"
+#include "model/rows.h"
+#include "model/strategy.h"
+#include "store_bench.h"
+
+#define MOST 4000
+
+struct seen {
+    enum outcome_kind kind[MOST];
+    enum err_code code[MOST];
+    char text[MOST][160]; /* the result, or why it failed */
+    int64_t reports;
+    int64_t cancel_after;
+    struct cancel cancel;
+};
+
+static struct seen *seen;
+static struct http_server server;
+static struct conf conf; /* what the port is told: it lasts as long as the process */
+
+static void on_item(void *arg, const struct outcome *o)
+{
+    struct span text = o->kind == OUTCOME_OK ? o->result : span_of(o->err->text);
+    (void)arg;
+    seen->kind[o->index] = o->kind;
+    seen->code[o->index] = o->kind == OUTCOME_OK ? ERR_NONE : o->err->code;
+    snprintf(seen->text[o->index], sizeof seen->text[0], SPAN_FMT, SPAN_ARG(text));
+    if (++seen->reports == seen->cancel_after)
+        cancel_raise(&seen->cancel);
+}
+
+/* A run of a task that is its own, or of the one that is given. */
+struct run {
+    const struct handler *handler;
+    const char *params;
+    const char *const *inputs; /* NULL: counted */
+    int64_t count, retries, cancel_after;
+    struct shape shape;
+    struct uuid task;
+};
+
+static struct exec_report run(const struct run *r)
+{
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    const struct json *params = NULL;
+    void *args = arena_alloc(&a, r->handler->params.size);
+    struct span *inputs = arena_array(&a, (size_t)r->count, sizeof *inputs);
+    struct exec_report report;
+    struct err e = ERR_INIT;
+    for (int64_t i = 0; r->inputs && i < r->count; i++)
+        inputs[i] = span_of(r->inputs[i]);
+    memset(seen, 0, sizeof *seen);
+    seen->cancel_after = r->cancel_after;
+    assert_true(!r->params || json_read(&a, span_of(r->params), &params, &e));
+    if (!fields_read(&r->handler->params, params, "", args, &e))
+        fail_msg("%s", e.text);
+    struct plan p = {
+        .handler = r->handler,
+        .args = args,
+        .inputs = r->inputs ? inputs : NULL,
+        .task = uuid_is_nil(r->task) ? uuid_v7() : r->task,
+        .count = r->count,
+        .shape = r->shape.threads ? r->shape : (struct shape){.threads = 1, .width = r->count, .grain = 1},
+        .deadline = CLOCK_NEVER,
+        .item_retries = r->retries,
+        .backoff = {.base_ms = 10, .factor = 1, .max_ms = 10},
+        .cancel = &seen->cancel,
+        .done = on_item,
+    };
+    if (!exec_run(&p, &report, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(seen->reports, r->count);
+    return report;
+}
+
+static void is(int64_t item, const char *begins)
+{
+    if (strncmp(seen->text[item], begins, strlen(begins)) != 0)
+        fail_msg("item %d says %s, not %s", (int)item, seen->text[item], begins);
+}
+
+static void has(int64_t item, const char *part)
+{
+    if (!strstr(seen->text[item], part))
+        fail_msg("item %d says %s, without %s", (int)item, seen->text[item], part);
+}
+
+static int setup(void **state)
+{
+    store_bench_setup(state);
+    struct store_bench *b = *state;
+    bench_sql(b, "ALTER TABLE users DROP CONSTRAINT IF EXISTS no_bob");
+    bench_sql(b, "TRUNCATE users, data_records, outgoing");
+    conf.store_timeout = 20000;
+    return 0;
+}
+
+/* ---- tests */
+
+static void t01_gathered(void **state)
+{
+    struct store_bench *b = *state;
+    struct exec_report r = run(&(struct run){.handler = &handler_db_users, .count = 3000});
+    assert_int_equal(r.ok, 3000);
+    bench_count(b, "users", 3000);
+    bench_count(b, "users WHERE email = 'user-' || item || '@example.com' AND name = 'user ' || item", 3000);
+    /* Each commit has a number of its own: they were few. */
+    int64_t commits = bench_number(b, "SELECT count(DISTINCT xmin::text) FROM users");
+    if (commits > 30)
+        fail_msg("%d commits for 3000 users of one thread", (int)commits);
+}
+
+static void t02_duplicates_of_each_other(void **state)
+{
+    static const char *const users[] = {
+        "{\"email\": \"ann@example.com\", \"name\": \"Ann\", \"age\": 30}",
+        "{\"email\": \"bo@example.com\", \"meta\": {\"k\": [1, \"\\u00e4\"]}}",
+        "{\"email\": \"ANN@Example.com\"}",
+        "{\"email\": \"cy@example.com\"}",
+        "{\"email\": \"ann@example.com\"}",
+    };
+    struct store_bench *b = *state;
+    struct run r = {.handler = &handler_db_users, .inputs = users, .count = 5};
+    struct exec_report report = run(&r);
+    assert_int_equal(report.ok, 3);
+    assert_int_equal(seen->code[2], ERR_DUPLICATE);
+    assert_int_equal(seen->code[4], ERR_DUPLICATE);
+    has(2, "ann@example.com");
+    has(0, "\"created\":true");
+    bench_count(b, "users", 3);
+    bench_count(b, "users WHERE email = 'ann@example.com' AND item = 0 AND name = 'Ann' AND age = 30", 1);
+    bench_count(b, "users WHERE email = 'bo@example.com' AND age IS NULL AND meta = '{\"k\": [1, \"ä\"]}'",
+                1);
+
+    r.params = "{\"on_duplicate\": \"report\"}";
+    report = run(&r); /* another task: all are there already */
+    if (report.ok != 5)
+        fail_msg("%s", seen->text[0]);
+    for (int i = 0; i < 5; i++)
+        has(i, "\"created\":false,\"duplicate\":true");
+    bench_count(b, "users", 3);
+}
+
+static void t03_no_address(void **state)
+{
+    static const char *const users[] = {
+        "{\"email\": \"a@b@c\"}",
+        "{\"email\": \"@b\"}",
+        "{\"email\": \"ab@\"}",
+        "{\"email\": \"a b@c\"}",
+        "{\"name\": \"x\"}",
+        "\"a@b\"",
+        "{\"email\": \"a@b\", \"meta\": 1}",
+        "{\"email\": \"a@b\", \"colour\": 1}",
+        "{\"email\": \"a@b\"}",
+    };
+    struct store_bench *b = *state;
+    struct exec_report r =
+        run(&(struct run){.handler = &handler_db_users, .inputs = users, .count = 9, .retries = 3});
+    assert_int_equal(r.ok, 1);
+    for (int i = 0; i < 7; i++)
+        assert_int_equal(seen->code[i], ERR_BAD_FIELD);
+    assert_int_equal(seen->code[7], ERR_UNKNOWN_FIELD);
+    bench_count(b, "users", 1);
+}
+
+/* One that PostgreSQL refuses fails alone, wherever it stands, and is told what PostgreSQL said. */
+static void t04_refused_among_good_ones(void **state)
+{
+    static char text[500][64];
+    static const char *users[500];
+    struct store_bench *b = *state;
+    bench_sql(b, "ALTER TABLE users ADD CONSTRAINT no_bob CHECK (name <> 'Bob')");
+    for (int i = 0; i < 500; i++) {
+        snprintf(text[i], sizeof text[i], "{\"email\": \"u%d@example.com\", \"name\": \"%s\"}", i,
+                 i % 100 == 7 ? "Bob" : "Al");
+        users[i] = text[i];
+    }
+    struct exec_report r = run(&(struct run){.handler = &handler_db_users, .inputs = users, .count = 500});
+    assert_int_equal(r.ok, 495);
+    for (int i = 7; i < 500; i += 100) {
+        assert_int_equal(seen->code[i], ERR_DATA);
+        has(i, "no_bob");
+    }
+    bench_count(b, "users", 495);
+}
+
+static void t05_the_same_task_again(void **state)
+{
+    struct store_bench *b = *state;
+    struct run r = {.handler = &handler_db_users, .count = 1000, .task = uuid_v7()};
+    char first[160];
+    assert_int_equal(run(&r).ok, 1000);
+    memcpy(first, seen->text[500], sizeof first);
+    bench_sql(b, "DELETE FROM users WHERE item % 2 = 1"); /* as if the first run had got half as far */
+    assert_int_equal(run(&r).ok, 1000);
+    is(500, first);
+    bench_count(b, "users", 1000);
+    r.task = uuid_v7();
+    assert_int_equal(run(&r).failed, 1000);
+    assert_int_equal(seen->code[999], ERR_DUPLICATE);
+    bench_count(b, "users", 1000);
+}
+
+static atomic_bool enough;
+
+static void *cut(void *arg)
+{
+    (void)arg;
+    PGconn *c = PQconnectdb(test_pg());
+    for (int i = 0; i < 10 && !enough; i++) {
+        PQclear(PQexec(
+            c,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lathe-rows'"));
+        poll(NULL, 0, 20);
+    }
+    PQfinish(c);
+    return NULL;
+}
+
+/* Connections are lost again and again in the middle of statements and commits. */
+static void t06_connections_are_cut(void **state)
+{
+    struct store_bench *b = *state;
+    pthread_t cutter;
+    enough = false;
+    assert_int_equal(pthread_create(&cutter, NULL, cut, NULL), 0);
+    for (int i = 0; i < 5; i++) {
+        char params[64];
+        snprintf(params, sizeof params, "{\"prefix\": \"p%d\"}", i);
+        struct exec_report r = run(&(struct run){.handler = &handler_db_users,
+                                                 .params = params,
+                                                 .count = MOST,
+                                                 .shape = {.threads = 2, .width = 1000, .grain = 1}});
+        if (r.ok != MOST)
+            for (int k = 0; k < MOST; k++)
+                if (seen->kind[k] != OUTCOME_OK)
+                    fail_msg("item %d: %s", k, seen->text[k]);
+    }
+    enough = true;
+    pthread_join(cutter, NULL);
+    bench_count(b, "users", 5 * MOST);
+}
+
+static void t07_every_shape(void **state)
+{
+    struct store_bench *b = *state;
+    int64_t shapes = 0;
+    for (size_t i = 0; strategies[i]; i++) {
+        const struct ask ask = {.items = 200, .workers = 3, .cores = 2, .batch_size = 100};
+        char params[64];
+        if (strategies[i]->kind != STRATEGY_SHAPED)
+            continue;
+        snprintf(params, sizeof params, "{\"prefix\": \"%s\"}", strategies[i]->name);
+        struct run r = {.handler = &handler_db_users,
+                        .params = params,
+                        .count = 200,
+                        .shape = shape_fit(strategies[i]->shape(&ask), 200, 4)};
+        assert_int_equal(run(&r).ok, 200);
+        shapes++;
+    }
+    bench_count(b, "users", shapes * 200);
+}
+
+/* It does not answer: the items fail in their time, may be tried again, and nothing of it is there twice. */
+static void t08_server_stands_still(void **state)
+{
+    struct store_bench *b = *state;
+    struct run r = {.handler = &handler_db_users, .count = 100, .task = uuid_v7()};
+    conf.store_timeout = 300;
+    kill(test_pg_pid(), SIGSTOP);
+    bench_sql(b, "SELECT 1"); /* the backends live on: only new ones are not made */
+    struct exec_report report = run(&r);
+    kill(test_pg_pid(), SIGCONT);
+    if (report.failed > 0)
+        assert_int_equal(seen->code[0], ERR_STORE);
+    conf.store_timeout = 20000;
+    assert_int_equal(run(&r).ok, 100);
+    bench_count(b, "users", 100);
+}
+
+/* A lock that another holds: the same for those that are connected. */
+static void t09_a_lock_in_the_way(void **state)
+{
+    struct store_bench *b = *state;
+    struct run r = {.handler = &handler_db_users, .count = 100, .task = uuid_v7()};
+    conf.store_timeout = 300;
+    bench_sql(b, "BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE");
+    assert_int_equal(run(&r).failed, 100);
+    assert_int_equal(seen->code[0], ERR_STORE);
+    bench_sql(b, "COMMIT");
+    conf.store_timeout = 20000;
+    assert_int_equal(run(&r).ok, 100);
+    bench_count(b, "users", 100);
+}
+
+/* Nobody waits for the rows any more: what is under way comes back to nobody. */
+static void t10_cancelled(void **state)
+{
+    struct store_bench *b = *state;
+    struct run r = {.handler = &handler_db_users,
+                    .count = MOST,
+                    .cancel_after = 50,
+                    .task = uuid_v7(),
+                    .shape = {.threads = 2, .width = 500, .grain = 1}};
+    assert_true(run(&r).cancelled > 0);
+    r.cancel_after = 0;
+    assert_int_equal(run(&r).ok, MOST);
+    bench_count(b, "users", MOST);
+}
+
+static void t11_records(void **state)
+{
+    struct store_bench *b = *state;
+    char url[15][64];
+    const char *inputs[15];
+    struct run r = {.handler = &handler_fetch_store, .inputs = inputs, .count = 15, .task = uuid_v7()};
+    for (int i = 0; i < 15; i++) {
+        snprintf(url[i], sizeof url[i], "\"http://127.0.0.1:%d/echo?%d\"", server.port, i);
+        inputs[i] = url[i];
+    }
+    assert_int_equal(run(&r).ok, 15);
+    bench_count(b, "data_records", 15);
+    bench_count(
+        b, "data_records WHERE position('?' || item || ' ' in encode(body, 'escape')) > 0 AND status = 200",
+        15);
+    bench_count(b, "data_records WHERE digest = 'sha256:' || encode(sha256(body), 'hex')", 15);
+    char first[160];
+    memcpy(first, seen->text[3], sizeof first);
+    bench_sql(b, "UPDATE data_records SET body = ''");
+    assert_int_equal(run(&r).ok, 15); /* replaces what it brought before, under the same number */
+    bench_count(b, "data_records WHERE body <> ''", 15);
+    assert_int_equal(strcspn(first, ","), strcspn(seen->text[3], ","));
+    is(3, "{\"record\":");
+    assert_memory_equal(first, seen->text[3], strcspn(first, ","));
+}
+
+static int begin(void **state)
+{
+    struct err e = ERR_INIT;
+    (void)state;
+    http_server_run(&server);
+    return net_guard_open("127.0.0.1", &e) ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    http_server_stop(&server);
+    exec_stop();
+    return 0;
+}
+
+#define ROWS_TEST(f) cmocka_unit_test_setup_teardown(f, setup, store_bench_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ROWS_TEST(t01_gathered),
+        ROWS_TEST(t02_duplicates_of_each_other),
+        ROWS_TEST(t03_no_address),
+        ROWS_TEST(t04_refused_among_good_ones),
+        ROWS_TEST(t05_the_same_task_again),
+        ROWS_TEST(t06_connections_are_cut),
+        ROWS_TEST(t07_every_shape),
+        ROWS_TEST(t08_server_stands_still),
+        ROWS_TEST(t09_a_lock_in_the_way),
+        ROWS_TEST(t10_cancelled),
+        ROWS_TEST(t11_records),
+    };
+    struct err e = ERR_INIT;
+    seen = mem_alloc(sizeof *seen);
+    conf.store_url = test_pg();
+    conf.store_timeout = 20000;
+    rows_configure(&conf);
+    http_server_open(&server);
+    if (!exec_start(&e)) /* before there is a thread */
+        return 99;
+    int failed = cmocka_run_group_tests(tests, begin, end);
+    mem_free(seen);
+    return failed;
+}
