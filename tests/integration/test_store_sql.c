@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "model/strategy.h"
+#include "model/terms.h"
 #include "store_bench.h"
 
 /* Refused, with these words. */
@@ -102,8 +103,50 @@ static void t03_what_is_refused(void **state)
         {"'echo', run_at => '-infinity'", "run_at"},
         {"'echo', run_at => now() + interval '367 days'", "run_at"},
         {"'echo', depends_on => ARRAY[gen_random_uuid()]", "there is no task"},
+        {"'echo', options => '[]'", "options must be an object"},
+        {"'echo', options => '{\"handler\": \"x\"}'", "no options.handler"},
+        {"'echo', options => '{\"retry\": 1}'", "no options.retry"},
+        {"'echo', options => '{\"retries\": 1001}'",
+         "options.retries must be an integer from 0 to 1000, not 1001"},
+        {"'echo', options => '{\"retries\": \"1\"}'", "options.retries"},
+        {"'echo', options => '{\"item_retries\": 0.5}'", "options.item_retries"},
+        {"'echo', options => '{\"backoff\": {\"factor\": 0}}'", "options.backoff.factor"},
+        {"'echo', options => '{\"backoff\": {\"base\": 0}}'", "no options.backoff.base"},
+        {"'echo', options => '{\"run_at\": \"2026-13-01T00:00:00Z\"}'", "options.run_at"},
+        {"'echo', options => '{\"run_at\": \"soon\"}'", "options.run_at"},
+        {"'echo', options => '{\"delay\": -1}'", "options.delay"},
+        {"'echo', options => '{\"delay\": 1, \"run_at\": \"2026-12-01T00:00:00Z\"}'", "options.delay"},
+        {"'echo', options => '{\"expires\": 3, \"delay\": 4}'", "options.expires"},
+        {"'echo', options => '{\"expires\": \"2000-01-01T00:00:00Z\"}'", "options.expires"},
+        {"'echo', options => '{\"expires\": {}}'", "options.expires"},
+        {"'echo', options => '{\"limit\": {\"key\": \"k\"}}'", "options.limit"},
+        {"'echo', options => '{\"limit\": {\"key\": \"k\", \"rate\": 1, \"per_s\": 0}}'",
+         "options.limit.per_s"},
+        {"'echo', options => '{\"limit\": {\"key\": \"\", \"rate\": 1}}'", "options.limit.key"},
+        {"'echo', options => '{\"tenant\": \"a\\u0001\"}'", "options.tenant"},
+        {"'echo', options => '{\"unique\": {\"for_s\": 1}}'", "options.unique"},
+        {"'echo', options => '{\"unique\": {\"key\": \"k\", \"while\": \"queued\"}}'",
+         "options.unique.while"},
+        {"'echo', options => '{\"depends_on\": [\"#a\"]}'", "options.depends_on"},
+        {"'echo', options => '{\"depends_on\": [\"01a2228c-0000-7000-8000-000000000000\"]}'",
+         "no task 01a2228c"},
+        {"'echo', options => '{\"callback\": {}}'", "options.callback.url"},
+        {"'echo', options => '{\"callback\": {\"url\": \"ftp://example.com\"}}'", "options.callback.url"},
+        {"'echo', options => '{\"callback\": {\"url\": \"http://u@example.com/\"}}'", "options.callback.url"},
+        {"'echo', options => '{\"callback\": {\"tasks\": [{\"handler\": \"echo\", \"depends_on\": []}]}}'",
+         "callback.tasks[0]"},
+        {"'echo', options => '{\"callback\": {\"tasks\": [{\"handler\": \"echo\", \"x\": 1}]}}'",
+         "callback.tasks[0]"},
+        {"'echo', options => '{\"inner\": \"background\"}'", "options.inner"},
+        {"'echo', options => '{\"shape\": {\"threads\": 0}}'", "options.shape.threads"},
+        {"'echo', options => '{\"queue\": \"a b\"}'", "options.queue"},
+        {"'echo', options => '{\"tags\": [3]}'", "options.tags"},
+        {"'echo', options => '{\"meta\": []}'", "options.meta"},
+        {"'echo', options => '{\"delay\": 1}', run_at => now()", "options.delay"},
+        {"'echo', options => '{\"unique\": {\"key\": \"k\"}}', unique_key => 'k'", "options.unique"},
+        {"'echo', strategy => 'auto', options => '{\"inner\": \"hybrid\"}'", "options.inner"},
     };
-    char sql[256];
+    char sql[512];
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         snprintf(sql, sizeof sql, "SELECT lathe.submit(%s)", bad[i][0]);
         refused(b->admin, sql, bad[i][1]);
@@ -195,6 +238,95 @@ static void t07_rights(void **state)
     assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
 }
 
+/* Every term, as a submission by HTTP would store it. */
+static void t08_options(void **state)
+{
+    struct store_bench *b = *state;
+    struct terms terms;
+    struct err e = ERR_INIT;
+    struct uuid id = submitted(
+        b,
+        "SELECT lathe.submit('echo', options => '{\"retries\": 3, \"item_retries\": 2, \"backoff\": {\"base_ms\": 7}, \"expires\": 3600, \"delay\": 60, "
+        "\"limit\": {\"key\": \"k\", \"concurrency\": 1, \"rate\": 2}, "
+        "\"tenant\": \"t\", \"unique\": {\"key\": \"u\", \"for_s\": 1}, \"callback\": {\"url\": \"http://example.com/x?y=1\", \"queue\": \"hooks\"}, "
+        "\"queue\": \"q\", \"priority\": 9, \"workers\": 3, \"inner\": \"hybrid\", \"shape\": {\"threads\": 2}, "
+        "\"batch_size\": 7, \"timeout_ms\": 5, \"item_timeout_ms\": 4, \"on_item_error\": \"fail\", \"tags\": [\"a\"], \"meta\": {\"m\": 1}}')");
+    struct task t = bench_get(b, id);
+    STATE_IS(b, id, "scheduled");
+    assert_true(span_is(t.queue, "q") && span_is(t.inner, "hybrid") && span_is(t.tags, "[\"a\"]"));
+    assert_true(t.priority == 9 && t.workers == 3 && t.batch_size == 7 && t.timeout_ms == 5 && t.fail_fast);
+    assert_true(terms_read(&b->arena, t.terms, &terms, &e));
+    assert_true(terms.retries == 3 && terms.item_retries == 2 && terms.backoff.base_ms == 7 &&
+                terms.backoff.max_ms == 3600000);
+    assert_true(terms.expires_us > t.created_us + INT64_C(3500000000));
+    bench_count(b, "expiring", 1);
+    bench_count(b, "uniques", 1);
+    bench_count(b, "tenants", 0); /* nobody's clock is held for as long as the transaction lasts */
+    bench_sql(b, "UPDATE waiting SET run_at = now()");
+    wake(b);
+    bench_count(b, "inside WHERE gate = 'key/k'", 1);
+    bench_sql(b, "UPDATE work SET queue = 'default'");
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
+    bench_count(b, "tasks WHERE handler = 'webhook' AND queue = 'hooks'", 1);
+}
+
+static void t09_what_follows(void **state)
+{
+    struct store_bench *b = *state;
+    submitted(
+        b,
+        "SELECT lathe.submit('echo', options => '{\"callback\": {\"tasks\": [{\"handler\": \"echo\", \"retries\": 2, "
+        "\"callback\": {\"tasks\": [{\"handler\": \"sleep\"}]}}]}}')");
+    bench_count(b, "tasks", 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(bench_run_all(b, TASK_succeeded), 1);
+        wake(b);
+    }
+    refused(
+        b->admin,
+        "SELECT lathe.submit_many('echo', ARRAY['{}']::jsonb[], options => '{\"callback\": {\"tasks\": [{}]}}')",
+        "callback.tasks");
+}
+
+/* A submission by HTTP, of the same tenant, does not wait for the transaction. */
+static void t10_no_clock_is_held(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task other = bench_task(1, 1);
+    other.terms = SPAN("{\"tenant\":\"a\"}");
+    bench_put_ok(b, &other, 1);
+    bench_sql(b, "BEGIN");
+    assert_int_equal(
+        bench_number(b, "SELECT count(*) FROM lathe.submit_many('echo', ARRAY['{}', '{}', '{}']::jsonb[], "
+                        "options => '{\"tenant\": \"a\", \"retries\": 1, \"workers\": 2}')"),
+        3);
+    other.id = uuid_v7();
+    other.inputs_of = other.id;
+    bench_put_ok(b, &other, 1);
+    bench_sql(b, "COMMIT");
+    bench_count(b, "work", 2);
+    wake(b);
+    bench_count(b, "work WHERE rank < 'infinity'", 5);
+    assert_int_equal(bench_run_all(b, TASK_succeeded), 5);
+}
+
+static void t11_the_same_work_in_many(void **state)
+{
+    struct store_bench *b = *state;
+    assert_int_equal(
+        bench_number(
+            b,
+            "SELECT count(DISTINCT id) FROM lathe.submit_many('[{\"handler\": \"echo\", \"unique\": {\"key\": "
+            "\"z\"}}, {\"handler\": \"echo\", \"unique\": {\"key\": \"z\"}}, {\"handler\": \"echo\", "
+            "\"limit\": {\"key\": \"k\", \"rate\": 1}}]') id"),
+        2);
+    assert_int_equal(
+        bench_number(b,
+                     "SELECT count(DISTINCT id) FROM lathe.submit_many('echo', ARRAY['{}', '{}']::jsonb[], "
+                     "options => '{\"unique\": {\"key\": \"y\"}}') id"),
+        1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +337,10 @@ int main(void)
         STORE_TEST(t05_nobody_waits_for_the_caller),
         STORE_TEST(t06_many),
         STORE_TEST(t07_rights),
+        STORE_TEST(t08_options),
+        STORE_TEST(t09_what_follows),
+        STORE_TEST(t10_no_clock_is_held),
+        STORE_TEST(t11_the_same_work_in_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
