@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/uuid.h"
+#include "store/hosts.h"
 #include "store/rows.h"
 #include "store/sqlstate.h"
 
@@ -122,15 +123,25 @@ static void reason_of(const PGconn *c, char *text, size_t room)
     snprintf(text, room, SPAN_FMT, SPAN_ARG(last));
 }
 
-static bool db_connect(struct db *db, int64_t deadline, struct err *e)
+static bool connect_to(struct db *db, const struct pg_host *h, int64_t deadline, struct err *e)
 {
     char name[64];
     snprintf(name, sizeof name, "lathe-%s", db->role);
     /* Later ones go before earlier ones: store.url may say otherwise. */
-    const char *keys[] = {"fallback_application_name", "client_encoding", "target_session_attrs",
-                          "tcp_user_timeout",          "keepalives_idle", "keepalives_interval",
-                          "keepalives_count",          "dbname",          NULL};
-    const char *values[] = {name, "UTF8", "read-write", "10000", "30", "10", "3", db->conf->store_url, NULL};
+    const char *keys[] = {"fallback_application_name",
+                          "client_encoding",
+                          "target_session_attrs",
+                          "tcp_user_timeout",
+                          "keepalives_idle",
+                          "keepalives_interval",
+                          "keepalives_count",
+                          "dbname",
+                          "host",
+                          "hostaddr",
+                          "port",
+                          NULL};
+    const char *values[] = {name,    "UTF8",     "read-write", "10000", "30", "10", "3", db->conf->store_url,
+                            h->name, h->address, h->port,      NULL};
     db->prepared_n = 0;
     db->conn = PQconnectStartParams(keys, values, 1);
     if (!db->conn)
@@ -138,6 +149,20 @@ static bool db_connect(struct db *db, int64_t deadline, struct err *e)
     if (PQstatus(db->conn) == CONNECTION_BAD)
         return err_set(e, ERR_STORE, "PostgreSQL cannot be reached: see the log");
     return connect_poll(db, deadline, e);
+}
+
+/* Whichever host of the string answers first, and takes writes. */
+static bool db_connect(struct db *db, int64_t deadline, struct err *e)
+{
+    struct hosts h CLEANUP(hosts_release);
+    hosts_read(&h, db->conf->store_url);
+    for (size_t i = 0; i < h.count; i++) {
+        if (i > 0)
+            PQfinish(db->conn);
+        if (connect_to(db, &h.list[i], hosts_deadline(&h, i, deadline), e))
+            return true;
+    }
+    return false;
 }
 
 bool db_open(struct db *db, int64_t deadline, struct err *e)
