@@ -48,6 +48,8 @@ void queue_write(const struct queue_info *q, bool with_gates, struct json_out *o
     number(o, "queued", q->queued);
     number(o, "waiting", q->waiting);
     number(o, "running", q->running);
+    json_key(o, "at_least"); /* counting ended before the units did */
+    json_put_bool(o, q->queued >= LIMIT_QUEUE_LOOK || q->waiting >= LIMIT_QUEUE_LOOK);
     json_key(o, "oldest_s");
     json_put_num(o, q->oldest_s);
     json_key(o, "paused");

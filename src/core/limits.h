@@ -45,18 +45,17 @@
 #define LIMIT_DELAY_S (366 * 24 * 3600) /* how far ahead a task may be planned */
 #define LIMIT_NAME 64u                  /* bytes of a handler's, queue's or worker's name */
 #define LIMIT_TAGS 16u
-#define LIMIT_CONCURRENCY 100000 /* the largest limit that counts */
-#define LIMIT_RATE 1000000       /* likewise */
-#define LIMIT_REASON 200u        /* bytes of why a queue is paused */
-#define LIMIT_QUEUES 1000u       /* queues that are paused or limited */
-#define LIMIT_GATES 100000u      /* keys of limits that are in use at a time; as in lathe_crowded */
-#define LIMIT_FRESH_GATES 1000u  /* of them that one request may bring; likewise */
-#define LIMIT_GATES_SHOWN 50     /* gates that one queue's page shows */
-#define LIMIT_HOLDERS_SHOWN 10   /* units of each gate that are named there */
-#define LIMIT_QUEUE_LOOK \
-    20000u                /* units of a queue or a gate, and all that wait, that are counted to show it */
-#define LIMIT_KEY 255u    /* bytes of the key of unique work, or of a limit */
-#define LIMIT_NEEDS 1000u /* tasks that a task depends on */
+#define LIMIT_CONCURRENCY 100000  /* the largest limit that counts */
+#define LIMIT_RATE 1000000        /* likewise */
+#define LIMIT_REASON 200u         /* bytes of why a queue is paused */
+#define LIMIT_QUEUES 1000u        /* queues that are paused or limited */
+#define LIMIT_GATES 100000u       /* keys of limits that are in use at a time; as in lathe_crowded */
+#define LIMIT_FRESH_GATES 1000u   /* of them that one request may bring; likewise */
+#define LIMIT_GATES_SHOWN 50      /* gates that one queue's page shows */
+#define LIMIT_HOLDERS_SHOWN 10    /* units of each gate that are named there */
+#define LIMIT_QUEUE_LOOK 20000u   /* units of a queue or a gate that are counted to show it */
+#define LIMIT_KEY 255u            /* bytes of the key of unique work, or of a limit */
+#define LIMIT_NEEDS 1000u         /* tasks that a task depends on */
 #define LIMIT_BATCH_NEEDS 20000u  /* that all tasks of one batch depend on, together */
 #define LIMIT_CALLBACKS 100u      /* tasks that are submitted with a task, to follow it */
 #define LIMIT_BATCH 10000u        /* tasks of one batch */

@@ -4,36 +4,34 @@
 #include "store/inside.h"
 #include "store/rows.h"
 
-/* What is told of the queues in `names`. work is counted by its index, queue by queue, up to $1; waiting has none by queue: as
- * many of its rows are looked at in all, for which `later` is made by the statement. */
+/* What is told of the queues in `names`. Units are counted by index, queue by queue, up to $1. */
 #define TELL                                                                                                     \
     "runs AS (SELECT t.queue, count(*) AS n FROM leases l, unnest(l.tasks, l.seqs) u(task, seq) "                \
     "JOIN tasks t ON t.id = u.task WHERE NOT lathe_final(t.state) AND ($2::text IS NULL OR t.queue = $2) "       \
     "AND NOT EXISTS (SELECT FROM results r WHERE r.task = u.task AND r.seq = u.seq AND r.part = 0) "             \
     "GROUP BY t.queue) "                                                                                         \
-    "SELECT n.name, (SELECT count(*) FROM (SELECT FROM work w WHERE w.queue = n.name LIMIT $1) w), "             \
-    "coalesce(later.n, 0), coalesce(runs.n, 0), "                                                                \
+    "SELECT n.name, (SELECT count(*) FROM (SELECT FROM work w WHERE w.queue = n.name LIMIT $1::bigint) w), "     \
+    "(SELECT count(*) FROM (SELECT FROM waiting w WHERE w.queue = n.name LIMIT $1) w), coalesce(runs.n, 0), "    \
     "coalesce((SELECT extract(epoch FROM now() - coalesce(t.run_at, t.created_at)) FROM work w "                 \
     "JOIN tasks t ON t.id = w.task WHERE w.queue = n.name ORDER BY w.rank, w.task, w.seq LIMIT 1), 0)::float8, " \
     "coalesce(q.paused, false), coalesce(q.reason, ''), q.since, "                                               \
     "coalesce(g.concurrency, 0), coalesce(g.rate, 0), coalesce(g.per_s, 1) "                                     \
-    "FROM names n LEFT JOIN later ON later.queue = n.name LEFT JOIN runs ON runs.queue = n.name "                \
-    "LEFT JOIN queues q ON q.name = n.name LEFT JOIN gates g ON g.name = 'queue/' || n.name "                    \
-    "ORDER BY n.name LIMIT $3::bigint"
+    "FROM names n LEFT JOIN runs ON runs.queue = n.name LEFT JOIN queues q ON q.name = n.name "                  \
+    "LEFT JOIN gates g ON g.name = 'queue/' || n.name ORDER BY n.name LIMIT $3::bigint"
 
-/* Queues that are held, and those that have units. The names in work are found by steps in its index, from each to the next. */
+/* Queues that are held, and those that have units. The names in work and in waiting are found by steps in their indexes, from each
+ * to the next. */
 static const struct stmt queues_stmt = {
     "queues",
     "WITH RECURSIVE step AS ((SELECT queue FROM work ORDER BY queue LIMIT 1) UNION ALL "
     "SELECT (SELECT w.queue FROM work w WHERE w.queue > s.queue ORDER BY w.queue LIMIT 1) FROM step s WHERE s.queue IS NOT NULL), "
-    "later AS (SELECT queue, count(*) AS n FROM (SELECT queue FROM waiting LIMIT $1::bigint) w GROUP BY queue), "
-    "names AS (SELECT name FROM queues UNION (SELECT queue FROM step WHERE queue IS NOT NULL LIMIT $3) UNION SELECT queue FROM later "
+    "later AS ((SELECT queue FROM waiting ORDER BY queue LIMIT 1) UNION ALL "
+    "SELECT (SELECT w.queue FROM waiting w WHERE w.queue > s.queue ORDER BY w.queue LIMIT 1) FROM later s WHERE s.queue IS NOT NULL), "
+    "names AS (SELECT name FROM queues UNION (SELECT queue FROM step WHERE queue IS NOT NULL LIMIT $3) "
+    "UNION (SELECT queue FROM later WHERE queue IS NOT NULL LIMIT $3) "
     "UNION SELECT DISTINCT t.queue FROM leases l, unnest(l.tasks) u(task) JOIN tasks t ON t.id = u.task), " TELL};
 
-static const struct stmt queue_stmt = {
-    "queue",
-    "WITH names AS (SELECT $2::text AS name), later AS (SELECT $2 AS queue, count(*) AS n FROM (SELECT FROM "
-    "(SELECT queue FROM waiting LIMIT 10 * $1::bigint) w WHERE w.queue = $2 LIMIT $1) w), " TELL};
+static const struct stmt queue_stmt = {"queue", "WITH names AS (SELECT $2::text AS name), " TELL};
 
 /* The gates that units of a queue are in or wait for, the fullest first. Which ones are shown is decided by
  * counts that end at $4; all of a gate is counted as far as that, too. */

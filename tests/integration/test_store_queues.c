@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "api/queue_document.h"
 #include "core/clock.h"
 #include "limits_bench.h"
 
@@ -77,6 +78,53 @@ static void t23_both_gates(void **state)
     finish_all(b, &c, TASK_succeeded);
     bench_count(b, "inside", MOST);
     assert_int_equal(claimed(b), 2);
+}
+
+/* A fast rate is asked for before its bucket runs over, and not ten times a second. */
+static void t25_a_fast_rate_is_asked_for_in_time(void **state)
+{
+    struct store_bench *b = *state;
+    int64_t next_ms;
+    put(b, 30, 1, 1, "");
+    bench_sql(b, "SELECT lathe_limit_queue('default', NULL, 10, 0.04)");
+    assert_int_equal(claimed(b), 10);
+    bench_sql(b, "UPDATE gates SET tokens = 0, refilled_at = now() + interval '1 hour', next_at = now()");
+    assert_int_equal(wake(b, &next_ms), 1);
+    assert_in_range(next_ms, 1, 25);
+    bench_sql(b, "UPDATE gates SET refilled_at = now() - interval '1 hour'");
+    assert_int_equal(claimed(b), 10); /* a bucket holds no more */
+}
+
+static void counts(struct store_bench *b, size_t at, const char *name, int64_t queued, int64_t waiting,
+                   const char *at_least)
+{
+    struct buf text CLEANUP(buf_release) = BUF_INIT(MIB);
+    struct json_out o = json_out(&text);
+    struct queue_info *list, one;
+    size_t n;
+    struct err e = ERR_INIT;
+    if (!store_queues(b->store, &b->arena, &list, &n, &e) ||
+        !store_queue(b->store, &b->arena, span_of(name), &one, &e))
+        fail_msg("%s", e.text);
+    assert_true(at < n && span_is(list[at].name, name));
+    assert_true(list[at].queued == queued && one.queued == queued);
+    assert_true(list[at].waiting == waiting && one.waiting == waiting);
+    queue_write(&one, true, &o);
+    assert_non_null(memmem(text.ptr, text.len, at_least, strlen(at_least)));
+}
+
+/* A queue's numbers are its own, whatever waits in others; where counting ends they say so. */
+static void t24_counts(void **state)
+{
+    struct store_bench *b = *state;
+    bench_sql(b, "INSERT INTO waiting SELECT gen_random_uuid(), now(), now(), 0, 0, 1, 0, 1, 0, 'flood' FROM "
+                 "generate_series(1, 20100)");
+    bench_sql(b, "INSERT INTO waiting SELECT gen_random_uuid(), now(), now(), 0, 0, 1, 0, 1, 0, 'one' FROM "
+                 "generate_series(1, 5)");
+    put(b, 3, 1, 1, "");
+    counts(b, 0, "default", 3, 0, "\"at_least\":false");
+    counts(b, 1, "flood", 0, LIMIT_QUEUE_LOOK, "\"at_least\":true");
+    counts(b, 2, "one", 0, 5, "\"at_least\":false");
 }
 
 /* ---- tenants ---- */
@@ -255,6 +303,8 @@ int main(void)
         STORE_TEST(t21_a_queue_has_a_rate),
         STORE_TEST(t22_a_paused_queue_is_left_alone),
         STORE_TEST(t23_both_gates),
+        STORE_TEST(t24_counts),
+        STORE_TEST(t25_a_fast_rate_is_asked_for_in_time),
         STORE_TEST(t30_floods_alternate),
         STORE_TEST(t31_a_newcomer_waits_for_no_flood),
         STORE_TEST(t32_who_was_alone_owes_nothing),
