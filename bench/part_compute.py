@@ -3,25 +3,10 @@ import os
 import subprocess
 
 from service import BUILD, Row, at_most
-from slow_server import PYTHON
 
 CORES = len(os.sched_getaffinity(0))
 N = 100_000_000
 BLOCK = 1 << 20
-FUTURES = """
-import sys, time, zlib
-from concurrent.futures import ProcessPoolExecutor
-def pack(i):
-    return len(zlib.compress((b"%d " % i + text)[:len(text)], 6))
-text = open(sys.argv[1], "rb").read()
-with ProcessPoolExecutor(int(sys.argv[3])) as pool:
-    list(pool.map(pack, range(8)))
-    begin = time.perf_counter()
-    list(pool.map(pack, range(int(sys.argv[2]))))
-    print(time.perf_counter() - begin)
-"""
-
-
 def plain(*args):
     p = subprocess.run([os.path.join(BUILD, "bench", "plain"), *map(str, args)], capture_output=True, text=True, timeout=600)
     if p.returncode:
@@ -50,7 +35,7 @@ def run(s, quick):
 
     blocks = 128 if quick else 1024
     for method, level in (("zstd", 3), ("zlib", 6)):
-        count = blocks if method == "zstd" else blocks // 4
+        count = blocks if method == "zstd" else blocks // 16
 
         def ours_s():
             return s.run("hybrid", handler="cpu.compress", items_count=count, batch_size=count,

@@ -12,7 +12,7 @@ CORES = len(os.sched_getaffinity(0))
 
 def parts(base, handlers):
     """name: strategy, submission. Of a second or two each."""
-    yield "computing", "hybrid", dict(handler="cpu.compress", items_count=256, params={"bytes": 1 << 20, "level": 3}, batch_size=256)
+    yield "computing", "hybrid", dict(handler="cpu.compress", items_count=200, params={"bytes": 1 << 20, "level": 3}, batch_size=256)
     yield "URLs", "async-batch", dict(handler="http.fetch", items=urls(base, 100), batch_size=100)
     if "db.users" in handlers:
         yield "a database", "async-batch", dict(handler="db.users", items_count=2000, batch_size=2000)
