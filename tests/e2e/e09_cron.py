@@ -161,5 +161,23 @@ def t06_what_is_not_taken(w):
         w.call("DELETE", f"{LIST}/{name}")
 
 
+def t07_a_zone_that_is_not_here(w):
+    "a schedule whose zone this host lacks says so and is tried again a minute later; the others fire"
+    w.allow("schedule.failed")
+    put(w, "far", cron="* * * * *", timezone="Europe/Berlin")
+    w.pg.sql("UPDATE schedules SET timezone = 'Mars/Olympus', next_at = now() WHERE name = 'far'")
+    put(w, "near", every_s=1)
+    far = wait_until("it says why", lambda: (lambda d: d if d["error"] else None)(get(w, "far")))
+    assert "time zone" in far["error"] and far["fired"] == 0, far
+    again = float(w.pg.sql("SELECT extract(epoch FROM next_at - now()) FROM schedules WHERE name = 'far'"))
+    assert 0 < again <= 60, far
+    wait_until("the other fires", lambda: get(w, "near")["fired"] > 0)
+    w.pg.sql("UPDATE schedules SET timezone = 'Europe/Berlin', next_at = now() WHERE name = 'far'")
+    far = wait_until("it fires where its zone is known", lambda: (lambda d: d if d["fired"] else None)(get(w, "far")))
+    assert not far["error"], far
+    for name in ("far", "near"):
+        w.call("DELETE", f"{LIST}/{name}")
+
+
 if __name__ == "__main__":
     main(globals(), lambda: Web(worker_poll="200ms"))
