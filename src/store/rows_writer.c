@@ -6,7 +6,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "core/fault.h"
 #include "core/limits.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -149,8 +148,6 @@ static bool commit(struct writer *w, struct row_put *const *rows, size_t n, bool
                            {.stmt = again ? t->again : t->fresh, .params = &w->params, .sync = true}};
     struct step *first = t->lazy ? steps : steps + 1;
     rows_params(&w->params, t, rows, n);
-    if (fault_hit("rows.commit"))
-        return err_set(e, ERR_STORE, "fault point rows.commit");
     bool ok = db_run(&w->db, first, (size_t)(steps + 2 - first), attempt_deadline(rows, n), e);
     if (ok && steps[1].err.code != ERR_NONE) {
         *e = steps[1].err;
@@ -158,10 +155,6 @@ static bool commit(struct writer *w, struct row_put *const *rows, size_t n, bool
     }
     ok = ok && rows_answers(steps[1].result, rows, n, e);
     db_steps_clear(first, (size_t)(steps + 2 - first));
-    if (ok && fault_hit("rows.committed")) { /* committed, but nobody knows */
-        db_close(&w->db);
-        return err_set(e, ERR_STORE, "fault point rows.committed");
-    }
     return ok;
 }
 
