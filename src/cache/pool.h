@@ -11,9 +11,9 @@
 
 #include <pthread.h>
 
-#include "cache/breaker.h"
 #include "cache/cache.h"
 #include "cache/conn.h"
+#include "core/breaker.h"
 
 #define POOL_CONNECTIONS 16
 

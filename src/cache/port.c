@@ -12,8 +12,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "cache/breaker.h"
 #include "cache/conn.h"
+#include "core/breaker.h"
 #include "core/clock.h"
 #include "core/limits.h"
 #include "core/log.h"
@@ -40,7 +40,8 @@ struct target {
 struct call {
     struct redis_call shown;
     struct client *client;
-    struct item *item; /* NULL: dropped; nobody waits for the answer any more */
+    void (*over)(void *arg); /* NULL: dropped; nobody waits for the answer any more */
+    void *arg;
     redisReply *reply; /* the texts are in it */
     struct call *next;
 };
@@ -189,8 +190,8 @@ static void release_call(struct call *k)
 static void over(struct call *k)
 {
     k->shown.done = true;
-    if (k->item)
-        item_call_over(k->item);
+    if (k->over)
+        k->over(k->arg);
     else
         release_call(k);
 }
@@ -516,21 +517,23 @@ static void line_up(struct client *c, struct call *k)
     c->waiting++;
 }
 
-struct redis_call *redis_start(struct item *it, const struct port_kind *where, const struct span *words,
-                               size_t n)
+static void item_over(void *arg)
 {
-    assert(where == &redis_port || where == &redis_own_port);
-    struct client *c = item_client(it, where);
-    if (!c)
-        return NULL;
+    item_call_over(arg);
+}
+
+struct redis_call *redis_start_for(void *client, const struct span *words, size_t n, void (*done)(void *arg),
+                                   void *arg, struct err *e)
+{
+    struct client *c = client;
     if (c->waiting >= LIMIT_REDIS_CALLS) {
-        err_set(&it->err, ERR_BUSY, "this thread has %d calls to Redis under way already", LIMIT_REDIS_CALLS);
+        err_set(e, ERR_BUSY, "this thread has %d calls to Redis under way already", LIMIT_REDIS_CALLS);
         return NULL;
     }
-    if (!ready(c, &it->err))
+    if (!ready(c, e))
         return NULL;
     struct call *k = mem_alloc(sizeof *k);
-    *k = (struct call){.client = c, .item = it};
+    *k = (struct call){.client = c, .over = done, .arg = arg};
     line_up(c, k);
     conn_add(c->redis, words, n);
     for (size_t i = 0; i < n; i++)
@@ -540,12 +543,20 @@ struct redis_call *redis_start(struct item *it, const struct port_kind *where, c
     return &k->shown;
 }
 
+struct redis_call *redis_start(struct item *it, const struct port_kind *where, const struct span *words,
+                               size_t n)
+{
+    assert(where == &redis_port || where == &redis_own_port);
+    void *c = item_client(it, where);
+    return c ? redis_start_for(c, words, n, item_over, it, &it->err) : NULL;
+}
+
 void redis_drop(struct redis_call *shown)
 {
     if (!shown)
         return;
     struct call *k = (void *)((char *)shown - offsetof(struct call, shown));
-    k->item = NULL;
+    k->over = NULL;
     if (shown->done)
         release_call(k);
 }

@@ -15,6 +15,7 @@
 #include "core/parent.h"
 #include "core/sig.h"
 #include "core/span.h"
+#include "exec/places.h"
 #include "handlers/plugin.h"
 #include "handlers/registry.h"
 
@@ -105,6 +106,7 @@ static bool run(const struct command *command, struct cmd *c, int argc, char **a
     if (!net_guard_open(c->conf.http_allow, e) || !handlers_open(&c->conf, e))
         return false;
     redis_ports_open(&c->conf);
+    places_open(&c->conf);
     if (command->handlers && !plugins_load(c->conf.handlers_dir, e))
         return false;
     return command->run(c, argc, argv, e);

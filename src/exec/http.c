@@ -14,12 +14,15 @@
 #include "core/limits.h"
 #include "core/mem.h"
 #include "core/net.h"
+#include "model/redis.h"
 
-#define IDLE_MOST 8       /* clients that are kept for the next run */
-#define IDLE_CALLS 64     /* one that had more calls at once has too many connections to be kept */
-#define FILES_MOST 131072 /* descriptors: a table that large costs 1 MiB */
-#define EVENTS 64         /* looked at together */
-#define SPARE 64          /* connections that are kept beyond as many as were ever in use at once */
+#define IDLE_MOST 8           /* clients that are kept for the next run */
+#define IDLE_CALLS 64         /* one that had more calls at once has too many connections to be kept */
+#define FILES_MOST 131072     /* descriptors: a table that large costs 1 MiB */
+#define EVENTS 64             /* looked at together */
+#define SPARE 64              /* connections that are kept beyond as many as were ever in use at once */
+#define LEASE_MORE_MS 5000    /* than the time limit of the call: a place of one that died is free then */
+#define LEASE_MOST_MS 3600000 /* of one without a time limit */
 
 struct line {
     struct call *first, *last;
@@ -32,7 +35,10 @@ struct http {
     int64_t calls, most_calls; /* in progress, LIMIT_HTTP_CALLS at most; and at once so far */
     int64_t resolving;         /* of them: that may have a resolver's thread, LIMIT_HTTP_RESOLVING at most */
     struct line lines[2];      /* that wait for a place: of addresses, and of names */
-    struct http *next;         /* idle */
+    int later;                 /* a timerfd for the gates */
+    struct gate **gates;       /* of this run, to hosts that have limits */
+    size_t gates_n;
+    struct http *next; /* idle */
 };
 
 /* ---- curl's sockets and its one timer, in the client's descriptor */
@@ -63,6 +69,62 @@ static int on_timer(CURLM *multi, long ms, void *arg)
         t.it_value = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS + 1};
     timerfd_settime(h->alarm, 0, &t, NULL);
     return 0;
+}
+
+/* ---- the limits of hosts */
+
+static void set_later(void *arg)
+{
+    struct http *h = arg;
+    int64_t due = CLOCK_NEVER;
+    struct itimerspec t = {{0}, {0}}; /* off */
+    for (size_t i = 0; i < h->gates_n; i++)
+        due = gate_due(h->gates[i]) < due ? gate_due(h->gates[i]) : due;
+    if (due != CLOCK_NEVER)
+        t.it_value = (struct timespec){.tv_sec = due / NS_PER_S, .tv_nsec = due % NS_PER_S};
+    timerfd_settime(h->later, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+static void look_at_gates(struct http *h)
+{
+    int64_t now = clock_now();
+    for (size_t i = 0; i < h->gates_n; i++)
+        gate_look(h->gates[i], now);
+    set_later(h);
+}
+
+static void close_gates(struct http *h)
+{
+    for (size_t i = 0; i < h->gates_n; i++)
+        gate_free(h->gates[i]);
+    mem_free(h->gates);
+    h->gates = NULL;
+    h->gates_n = 0;
+}
+
+static void set_out(struct call *c);
+
+static void go(void *arg, struct pass *p)
+{
+    (void)arg;
+    set_out((void *)((char *)p - offsetof(struct call, pass)));
+}
+
+/* NULL: the host has none. */
+static struct gate *gate_of(struct http *h, struct item *it, const char *host)
+{
+    const struct conf_destination *d = places_limits(host);
+    if (!d || (d->concurrency == 0 && d->rate == 0))
+        return NULL;
+    for (size_t i = 0; i < h->gates_n; i++)
+        if (gate_limits(h->gates[i]) == d)
+            return h->gates[i];
+    struct err before = it->err;
+    void *redis = item_client(it, &redis_own_port); /* NULL: it has to do without */
+    it->err = before;
+    h->gates = mem_grow(h->gates, h->gates_n + 1, sizeof(struct gate *));
+    h->gates[h->gates_n] = gate_new(d, redis, go, set_later, h);
+    return h->gates[h->gates_n++];
 }
 
 /* ---- clients */
@@ -115,6 +177,7 @@ static void free_client(struct http *h)
     if (h->multi)
         curl_multi_cleanup(h->multi);
     net_close(h->alarm);
+    net_close(h->later);
     net_close(h->sockets);
     mem_free(h);
 }
@@ -125,7 +188,12 @@ static bool open_client(struct http *h, struct err *e)
     h->sockets = epoll_create1(EPOLL_CLOEXEC);
     h->alarm = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     ev.data.fd = h->alarm;
-    if (h->sockets < 0 || h->alarm < 0 || epoll_ctl(h->sockets, EPOLL_CTL_ADD, h->alarm, &ev) < 0)
+    h->later = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (h->sockets < 0 || h->alarm < 0 || h->later < 0 ||
+        epoll_ctl(h->sockets, EPOLL_CTL_ADD, h->alarm, &ev) < 0)
+        return err_errno(e, "no descriptors for outgoing HTTP");
+    ev.data.fd = h->later;
+    if (epoll_ctl(h->sockets, EPOLL_CTL_ADD, h->later, &ev) < 0)
         return err_errno(e, "no descriptors for outgoing HTTP");
     h->multi = curl_multi_init();
     if (!h->multi)
@@ -157,7 +225,7 @@ bool http_open(void **ret, struct err *e)
     struct http *h = take_idle();
     if (!h) {
         h = mem_alloc(sizeof *h);
-        h->alarm = h->sockets = -1;
+        h->alarm = h->sockets = h->later = -1;
         if (!open_client(h, e)) {
             free_client(h);
             return false;
@@ -173,6 +241,7 @@ void http_close(void *client)
     if (!h)
         return;
     assert(h->calls == 0 && !h->lines[0].first && !h->lines[1].first);
+    close_gates(h);
     bool keep = h->most_calls <= IDLE_CALLS;
     h->most_calls = 0;
     if (keep) {
@@ -268,6 +337,7 @@ static bool start(struct call *c)
     atomic_fetch_add_explicit(&process_calls, 1, memory_order_relaxed);
     c->resolving = c->name;
     h->resolving += c->name;
+    c->moving = true;
     if (++h->calls > h->most_calls)
         note_most(h);
     return true;
@@ -325,6 +395,7 @@ static void leave(struct call *c)
     struct http *h = c->client;
     curl_multi_remove_handle(h->multi, c->easy);
     http_resolved(c);
+    c->moving = false;
     h->calls--;
     atomic_fetch_sub_explicit(&process_calls, 1, memory_order_relaxed);
     fill(h);
@@ -344,15 +415,47 @@ static void note(struct call *c)
     outgoing_note(&o);
 }
 
+/* What the breaker is told. An answer that is too large is one. */
+static enum visit_end judge(const struct http_call *shown)
+{
+    enum err_code code = shown->err.code;
+    if (code == ERR_UNREACHABLE || code == ERR_TIMEOUT || (code == ERR_NONE && shown->status >= 500))
+        return VISIT_FAILED;
+    return code == ERR_NONE || code == ERR_ITEM_TOO_LARGE ? VISIT_OK : VISIT_UNKNOWN;
+}
+
+static void end(struct call *c)
+{
+    c->shown.done = true;
+    gate_leave(&c->pass);
+    if (!c->beginning)
+        c->over(c->arg);
+}
+
 static void finish(struct call *c, CURLcode code)
 {
     set_answer(c); /* what there is of it */
     if (code != CURLE_OK)
         set_error(c, code);
+    places_leave(&c->visit, judge(&c->shown));
     leave(c);
     note(c);
-    c->shown.done = true;
-    c->over(c->arg);
+    end(c);
+}
+
+/* It was let through. */
+static void set_out(struct call *c)
+{
+    struct http *h = c->client;
+    if (!places_visit(c->where, c->host, &c->visit, &c->shown.err)) {
+        end(c);
+    } else if (!has_room(h, c->name)) {
+        line_up(c);
+    } else if (!start(c)) {
+        err_set(&c->shown.err, ERR_SYSTEM, "libcurl did not take the request");
+        places_leave(&c->visit, VISIT_UNKNOWN);
+        end(c);
+    }
 }
 
 void http_drive(void *client)
@@ -366,6 +469,11 @@ void http_drive(void *client)
         int what = (e & EPOLLIN ? CURL_CSELECT_IN : 0) | (e & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
                    (e & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
         bool alarm = events[i].data.fd == h->alarm;
+        if (events[i].data.fd == h->later) {
+            if (read(h->later, &ticks, sizeof ticks) > 0)
+                look_at_gates(h);
+            continue;
+        }
         if (alarm && read(h->alarm, &ticks, sizeof ticks) < 0)
             continue; /* set anew by what came before */
         curl_multi_socket_action(h->multi, alarm ? CURL_SOCKET_TIMEOUT : events[i].data.fd, alarm ? 0 : what,
@@ -381,31 +489,46 @@ void http_drive(void *client)
     fill(h); /* names that are known by now have left their places */
 }
 
-bool http_begin(struct http *h, const struct http_request *r, void (*over)(void *arg), void *arg,
-                struct http_call **ret, struct err *e)
+static void begin(struct call *c, struct item *it, const struct http_request *r)
+{
+    int64_t lease = r->timeout_ms > 0 ? r->timeout_ms + LEASE_MORE_MS : LEASE_MOST_MS;
+    c->beginning = true;
+    struct gate *g = it ? gate_of(c->client, it, c->host) : NULL;
+    if (g && places_refuse(c->where, &c->shown.err))
+        end(c); /* no need to wait in line for that */
+    else if (g)
+        gate_enter(g, &c->pass, lease < LEASE_MOST_MS ? lease : LEASE_MOST_MS);
+    else
+        set_out(c);
+    c->beginning = false;
+}
+
+static bool begin_call(struct http *h, struct item *it, const struct http_request *r, void (*over)(void *arg),
+                       void *arg, struct http_call **ret, struct err *e)
 {
     struct call *c = mem_alloc(sizeof *c);
     *c = (struct call){.client = h, .over = over, .arg = arg, .easy = curl_easy_init()};
     buf_init(&c->origin, LIMIT_HTTP_HEAD);
     buf_init(&c->head, LIMIT_HTTP_HEAD);
     buf_init(&c->body, (size_t)(r->most > 0 ? r->most : 0));
-    c->shown.done = true; /* not under way: http_drop has nothing to cancel */
     bool ok = c->easy ? call_set(c, r, e) : err_set(e, ERR_SYSTEM, "libcurl has no memory for a request");
-    if (ok && h->per_host != r->per_host) {
-        h->per_host = r->per_host;
-        curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)r->per_host);
-    }
-    if (ok && !has_room(h, c->name))
-        line_up(c);
-    else if (ok && !start(c))
-        ok = err_set(e, ERR_SYSTEM, "libcurl did not take the request");
     if (!ok) {
         http_drop(&c->shown);
         return false;
     }
-    c->shown.done = false;
+    if (h->per_host != r->per_host) {
+        h->per_host = r->per_host;
+        curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)r->per_host);
+    }
+    begin(c, it, r);
     *ret = &c->shown;
     return true;
+}
+
+bool http_begin(struct http *h, const struct http_request *r, void (*over)(void *arg), void *arg,
+                struct http_call **ret, struct err *e)
+{
+    return begin_call(h, NULL, r, over, arg, ret, e);
 }
 
 static void item_over(void *arg)
@@ -426,7 +549,7 @@ struct http_call *http_start(struct item *it, const struct http_request *r)
 {
     struct http *h = item_client(it, &http_port);
     struct http_call *c;
-    if (!h || !http_begin(h, r, item_over, it, &c, &it->err))
+    if (!h || !begin_call(h, it, r, item_over, it, &c, &it->err))
         return NULL;
     if (outgoing_wanted())
         prepare_note(c, it, r);
@@ -440,8 +563,10 @@ void http_drop(struct http_call *shown)
     struct call *c = (void *)((char *)shown - offsetof(struct call, shown));
     if (c->waits)
         step_out(c);
-    else if (!shown->done)
+    else if (c->moving)
         leave(c);
+    places_leave(&c->visit, VISIT_UNKNOWN);
+    gate_leave(&c->pass);
     if (c->easy)
         curl_easy_cleanup(c->easy);
     curl_slist_free_all(c->headers);

@@ -17,12 +17,12 @@ bool http_open(void **ret, struct err *e) LATHE_CHECK;
 void http_close(void *client); /* NULL is fine */
 void http_release(void);
 int http_descriptor(const void *client);
-void http_drive(void *client); /* calls over() of those calls that it finds to be over */
+void http_drive(void *client);
 
 /* So many calls can be in progress on one thread, and three quarters of the process's descriptors on all of them together. */
 int64_t http_most_calls(void);
 
-/* `call` is the beginning of what http_drop frees. over(arg) comes at most once, from http_drive. */
+/* A call without an item, which the limits of hosts are nothing to. over(arg) comes at most once, from http_drive. */
 bool http_begin(struct http *h, const struct http_request *r, void (*over)(void *arg), void *arg,
                 struct http_call **ret, struct err *e) LATHE_CHECK;
 

@@ -230,6 +230,33 @@ static bool follows(const struct http_request *r)
     return r->redirects > 0 && asks && r->body.len == 0 && (CAN_DROP_HEADERS || r->header_count == 0);
 }
 
+static void lower(char *to, const char *from, size_t room)
+{
+    size_t i = 0;
+    for (; from[i] && i + 1 < room; i++)
+        to[i] = from[i] >= 'A' && from[i] <= 'Z' ? (char)(from[i] - 'A' + 'a') : from[i];
+    to[i] = '\0';
+}
+
+/* What is too long has neither breaker nor limits. */
+static void set_where(struct call *c, const char *url)
+{
+    CURLU *u = curl_url();
+    char *scheme = NULL, *host = NULL, *port = NULL;
+    if (u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+        strlen(scheme) + strlen(host) + strlen(port) + 5 < LIMIT_ORIGIN) {
+        lower(c->host, host, sizeof c->host);
+        snprintf(c->where, sizeof c->where, "%.8s://%.270s:%.8s", scheme, c->host, port);
+    }
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(u);
+}
+
 static bool set_url(struct call *c, const struct http_request *r, struct err *e)
 {
     char url[LIMIT_URL + 1];
@@ -238,6 +265,7 @@ static bool set_url(struct call *c, const struct http_request *r, struct err *e)
     memcpy(url, r->url.ptr, r->url.len);
     url[r->url.len] = '\0';
     c->name = is_name(url);
+    set_where(c, url);
     curl_easy_setopt(c->easy, CURLOPT_URL, url);
 #if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http,https");

@@ -8,8 +8,11 @@
 #include <curl/curl.h>
 
 #include "core/buf.h"
+#include "core/limits.h"
+#include "exec/gate.h"
 #include "exec/http.h"
 #include "model/outgoing.h"
+#include "exec/places.h"
 
 struct call {
     struct http_call shown;
@@ -18,6 +21,12 @@ struct call {
     bool waits;
     bool name;      /* its host is no address */
     bool resolving; /* counted as one that may have a resolver's thread */
+    bool moving;    /* curl has it */
+    bool beginning; /* http_begin has not returned: what ends is not told */
+    char where[LIMIT_ORIGIN],
+        host[LIMIT_ORIGIN]; /* of the URL that was asked for; redirects count there too */
+    struct visit visit;
+    struct pass pass;
     CURL *easy;
     struct curl_slist *headers, *plain; /* with the caller's own, and without */
     struct buf origin;                  /* of the first request; what the caller's headers are for */

@@ -39,6 +39,8 @@ struct work work_of_plan(const struct plan *p)
         .bell = -1,
     };
     memo_rules(&w.memo, p->handler, p->args, p->cache_ttl_ms, p->item_timeout_ms);
+    if (!uuid_is_nil(p->task)) /* who runs the unit of a dead worker again finds his locks */
+        w.memo.run = p->task;
     return w;
 }
 

@@ -46,6 +46,11 @@ const char *redis_own_prefix(void);
 struct redis_call *redis_start(struct item *it, const struct port_kind *where, const struct span *words,
                                size_t n);
 
+/* For another port, which works for items itself: `client` is item_client(it, where), good until that is closed. over(arg) is
+ * called when it is over, maybe before this returns. NULL with *e set as above. */
+struct redis_call *redis_start_for(void *client, const struct span *words, size_t n, void (*over)(void *arg),
+                                   void *arg, struct err *e);
+
 /* Forgets it: the command is carried out all the same, unless Redis is lost. NULL is fine. */
 void redis_drop(struct redis_call *c);
 

@@ -10,6 +10,7 @@ import threading
 import time
 from datetime import datetime
 
+from badserver import ENDS, BadServer, check_ends
 from faultrun import STOP, Fault, rss_kib, stop_all
 from load import Kind, KINDS
 from pgwire import Pg, PgError
@@ -435,6 +436,21 @@ def schedule(r):
     tasks = r.db.number("select count(*) from tasks where tags like '%tick%'")
     assert seconds > 3 and fired == seconds == tasks, f"{seconds} seconds, fired {fired} times, {tasks} tasks"
     r.note(f"{tasks} tasks for {seconds} seconds")
+
+
+# ---- other servers
+
+
+@fault("servers that misbehave", settings={"http_allow": "loopback"})
+def misbehaving(r):
+    "http.fetch, five times, of a server that is silent, resets the connection, never ends, or points at a private address"
+    paths = [path for path in ENDS for _ in range(2)]
+    for strategy in ("hybrid", "multiprocessing", "threading", "async-batch", "background"):
+        with BadServer() as s:
+            id = r.web.submit(strategy, handler="http.fetch", items=[s.url(path) for path in paths], params={"timeout_ms": 400}, workers=3)
+            task = r.web.finished(id)
+            assert task["items"] == {"total": len(paths), "done": len(paths), "failed": len(paths) - 2}, task
+            check_ends(s, r.web.results(id), paths)
 
 
 # ---- stopping

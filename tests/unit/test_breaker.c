@@ -1,6 +1,6 @@
 #include "../lib/test.h"
 
-#include "cache/breaker.h"
+#include "core/breaker.h"
 
 static void fail_once(struct breaker *b, int64_t now, enum breaker_move expected)
 {
@@ -88,12 +88,36 @@ static void test_calls_from_before_a_move_are_not_counted(void **state)
     assert_int_equal(breaker_leave(&b, probe, true, b.until), BREAKER_CLOSED);
 }
 
+/* A probe that was called off leaves the place to another; and a breaker may have numbers of its own. */
+static void test_called_off(void **state)
+{
+    (void)state;
+    struct breaker b = {.allowed = 1, .first_ns = 1000, .longest_ns = 3000};
+    unsigned probe, next;
+    fail_once(&b, 1, BREAKER_OPENED);
+    assert_int_equal(b.wait, 1000);
+    int64_t later = b.until;
+    assert_true(breaker_enter(&b, later, &probe));
+    assert_true(breaker_refuses(&b, later));
+    breaker_forget(&b, probe);
+    assert_true(breaker_enter(&b, later, &next));
+    breaker_forget(&b, probe); /* not its own any more */
+    assert_true(breaker_refuses(&b, later));
+    assert_int_equal(breaker_leave(&b, next, false, later), BREAKER_STAYED);
+    assert_int_equal(b.wait, 2000);
+    assert_true(breaker_enter(&b, b.until, &next));
+    assert_int_equal(breaker_leave(&b, next, true, later), BREAKER_CLOSED);
+    fail_once(&b, 1, BREAKER_OPENED);
+    assert_int_equal(b.wait, 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_three_failures_in_a_row),
         cmocka_unit_test(test_one_probe_at_a_time),
         cmocka_unit_test(test_waits_grow_to_a_limit_and_start_again),
+        cmocka_unit_test(test_called_off),
         cmocka_unit_test(test_calls_from_before_a_move_are_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-#include "cache/breaker.h"
+#include "core/breaker.h"
 
 #include "core/clock.h"
 
@@ -21,9 +21,10 @@ bool breaker_enter(struct breaker *b, int64_t now, unsigned *ret_turn)
 
 static void open_it(struct breaker *b, int64_t now)
 {
-    b->wait = b->wait == 0 ? BREAKER_FIRST_NS : b->wait * 2;
-    if (b->wait > BREAKER_LONGEST_NS)
-        b->wait = BREAKER_LONGEST_NS;
+    int64_t longest = b->longest_ns ? b->longest_ns : BREAKER_LONGEST_NS;
+    b->wait = b->wait ? b->wait * 2 : b->first_ns ? b->first_ns : BREAKER_FIRST_NS;
+    if (b->wait > longest)
+        b->wait = longest;
     b->until = now + clock_jitter(b->wait);
     b->failures = 0;
     b->probing = false;
@@ -32,7 +33,16 @@ static void open_it(struct breaker *b, int64_t now)
 
 static void close_it(struct breaker *b)
 {
-    *b = (struct breaker){.turn = b->turn + 1};
+    b->failures = 0;
+    b->until = b->wait = 0;
+    b->probing = false;
+    b->turn++;
+}
+
+void breaker_forget(struct breaker *b, unsigned turn)
+{
+    if (turn == b->turn)
+        b->probing = false;
 }
 
 enum breaker_move breaker_leave(struct breaker *b, unsigned turn, bool ok, int64_t now)
@@ -47,7 +57,7 @@ enum breaker_move breaker_leave(struct breaker *b, unsigned turn, bool ok, int64
         return ok ? BREAKER_CLOSED : BREAKER_STAYED;
     }
     b->failures = ok ? 0 : b->failures + 1;
-    if (b->failures < BREAKER_FAILURES)
+    if (b->failures < (b->allowed ? b->allowed : BREAKER_FAILURES))
         return BREAKER_STAYED;
     open_it(b, now);
     return BREAKER_OPENED;

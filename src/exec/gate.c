@@ -1,0 +1,344 @@
+/*
+ * gate.c: one script of Redis lets calls through. Of those at once each has a lease that ends by itself, so that the places of a
+ * worker that died come back. Of those in a time a bucket is kept that lets a tenth of them go at once and the others evenly, so
+ * that no stretch of per_s has more than `rate`. The clock is that of Redis.
+ */
+#include "exec/gate.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "core/clock.h"
+#include "core/mem.h"
+#include "core/metrics.h"
+#include "core/uuid.h"
+#include "model/redis.h"
+
+#define PAUSE_FIRST_MS 2 /* between two questions while all places are taken */
+#define PAUSE_LAST_MS 100
+#define WAIT_MOST_MS 1000 /* whatever Redis says, it is asked again */
+#define SHIFT \
+    1000000 /* the answer: how many may go, times this, and the milliseconds that the next should wait */
+#define NUMBER 24
+
+static const char script[] =
+    "local t=redis.call('time') local now=t[1]*1000+t[2]/1000 "
+    "local most,rate,per,n=tonumber(ARGV[1]),tonumber(ARGV[2]),tonumber(ARGV[3]),tonumber(ARGV[4]) "
+    "local lease,from,wait=tonumber(ARGV[5]),tonumber(ARGV[7]),0 "
+    "if most>0 then redis.call('zremrangebyscore',KEYS[1],'-inf',now) "
+    "n=math.max(0,math.min(n,most-redis.call('zcard',KEYS[1]))) end "
+    "if rate>0 and n>0 then "
+    "local burst=math.max(1,math.floor(rate/10)) local step=per/(rate-burst+1) local room=(burst-1)*step "
+    "local tat,got=math.max(tonumber(redis.call('get',KEYS[2]) or '0'),now),0 "
+    "while got<n and tat-now<=room do tat=tat+step got=got+1 end "
+    "if got<n then wait=math.ceil(tat-now-room) end n=got "
+    "redis.call('set',KEYS[2],string.format('%.3f',tat),'PX',math.ceil(tat-now)+1000) end "
+    "if most>0 and n>0 then for i=0,n-1 do redis.call('zadd',KEYS[1],now+lease,ARGV[6]..':'..string.format('%d',from+i)) end "
+    "if redis.call('pttl',KEYS[1])<lease then redis.call('pexpire',KEYS[1],lease) end end "
+    "return n*1000000+math.min(wait,999999)";
+
+/* What all gates of a process to one host share: what it lets through by itself. */
+struct own_count {
+    const struct conf_destination *limits;
+    int64_t inside;
+    double tat; /* ns: as in the script */
+};
+
+static struct {
+    pthread_mutex_t lock;
+    struct own_count *list;
+    size_t count, room;
+} own = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+struct gate {
+    const struct conf_destination *limits;
+    void *redis;
+    void (*go)(void *arg, struct pass *p);
+    void (*timer)(void *arg);
+    void *arg;
+    size_t own; /* the place of its count */
+    char name[UUID_TEXT];
+    char places[128], bucket[128]; /* keys */
+    struct pass *first, *last;
+    int64_t waiting;
+    struct redis_call *question;
+    int64_t asked, from; /* of the question: how many, and the number of the first lease */
+    int64_t next_lease;
+    int64_t retry_at, pause_ms;
+    bool busy; /* lets in: what these do at once asks for nothing more meanwhile */
+};
+
+static size_t own_count_of(const struct conf_destination *limits)
+{
+    size_t i = 0;
+    pthread_mutex_lock(&own.lock);
+    while (i < own.count && own.list[i].limits != limits)
+        i++;
+    if (i == own.count) {
+        if (own.count == own.room) {
+            own.room = own.room ? 2 * own.room : 8;
+            own.list = mem_grow(own.list, own.room, sizeof *own.list);
+        }
+        own.list[own.count++] = (struct own_count){.limits = limits};
+    }
+    pthread_mutex_unlock(&own.lock);
+    return i;
+}
+
+struct gate *gate_new(const struct conf_destination *limits, void *redis,
+                      void (*go)(void *arg, struct pass *p), void (*timer)(void *arg), void *arg)
+{
+    struct gate *g = mem_alloc(sizeof *g);
+    *g = (struct gate){
+        .limits = limits, .redis = redis, .go = go, .timer = timer, .arg = arg, .own = own_count_of(limits)};
+    g->next_lease = 1;
+    g->retry_at = CLOCK_NEVER;
+    g->pause_ms = PAUSE_FIRST_MS;
+    uuid_format(uuid_v7(), g->name);
+    /* the braces keep both on one node of a cluster */
+    snprintf(g->places, sizeof g->places, "%s:dest:{%s}:places", redis_own_prefix(), limits->name);
+    snprintf(g->bucket, sizeof g->bucket, "%s:dest:{%s}:bucket", redis_own_prefix(), limits->name);
+    return g;
+}
+
+void gate_free(struct gate *g)
+{
+    assert(!g->first && !g->question);
+    mem_free(g);
+}
+
+const struct conf_destination *gate_limits(const struct gate *g)
+{
+    return g->limits;
+}
+
+int64_t gate_due(const struct gate *g)
+{
+    return g->first && !g->question ? g->retry_at : CLOCK_NEVER;
+}
+
+/* ---- the line */
+
+static void line_up(struct gate *g, struct pass *p)
+{
+    p->waits = true;
+    p->next = NULL;
+    p->prev = g->last;
+    *(g->last ? &g->last->next : &g->first) = p;
+    g->last = p;
+    g->waiting++;
+}
+
+static void step_out(struct gate *g, struct pass *p)
+{
+    p->waits = false;
+    *(p->prev ? &p->prev->next : &g->first) = p->next;
+    *(p->next ? &p->next->prev : &g->last) = p->prev;
+    g->waiting--;
+}
+
+static void count_inside(const struct gate *g, int64_t by)
+{
+    pthread_mutex_lock(&own.lock);
+    own.list[g->own].inside += by;
+    pthread_mutex_unlock(&own.lock);
+}
+
+static void let_in(struct gate *g, int64_t lease)
+{
+    struct pass *p = g->first;
+    step_out(g, p);
+    p->inside = true;
+    p->lease = lease;
+    g->go(g->arg, p);
+}
+
+static void retry_in(struct gate *g, int64_t ms)
+{
+    g->retry_at = clock_after_ms(ms < WAIT_MOST_MS ? ms : WAIT_MOST_MS);
+    g->timer(g->arg);
+}
+
+/* All places are taken: sooner at first, then less often; not all threads at once. */
+static void pause_a_while(struct gate *g)
+{
+    retry_in(g, 1 + clock_jitter(g->pause_ms));
+    g->pause_ms = 2 * g->pause_ms < PAUSE_LAST_MS ? 2 * g->pause_ms : PAUSE_LAST_MS;
+}
+
+/* ---- alone */
+
+/* May one more go, by what this process has counted? *ret_ms: else wait so long; 0: until one is over. */
+static bool count_alone(const struct gate *g, int64_t *ret_ms)
+{
+    const struct conf_destination *l = g->limits;
+    double now = (double)clock_now(), per = (double)l->per_s * 1e9;
+    *ret_ms = 0;
+    pthread_mutex_lock(&own.lock);
+    struct own_count *o = &own.list[g->own];
+    bool may = l->concurrency == 0 || o->inside < l->concurrency;
+    if (may && l->rate > 0) {
+        double burst = l->rate >= 20 ? floor((double)l->rate / 10) : 1;
+        double step = per / ((double)l->rate - burst + 1);
+        double tat = o->tat > now ? o->tat : now, late = tat - now - (burst - 1) * step;
+        may = late <= 0;
+        if (may)
+            o->tat = tat + step;
+        else
+            *ret_ms = 1 + (int64_t)(late / 1e6);
+    }
+    o->inside += may;
+    pthread_mutex_unlock(&own.lock);
+    return may;
+}
+
+static void go_alone(struct gate *g)
+{
+    int64_t ms = 0;
+    g->busy = true;
+    while (g->first && count_alone(g, &ms)) {
+        metric_add(M_limits_alone, "", 1);
+        let_in(g, 0);
+    }
+    g->busy = false;
+    if (!g->first)
+        return;
+    if (ms > 0)
+        retry_in(g, ms);
+    else
+        pause_a_while(g);
+}
+
+/* ---- with the others */
+
+static void give_back(struct gate *g, int64_t from, int64_t n)
+{
+    char names[GATE_BATCH][UUID_TEXT + NUMBER];
+    struct span words[2 + GATE_BATCH] = {SPAN("ZREM"), span_of(g->places)};
+    assert(n <= GATE_BATCH);
+    if (n == 0 || g->limits->concurrency == 0)
+        return;
+    for (int64_t i = 0; i < n; i++) {
+        snprintf(names[i], sizeof names[i], "%s:%" PRId64, g->name, from + i);
+        words[2 + i] = span_of(names[i]);
+    }
+    redis_drop(redis_start_for(g->redis, words, (size_t)(2 + n), NULL, NULL, NULL));
+}
+
+static void ask(struct gate *g);
+
+static void heed(struct gate *g, int64_t answer)
+{
+    int64_t n = answer / SHIFT, wait = answer % SHIFT;
+    n = n < 0 ? 0 : n > g->asked ? g->asked : n;
+    int64_t asked = g->asked, from = g->from, used = n < g->waiting ? n : g->waiting;
+    count_inside(g, used);
+    give_back(g, from + used, n - used);
+    g->busy = true;
+    for (int64_t i = 0; i < used; i++)
+        let_in(g, from + i);
+    g->busy = false;
+    if (n > 0)
+        g->pause_ms = PAUSE_FIRST_MS;
+    if (n == asked)
+        ask(g);
+    else if (wait > 0)
+        retry_in(g, wait);
+    else
+        pause_a_while(g);
+}
+
+static void on_answer(void *arg)
+{
+    struct gate *g = arg;
+    struct redis_call *q = g->question;
+    if (!q || !q->done)
+        return; /* it was over inside of redis_start_for: ask() looks */
+    bool ok = q->err.code == ERR_NONE && q->type == REDIS_NUMBER;
+    int64_t answer = q->number;
+    g->question = NULL;
+    redis_drop(q);
+    if (ok)
+        heed(g, answer);
+    else
+        go_alone(g);
+}
+
+static int64_t longest_lease(const struct gate *g)
+{
+    int64_t most = 1;
+    int n = 0;
+    for (const struct pass *p = g->first; p && n < GATE_BATCH; p = p->next, n++)
+        most = p->lease_ms > most ? p->lease_ms : most;
+    return most;
+}
+
+static void ask(struct gate *g)
+{
+    const struct conf_destination *l = g->limits;
+    char text[6][NUMBER];
+    if (g->question || g->busy || !g->first)
+        return;
+    g->retry_at = CLOCK_NEVER;
+    g->asked = g->waiting < GATE_BATCH ? g->waiting : GATE_BATCH;
+    g->from = g->next_lease;
+    g->next_lease += g->asked;
+    const int64_t numbers[] = {l->concurrency, l->rate, l->per_s * 1000, g->asked, longest_lease(g), g->from};
+    for (size_t i = 0; i < COUNT_OF(numbers); i++)
+        snprintf(text[i], NUMBER, "%" PRId64, numbers[i]);
+    struct span words[] = {SPAN("EVAL"),       span_of(script),  SPAN("2"),        span_of(g->places),
+                           span_of(g->bucket), span_of(text[0]), span_of(text[1]), span_of(text[2]),
+                           span_of(text[3]),   span_of(text[4]), span_of(g->name), span_of(text[5])};
+    if (g->redis)
+        g->question = redis_start_for(g->redis, words, COUNT_OF(words), on_answer, g, NULL);
+    if (!g->question)
+        go_alone(g);
+    else if (g->question->done)
+        on_answer(g);
+}
+
+/* ---- calls */
+
+void gate_enter(struct gate *g, struct pass *p, int64_t lease_ms)
+{
+    *p = (struct pass){.gate = g, .lease_ms = lease_ms};
+    line_up(g, p);
+    if (g->waiting == 1)
+        ask(g);
+}
+
+/* Nobody waits for the answer any more, and what it grants is given back. */
+static void call_off(struct gate *g)
+{
+    redis_drop(g->question);
+    g->question = NULL;
+    give_back(g, g->from, g->asked);
+}
+
+void gate_leave(struct pass *p)
+{
+    struct gate *g = p->gate;
+    if (!g)
+        return;
+    p->gate = NULL;
+    if (p->waits) {
+        step_out(g, p);
+        if (!g->first && g->question)
+            call_off(g);
+    } else if (p->inside) {
+        count_inside(g, -1);
+        if (p->lease)
+            give_back(g, p->lease, 1);
+        if (g->first && g->limits->concurrency > 0)
+            ask(g); /* a place came free */
+    }
+}
+
+void gate_look(struct gate *g, int64_t now)
+{
+    if (gate_due(g) <= now)
+        ask(g);
+}

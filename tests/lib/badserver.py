@@ -1,0 +1,116 @@
+"""An HTTP server that misbehaves, on a free port of 127.0.0.1, by the path:
+
+    /ok         200
+    /slow       takes the request and says nothing
+    /reset      resets the connection
+    /endless    a body without an end
+    /away       a redirect to a private address
+    /status/N   that status
+
+    with BadServer() as s:
+        … s.url("/slow") …; s.seen        # paths, as they came
+
+It keeps count of the requests: `now` and `most` of those under way at once, `times` when each came. `pause` is how long /ok takes.
+"""
+import socket
+import struct
+import threading
+import time
+
+
+class BadServer:
+    def __init__(self, pause=0, status=200):
+        self.pause, self.status = pause, status
+        self.lock, self.seen, self.times, self.now, self.most = threading.Lock(), [], [], 0, 0
+
+    def __enter__(self):
+        self.sock = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port = self.sock.getsockname()[1]
+        self.open = set()
+        self.thread = threading.Thread(target=self.listen)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.sock.close()
+        with self.lock:
+            for s in self.open:
+                s.shutdown(socket.SHUT_RDWR)
+
+    def url(self, path="/ok", host="127.0.0.1"):
+        return f"http://{host}:{self.port}{path}"
+
+    def listen(self):
+        while True:
+            try:
+                s, _ = self.sock.accept()
+            except OSError:
+                return
+            with self.lock:
+                self.open.add(s)
+            threading.Thread(target=self.guest, args=(s,), daemon=True).start()
+
+    def guest(self, s):
+        try:
+            with s:
+                while self.serve(s):
+                    pass
+        except OSError:
+            pass  # it did not wait
+        with self.lock:
+            self.open.discard(s)
+
+    def serve(self, s):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            more = s.recv(4096)
+            if not more:
+                return False
+            head += more
+        path = head.split(b" ")[1].decode()
+        with self.lock:
+            self.seen.append(path)
+            self.times.append(time.monotonic())
+            self.now += 1
+            self.most = max(self.most, self.now)
+        try:
+            return self.answer(s, path)
+        finally:
+            with self.lock:
+                self.now -= 1
+
+    def say(self, s, status, headers=""):
+        s.sendall(f"HTTP/1.1 {status} Said\r\nContent-Length: 0\r\n{headers}\r\n".encode())
+        return True
+
+    def answer(self, s, path):
+        if path == "/slow":
+            s.recv(1)  # until the other side goes
+            return False
+        if path == "/reset":
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return False
+        if path == "/endless":
+            s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while True:
+                s.sendall(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+        if path == "/away":
+            return self.say(s, 302, "Location: http://10.11.12.13/\r\n")
+        if path.startswith("/status/"):
+            return self.say(s, path[8:])
+        time.sleep(self.pause)
+        return self.say(s, self.status)
+
+
+# What becomes of an item that asks for a path, where 127.0.0.1 may be reached and an answer has at most a MiB.
+ENDS = {"/ok": None, "/slow": "timeout", "/reset": "unreachable", "/endless": "item-too-large", "/away": "forbidden-address",
+        "/status/404": "rejected", "/status/503": "upstream"}
+
+
+def check_ends(server, results, paths):
+    """Each of the paths ended as it had to, at its own place, and says why."""
+    got = [r["error"]["type"] if r["state"] == "failed" else None for r in results]
+    assert got == [ENDS[path] for path in paths], list(zip(paths, got))
+    assert all(r["error"]["detail"] for r in results if r["state"] == "failed"), results
