@@ -46,6 +46,7 @@ static struct {
     bool release, quit;
     unsigned block_turn;
     atomic_int begun, answered, gone, blocked;
+    atomic_size_t taken; /* bytes of bodies in pieces */
     struct front *front;
     const char *socket;
 } probe = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -226,6 +227,37 @@ static void tell_request(struct call *c)
     answer(c);
 }
 
+/* ---- bodies in pieces: their length and a sum come back */
+
+/* "/pieces?N" answers when N bytes have come, "/pieces" at the end; "/pieces-park" then waits for /release. */
+static void take_pieces(struct call *c)
+{
+    struct err e = ERR_INIT;
+    char piece[10000];
+    size_t n, all = 0;
+    uint32_t sum = 0;
+    int64_t most = number(c->req.query, INT64_MAX);
+    do {
+        if (!c->req.pieces.read(c->req.pieces.arg, piece, sizeof piece, &n, &e)) {
+            atomic_fetch_add(&probe.answered, 1);
+            call_problem(c, &e);
+            return;
+        }
+        for (size_t i = 0; i < n; i++)
+            sum = sum * 31 + (unsigned char)piece[i];
+        all += n;
+        atomic_fetch_add(&probe.taken, n);
+    } while (n > 0 && all < (size_t)most);
+    if (span_is(c->req.path, "/pieces-park")) {
+        c->req.query = SPAN("");
+        park(c);
+        return;
+    }
+    c->res.status = 200;
+    buf_printf(&c->res.body, "%zu %u\n", all, sum);
+    answer(c);
+}
+
 /* ---- what the test looks at */
 
 static int open_descriptors(void)
@@ -250,9 +282,9 @@ static void tell_status(struct call *c)
     c->res.status = 200;
     buf_printf(
         &c->res.body,
-        "{\"begun\":%d,\"answered\":%d,\"parked\":%d,\"parked_gone\":%d,\"gone\":%d,\"blocked\":%d,\"fds\":%d}\n",
+        "{\"begun\":%d,\"answered\":%d,\"parked\":%d,\"parked_gone\":%d,\"gone\":%d,\"blocked\":%d,\"fds\":%d,\"taken\":%zu}\n",
         atomic_load(&probe.begun), atomic_load(&probe.answered), parked, gone, atomic_load(&probe.gone),
-        atomic_load(&probe.blocked), open_descriptors());
+        atomic_load(&probe.blocked), open_descriptors(), atomic_load(&probe.taken));
     answer(c);
 }
 
@@ -269,7 +301,9 @@ static void handle(void *arg, struct call *c)
     (void)arg;
     struct span path = c->req.path;
     atomic_fetch_add(&probe.begun, 1);
-    if (span_is(path, "/park")) {
+    if (c->req.pieces.read) {
+        take_pieces(c);
+    } else if (span_is(path, "/park")) {
         park(c);
     } else if (span_is(path, "/release")) {
         release(c);
@@ -304,6 +338,12 @@ static bool waits(void *arg, const struct call *c)
 {
     (void)arg;
     return span_is(c->req.path, "/wait");
+}
+
+static int64_t pieces(void *arg, const struct call *c)
+{
+    (void)arg;
+    return span_starts(c->req.path, "/pieces") ? 64 * MIB : 0;
 }
 
 static void *take_signals(void *arg)
@@ -342,7 +382,9 @@ int main(int argc, char **argv)
     struct front_options o = {.threads = argument(argc, argv, 2, 8),
                               .queue = argument(argc, argv, 3, 1024),
                               .drain_ms = argument(argc, argv, 4, 20000),
-                              .waits = waits};
+                              .waits = waits,
+                              .pieces = pieces,
+                              .uploads = 2};
     int signals;
     pthread_t signal_thread, park_thread;
     pthread_condattr_t monotonic;
