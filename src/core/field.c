@@ -58,6 +58,12 @@ static void set_default(const struct field *f, void *to)
 
 void fields_defaults(const struct fields *f, void *target)
 {
+    if (f->free) {
+        struct fields_free *kept = target;
+        kept->len = 2;
+        memcpy(kept->text, "{}", 3);
+        return;
+    }
     memset(target, 0, f->size);
     for (size_t i = 0; i < f->count; i++)
         set_default(&f->list[i], (char *)target + f->list[i].offset);
@@ -338,6 +344,18 @@ bool fields_read(const struct fields *f, const struct json *object, const char *
     return fields_update(f, object, at, target, e);
 }
 
+static bool keep_text(const struct json *object, const char *at, struct fields_free *kept, struct err *e)
+{
+    struct buf text CLEANUP(buf_release) = BUF_INIT(sizeof kept->text);
+    json_emit(&text, object);
+    if (text.failed)
+        return err_at(e, ERR_BAD_FIELD, at, "\"%s\" must be an object of at most %zu bytes", at,
+                      sizeof kept->text);
+    memcpy(kept->text, text.ptr, text.len);
+    kept->len = (int64_t)text.len;
+    return true;
+}
+
 bool fields_update(const struct fields *f, const struct json *object, const char *at, void *target,
                    struct err *e)
 {
@@ -347,6 +365,8 @@ bool fields_update(const struct fields *f, const struct json *object, const char
     if (type != JSON_OBJECT)
         return err_at(e, ERR_BAD_FIELD, at, "%s%s%s must be an object, not %s", *at ? "\"" : "",
                       *at ? at : "the body", *at ? "\"" : "", json_type_name(type));
+    if (f->free)
+        return keep_text(object, at, target, e);
     struct reading r = {f, at, target, e};
     return json_each(object, read_member, &r);
 }
@@ -380,6 +400,9 @@ bool fields_set(const struct fields *f, struct span name, struct span text, void
     struct span clipped = utf8_clip(name, sizeof pointer - 1);
     snprintf(pointer, sizeof pointer, SPAN_FMT, SPAN_ARG(clipped));
     const struct field *found = find(f, name);
+    if (f->free)
+        return err_at(e, ERR_BAD_FIELD, pointer,
+                      "these can only be given in a JSON body, all of them together");
     if (!found)
         return refuse_name(f, name, pointer, e);
     if (found->type == FIELD_JSON)

@@ -21,6 +21,7 @@
 
 #include "core/err.h"
 #include "core/json.h"
+#include "core/limits.h"
 #include "core/span.h"
 
 enum field_type {
@@ -48,10 +49,18 @@ struct fields {
     const struct field *list;
     size_t count;
     size_t size; /* of the target struct */
+    bool free;   /* any object: the target is a struct fields_free, and there is no list */
+};
+
+/* An object that is kept as its JSON text, on one line, "{}" if there was none. Plain bytes, as every target. */
+struct fields_free {
+    int64_t len;
+    char text[LIMIT_PARAMS];
 };
 
 /* clang-format off */
-#define FIELDS(table, type) {(table), COUNT_OF(table), sizeof(type)}
+#define FIELDS(table, type) {(table), COUNT_OF(table), sizeof(type), false}
+#define FIELDS_FREE {NULL, 0, sizeof(struct fields_free), true}
 /* clang-format on */
 
 /* A stranger's text as messages show it: quoted, escaped, on one line, 40 bytes of it at most; 300 bytes. */

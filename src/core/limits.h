@@ -85,6 +85,11 @@
 #define LIMIT_ORIGINS 512u             /* servers whose failures a process counts */
 #define LIMIT_HTTP_LATER_S 60          /* a server's Retry-After that an item waits for in its place */
 
+/* commands */
+#define LIMIT_COMMAND_LINE (LIMIT_ITEM_RESULT + 4u * KIB) /* bytes of a line that a program answers */
+#define LIMIT_COMMAND_ASK (LIMIT_ITEM_INPUT + LIMIT_PARAMS + 4u * KIB) /* bytes of one that it is asked */
+#define LIMIT_COMMAND_WORDS 64u                                        /* of its program and arguments */
+
 /* inside */
 #define LIMIT_PLUGINS 64u                   /* files of handlers.dir */
 #define LIMIT_PLUGIN_FIELDS 64u             /* params of one handler of a plug-in */

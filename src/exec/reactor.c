@@ -187,6 +187,8 @@ static void park(struct reactor *r, struct slot *s)
     struct err e;
     set_partial(r, s, p > 0 ? (int64_t)((p < 1 ? p : 1) * 1000) : 0);
     s->asked = r->now;
+    if (s->item.wait.turn)
+        s->item.deadline = r->work->deadline;
     if (!waiting_add(&r->waiting, s, s->item.deadline, &e))
         fail_with(r, s, &e);
 }
@@ -242,16 +244,22 @@ static void step(struct reactor *r, struct slot *s)
         failed(r, s);
 }
 
+static void start_clock(struct reactor *r, struct slot *s)
+{
+    const struct work *w = r->work;
+    int64_t end = after(r->now, w->item_timeout);
+    s->item.deadline = end < w->deadline ? end : w->deadline;
+}
+
 /* A try, the first or a later one. */
 static void start(struct reactor *r, struct slot *s)
 {
     const struct work *w = r->work;
     if (r->tally.first_step == CLOCK_NEVER)
         r->tally.first_step = r->now;
-    int64_t end = after(r->now, w->item_timeout);
     s->again = false;
     s->item.tries = w->tries_before + s->tries;
-    s->item.deadline = end < w->deadline ? end : w->deadline;
+    start_clock(r, s);
     step(r, s);
 }
 
@@ -292,6 +300,8 @@ static void wake(struct reactor *r, struct slot *s, int64_t came)
     if (came > s->asked && !s->again)
         s->wait += came - s->asked;
     r->now = meter_start(&r->meter);
+    if (s->item.wait.turn && !s->again && r->now < s->item.deadline)
+        start_clock(r, s);
     if (r->now >= s->item.deadline)
         expire(r, s);
     else if (s->again)

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "core/limits.h"
+#include "handlers/command.h"
 #include "handlers/redis_get.h"
 #include "handlers/webhook.h"
 #include "model/rows.h"
@@ -55,7 +56,7 @@ bool handlers_open(const struct conf *c, struct err *e)
 {
     redis_get_open(c);
     rows_configure(c);
-    return webhook_open(c->webhook_secret, c->webhook_timeout, e);
+    return webhook_open(c->webhook_secret, c->webhook_timeout, e) && commands_open(c, e);
 }
 
 static atomic_bool hidden_allowed;

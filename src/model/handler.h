@@ -54,6 +54,7 @@ struct item_wait {
     int fd;        /* -1: only the time */
     int events;    /* POLLIN, POLLOUT */
     bool call;     /* also for the end of a call of the item (model/port.h) */
+    bool turn;     /* it stands in a line: its own time limit does not run, and begins anew */
 };
 
 struct item {
@@ -117,6 +118,13 @@ static inline enum step item_wait_fd(struct item *it, int fd, int events, int64_
 static inline enum step item_wait_call(struct item *it)
 {
     it->wait = (struct item_wait){.until = CLOCK_NEVER, .fd = -1, .call = true};
+    return STEP_WAIT;
+}
+
+/* The same while others are served before it: the time limit of the item begins when it is stepped again. */
+static inline enum step item_wait_turn(struct item *it)
+{
+    it->wait = (struct item_wait){.until = CLOCK_NEVER, .fd = -1, .call = true, .turn = true};
     return STEP_WAIT;
 }
 

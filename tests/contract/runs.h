@@ -265,6 +265,9 @@ static inline int run_suite(int (*tests)(void))
     count_base_threads();
     failed = tests();
     exec_stop();
+    for (int64_t until = clock_after_ms(10000);
+         clock_now() < until && children_left();) /* orphans end by themselves */
+        poll(NULL, 0, 1);
     if (children_left()) {
         printf("# children are left over\n");
         return 1;

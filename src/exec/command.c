@@ -1,0 +1,564 @@
+/*
+ * command.c: a thread's client of a command: one process, the items that it has in hand, and those that wait. Who is to blame
+ * when it dies, and who goes on, is decided here; processes are command_process.c's business.
+ */
+#include "model/command.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "core/limits.h"
+#include "core/mem.h"
+#include "core/net.h"
+#include "exec/command_answer.h"
+#include "exec/command_process.h"
+
+#define GATHERED (256u * KIB) /* bytes to write after which no more items are added */
+#define READ_BYTES (64u * KIB)
+#define READS 16 /* of one look: others have their turn as well */
+#define READS_AT_END 64
+
+struct call {
+    struct command_call shown;
+    struct item *it;
+    struct client *client;
+    struct span params;
+    struct buf result;
+    int64_t id;
+    int deaths; /* of processes that had it in hand */
+    bool in_hand;
+    bool alone; /* a suspect: nobody is beside it in the process */
+    struct call *prev, *next;
+};
+
+struct queue {
+    struct call *first, *last;
+    int64_t count;
+};
+
+struct client {
+    const struct command *command; /* NULL: no call yet */
+    int set, alarm;                /* an epoll set, and a timerfd in it */
+    struct process *process;       /* NULL: none runs */
+    struct queue waits, hand;      /* not handed over; handed over, in that order */
+    struct buf out, in, log;       /* to be written; read, and not yet a whole line */
+    int64_t last_id;
+    bool writing; /* the process takes no more for the moment: epoll tells when it does */
+    struct arena arena;
+};
+
+enum source { SOURCE_ALARM, SOURCE_IN, SOURCE_OUT, SOURCE_LOG, SOURCE_END };
+
+/* ---- queues */
+
+static void push_last(struct queue *q, struct call *c)
+{
+    c->next = NULL;
+    c->prev = q->last;
+    *(q->last ? &q->last->next : &q->first) = c;
+    q->last = c;
+    q->count++;
+}
+
+static void push_first(struct queue *q, struct call *c)
+{
+    c->prev = NULL;
+    c->next = q->first;
+    *(q->first ? &q->first->prev : &q->last) = c;
+    q->first = c;
+    q->count++;
+}
+
+static void pull(struct queue *q, struct call *c)
+{
+    *(c->prev ? &c->prev->next : &q->first) = c->next;
+    *(c->next ? &c->next->prev : &q->last) = c->prev;
+    q->count--;
+}
+
+/* ---- the client */
+
+static bool watch(struct client *k, int fd, enum source source, unsigned events, struct err *e)
+{
+    struct epoll_event ev = {.events = events, .data.u32 = source};
+    return epoll_ctl(k->set, EPOLL_CTL_ADD, fd, &ev) == 0 || err_errno(e, "a command cannot be watched");
+}
+
+static void free_client(struct client *k)
+{
+    net_close(k->alarm);
+    net_close(k->set);
+    buf_release(&k->out);
+    buf_release(&k->in);
+    buf_release(&k->log);
+    arena_release(&k->arena);
+    mem_free(k);
+}
+
+static bool open_client(void **ret, struct err *e)
+{
+    struct client *k = mem_alloc(sizeof *k);
+    *k = (struct client){.set = epoll_create1(EPOLL_CLOEXEC),
+                         .alarm = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)};
+    buf_init(&k->out, GATHERED + LIMIT_COMMAND_ASK);
+    buf_init(&k->in, LIMIT_COMMAND_LINE + READ_BYTES);
+    buf_init(&k->log, LIMIT_LOG_TEXT);
+    arena_init(&k->arena);
+    if (k->set < 0 || k->alarm < 0) {
+        err_errno(e, "no descriptors for commands");
+        free_client(k);
+        return false;
+    }
+    if (!watch(k, k->alarm, SOURCE_ALARM, EPOLLIN, e)) {
+        free_client(k);
+        return false;
+    }
+    *ret = k;
+    return true;
+}
+
+static int descriptor(const void *client)
+{
+    return ((const struct client *)client)->set;
+}
+
+/* Nothing of the process is here any more; it is the caller's. */
+static struct process *detach(struct client *k)
+{
+    struct process *p = k->process;
+    const int fds[] = {p->in, p->out, p->log, p->pidfd};
+    for (size_t i = 0; i < COUNT_OF(fds); i++)
+        epoll_ctl(k->set, EPOLL_CTL_DEL, fds[i], NULL); /* some were not watched */
+    k->process = NULL;
+    k->writing = false;
+    buf_clear(&k->out);
+    buf_clear(&k->in);
+    buf_clear(&k->log);
+    return p;
+}
+
+static void close_client(void *client)
+{
+    struct client *k = client;
+    assert(k->waits.count == 0 && k->hand.count == 0);
+    if (k->process) {
+        bool clean = k->out.len == 0 && k->in.len == 0;
+        struct process *p = detach(k);
+        if (clean)
+            process_keep(p);
+        else
+            process_end(p);
+    }
+    free_client(k);
+}
+
+/* ---- the ends of calls */
+
+static void finish(struct call *c)
+{
+    c->shown.done = true;
+    c->in_hand = false;
+    item_call_over(c->it);
+}
+
+static void fail_call(struct call *c, const struct err *why)
+{
+    c->shown.err = *why;
+    finish(c);
+}
+
+static void fail_waiting(struct client *k, const struct err *why)
+{
+    struct call *c;
+    while ((c = k->waits.first)) {
+        pull(&k->waits, c);
+        fail_call(c, why);
+    }
+}
+
+/* The time of the one that is first in the process's hand runs from now. */
+static void call_turn(struct client *k)
+{
+    struct call *c = k->hand.first;
+    if (c && !c->shown.turn) {
+        c->shown.turn = true;
+        item_call_over(c->it);
+    }
+}
+
+/* What the process had in hand waits again, in front of the others and in its order. */
+static void take_back(struct client *k)
+{
+    struct call *c;
+    while ((c = k->hand.last)) {
+        pull(&k->hand, c);
+        push_first(&k->waits, c);
+        c->in_hand = false;
+        c->shown.progress = 0;
+        if (c->shown.turn) /* its clock stands still again */
+            item_call_over(c->it);
+        c->shown.turn = false;
+    }
+}
+
+/* Whoever was in hand may have done it. One that was alone, and was there before, has. */
+static void suspect(struct client *k, const struct err *why)
+{
+    struct call *only = k->hand.first;
+    bool alone = k->hand.count == 1;
+    for (struct call *c = k->hand.first; c; c = c->next) {
+        c->deaths++;
+        c->alone = true;
+    }
+    if (alone && only->deaths > 1) {
+        pull(&k->hand, only);
+        fail_call(only, why);
+    }
+    take_back(k);
+}
+
+/* The process is of no use any more, for the reason that is given. */
+static void lose(struct client *k, const struct err *why)
+{
+    struct process *p = detach(k);
+    if (p->answers == 0)
+        luck_bad(k->command, why, false);
+    process_end(p);
+    suspect(k, why);
+}
+
+/* ---- handing over */
+
+static void ring_at(struct client *k, int64_t when)
+{
+    struct itimerspec t = {{0}, {0}};
+    t.it_value = (struct timespec){.tv_sec = when / NS_PER_S, .tv_nsec = when % NS_PER_S};
+    timerfd_settime(k->alarm, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+static bool adopt(struct client *k, struct process *p, struct err *e)
+{
+    k->process = p;
+    return watch(k, p->out, SOURCE_OUT, EPOLLIN, e) && watch(k, p->log, SOURCE_LOG, EPOLLIN, e) &&
+           watch(k, p->pidfd, SOURCE_END, EPOLLIN, e);
+}
+
+/* False: there is none for now, and who waited has been told, or will be when the alarm rings. */
+static bool have_process(struct client *k)
+{
+    struct err e = ERR_INIT;
+    struct process *p;
+    if (k->process)
+        return true;
+    struct luck luck = luck_now(k->command);
+    if (luck.until > clock_now()) {
+        if (luck.out)
+            fail_waiting(k, &luck.err);
+        else
+            ring_at(k, luck.until);
+        return false;
+    }
+    if (!process_open(k->command, &p, &e)) {
+        luck_bad(k->command, &e, true);
+        fail_waiting(k, &e);
+        return false;
+    }
+    if (!adopt(k, p, &e)) {
+        process_end(detach(k));
+        fail_waiting(k, &e);
+        return false;
+    }
+    return true;
+}
+
+static void hand_over(struct client *k, struct call *c)
+{
+    pull(&k->waits, c);
+    push_last(&k->hand, c);
+    c->in_hand = true;
+    c->id = ++k->last_id;
+    answer_ask(&k->out, c->id, c->it->index, c->it->tries, c->it->input, c->params);
+    assert(!k->out.failed);
+}
+
+static void gather(struct client *k)
+{
+    struct call *c;
+    while ((c = k->waits.first) && k->hand.count < k->command->width && k->out.len < GATHERED) {
+        if (k->hand.first && (c->alone || k->hand.first->alone))
+            break;
+        hand_over(k, c);
+    }
+}
+
+static void watch_writing(struct client *k)
+{
+    struct epoll_event ev = {.events = EPOLLOUT, .data.u32 = SOURCE_IN};
+    bool full = k->out.len > 0;
+    if (full != k->writing)
+        epoll_ctl(k->set, full ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, k->process->in, &ev);
+    k->writing = full;
+}
+
+/* False: it reads no more, and is lost. */
+static bool write_out(struct client *k)
+{
+    struct err e;
+    while (k->out.len > 0) {
+        ssize_t n = write(k->process->in, k->out.ptr, k->out.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n < 0) {
+            err_set(&e, ERR_ITEM_CRASHED, "the command %s does not read its standard input any more",
+                    k->command->name);
+            lose(k, &e);
+            return false;
+        }
+        buf_consume(&k->out, (size_t)n);
+    }
+    watch_writing(k);
+    return true;
+}
+
+/* False: to be tried with another process. */
+static bool fill(struct client *k)
+{
+    int64_t before = k->hand.count;
+    gather(k);
+    if (k->hand.count != before && !write_out(k))
+        return false;
+    call_turn(k);
+    return true;
+}
+
+static void flush(void *client)
+{
+    struct client *k = client;
+    while (k->waits.count > 0 && have_process(k) && !fill(k)) /* one that answers nothing makes a pause */
+        continue;
+}
+
+/* ---- what comes back */
+
+static struct call *in_hand(const struct client *k, int64_t id)
+{
+    struct call *c = k->hand.first;
+    while (c && c->id != id)
+        c = c->next;
+    return c;
+}
+
+static void end_call(struct client *k, struct call *c, const struct answer *a)
+{
+    pull(&k->hand, c);
+    if (a->kind == ANSWER_ERROR) {
+        struct err e;
+        err_set(&e, a->again ? ERR_ITEM_FAILED : ERR_REJECTED, SPAN_FMT, SPAN_ARG(a->text));
+        fail_call(c, &e);
+    } else {
+        json_emit(&c->result, a->result);
+        c->shown.result = buf_view(&c->result);
+        if (c->result.failed)
+            err_set(&c->shown.err, ERR_ITEM_TOO_LARGE, "the result has more than %u bytes",
+                    LIMIT_ITEM_RESULT);
+        finish(c);
+    }
+    if (k->process->answers++ == 0)
+        luck_good(k->command);
+}
+
+static bool take_line(struct client *k, struct span line, struct err *e)
+{
+    struct answer a;
+    arena_clear(&k->arena);
+    if (!answer_read(&k->arena, line, &a, e))
+        return false;
+    struct call *c = in_hand(k, a.id);
+    if (!c)
+        return err_set(e, ERR_COMMAND, "it answered id %lld, which it does not have in hand",
+                       (long long)a.id);
+    if (a.kind == ANSWER_LOG) {
+        item_log(c->it, SPAN_FMT, SPAN_ARG(a.text));
+    } else if (a.kind == ANSWER_PROGRESS) {
+        c->shown.progress = a.progress;
+        item_call_over(c->it);
+    } else {
+        end_call(k, c, &a);
+    }
+    return true;
+}
+
+/* All whole lines of what was read. */
+static bool take_lines(struct client *k, struct err *e)
+{
+    struct span rest = buf_view(&k->in);
+    const char *end;
+    bool ok = true;
+    while (ok && rest.len && (end = memchr(rest.ptr, '\n', rest.len))) {
+        struct span line = span_take(&rest, (size_t)(end - rest.ptr));
+        span_take(&rest, 1);
+        ok = take_line(k, line, e);
+    }
+    buf_consume(&k->in, k->in.len - rest.len);
+    if (ok && k->in.len > LIMIT_COMMAND_LINE)
+        ok = err_set(e, ERR_COMMAND, "it answered a line of more than %u bytes", LIMIT_COMMAND_LINE);
+    return ok;
+}
+
+/* Bytes that were read, 0 when there are none for now, -1 at the end. */
+static ssize_t read_some(int fd, struct buf *b)
+{
+    char *to = buf_reserve(b, READ_BYTES);
+    ssize_t n;
+    assert(to);
+    while ((n = read(fd, to, READ_BYTES)) < 0 && errno == EINTR)
+        continue;
+    if (n > 0)
+        buf_advance(b, (size_t)n);
+    return n > 0 ? n : n < 0 && errno == EAGAIN ? 0 : -1;
+}
+
+/* False: the process is lost. `all`: until there is nothing, though it takes one more look. */
+static bool read_answers(struct client *k, int most, bool all)
+{
+    struct err e = ERR_INIT;
+    bool ok = true;
+    while (ok && most-- > 0) {
+        ssize_t n = read_some(k->process->out, &k->in);
+        if (n < 0)
+            epoll_ctl(k->set, EPOLL_CTL_DEL, k->process->out, NULL); /* its end is near */
+        if (n <= 0)
+            break;
+        ok = take_lines(k, &e);
+        if (n < (ssize_t)READ_BYTES && !all)
+            break;
+    }
+    if (!ok)
+        lose(k, &e);
+    else
+        call_turn(k);
+    return ok;
+}
+
+static void say_line(struct client *k, struct span line)
+{
+    const struct call *c = k->hand.first;
+    while (line.len && (line.ptr[line.len - 1] == '\r' || line.ptr[line.len - 1] == '\n'))
+        line.len--;
+    if (c && line.len)
+        item_log(c->it, SPAN_FMT, SPAN_ARG(line));
+}
+
+/* Its standard error, line by line, to the log of the task of the item that is first in its hand. */
+static void read_log(struct client *k)
+{
+    char bytes[4096];
+    ssize_t n;
+    for (int i = 0; i < READS && (n = read(k->process->log, bytes, sizeof bytes)) > 0; i++)
+        for (struct span rest = {bytes, (size_t)n}; rest.len;) {
+            const char *end = memchr(rest.ptr, '\n', rest.len);
+            size_t room = k->log.max - 1 - k->log.len, want = end ? (size_t)(end - rest.ptr) + 1 : rest.len;
+            struct span part = span_take(&rest, want < room ? want : room);
+            buf_span(&k->log, part);
+            if (k->log.ptr[k->log.len - 1] != '\n' && k->log.len < k->log.max - 1)
+                continue;
+            say_line(k, buf_view(&k->log));
+            buf_clear(&k->log);
+        }
+    if (n == 0)
+        epoll_ctl(k->set, EPOLL_CTL_DEL, k->process->log, NULL);
+}
+
+/* What it said before it went counts. */
+static void ended(struct client *k)
+{
+    char how[100];
+    struct err e;
+    read_log(k);
+    if (!read_answers(k, READS_AT_END, true) || !process_over(k->process, how, sizeof how))
+        return;
+    say_line(k, buf_view(&k->log));
+    err_set(&e, ERR_ITEM_CRASHED, "the program of the command %s: %s", k->command->name, how);
+    lose(k, &e);
+}
+
+static void drive(void *client)
+{
+    struct client *k = client;
+    struct epoll_event events[8];
+    bool seen[SOURCE_END + 1] = {false};
+    uint64_t ticks;
+    int n = epoll_wait(k->set, events, COUNT_OF(events), 0);
+    for (int i = 0; i < n; i++)
+        seen[events[i].data.u32] = true;
+    if (seen[SOURCE_ALARM] && read(k->alarm, &ticks, sizeof ticks) < 0)
+        (void)0; /* set anew meanwhile; flush looks at the clock */
+    if (!k->process)
+        return;
+    if (seen[SOURCE_LOG] && !seen[SOURCE_END])
+        read_log(k);
+    if (seen[SOURCE_END]) {
+        ended(k);
+        return;
+    }
+    if (seen[SOURCE_OUT] && !read_answers(k, READS, false))
+        return;
+    if (seen[SOURCE_IN])
+        (void)write_out(k); /* what it lost waits for the next flush */
+}
+
+/* ---- for handlers */
+
+struct command_call *command_start(struct item *it, const struct command *command, struct span params)
+{
+    struct client *k = item_client(it, &command_port);
+    if (!k)
+        return NULL;
+    assert(!k->command || k->command == command); /* a thread runs items of one handler at a time */
+    k->command = command;
+    if (it->input.len > LIMIT_ITEM_INPUT || params.len > LIMIT_PARAMS) {
+        err_set(&it->err, ERR_TOO_LARGE, "an input has at most %u bytes, params %u", LIMIT_ITEM_INPUT,
+                LIMIT_PARAMS);
+        return NULL;
+    }
+    struct call *c = mem_alloc(sizeof *c);
+    *c = (struct call){.it = it, .client = k, .params = params};
+    buf_init(&c->result, LIMIT_ITEM_RESULT);
+    push_last(&k->waits, c);
+    return &c->shown;
+}
+
+void command_drop(struct command_call *shown)
+{
+    if (!shown)
+        return;
+    struct call *c = (void *)((char *)shown - offsetof(struct call, shown));
+    struct client *k = c->client;
+    if (c->in_hand) { /* its time is over, or it was cancelled: it ends, and the others go on elsewhere */
+        pull(&k->hand, c);
+        process_end(detach(k));
+        take_back(k);
+    } else if (!shown->done) {
+        pull(&k->waits, c);
+    }
+    buf_release(&c->result);
+    mem_free(c);
+}
+
+const struct port_kind command_port = {
+    .name = "commands",
+    .open = open_client,
+    .close = close_client,
+    .descriptor = descriptor,
+    .drive = drive,
+    .flush = flush,
+    .idle = processes_idle,
+    .release = processes_release,
+};
