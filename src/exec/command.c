@@ -22,6 +22,7 @@
 #define READ_BYTES (64u * KIB)
 #define READS 16 /* of one look: others have their turn as well */
 #define READS_AT_END 64
+#define DEAF_MS 100 /* how long one that does not read is given to end */
 
 struct call {
     struct command_call shown;
@@ -49,6 +50,7 @@ struct client {
     struct buf out, in, log;       /* to be written; read, and not yet a whole line */
     int64_t last_id;
     bool writing; /* the process takes no more for the moment: epoll tells when it does */
+    bool deaf;    /* it will never take more */
     struct arena arena;
 };
 
@@ -135,7 +137,7 @@ static struct process *detach(struct client *k)
     for (size_t i = 0; i < COUNT_OF(fds); i++)
         epoll_ctl(k->set, EPOLL_CTL_DEL, fds[i], NULL); /* some were not watched */
     k->process = NULL;
-    k->writing = false;
+    k->writing = k->deaf = false;
     buf_clear(&k->out);
     buf_clear(&k->in);
     buf_clear(&k->log);
@@ -147,7 +149,7 @@ static void close_client(void *client)
     struct client *k = client;
     assert(k->waits.count == 0 && k->hand.count == 0);
     if (k->process) {
-        bool clean = k->out.len == 0 && k->in.len == 0;
+        bool clean = k->out.len == 0 && k->in.len == 0 && !k->deaf;
         struct process *p = detach(k);
         if (clean)
             process_keep(p);
@@ -305,44 +307,34 @@ static void watch_writing(struct client *k)
     k->writing = full;
 }
 
-/* False: it reads no more, and is lost. */
-static bool write_out(struct client *k)
+static void write_out(struct client *k)
 {
-    struct err e;
     while (k->out.len > 0) {
         ssize_t n = write(k->process->in, k->out.ptr, k->out.len);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno == EAGAIN)
-            break;
-        if (n < 0) {
-            err_set(&e, ERR_ITEM_CRASHED, "the command %s does not read its standard input any more",
-                    k->command->name);
-            lose(k, &e);
-            return false;
+        if (n < 0 && errno != EAGAIN) { /* it ends, and how is seen in a moment; or it closed its input */
+            k->deaf = true;
+            buf_clear(&k->out);
+            ring_at(k, clock_after_ms(DEAF_MS));
         }
+        if (n < 0)
+            break;
         buf_consume(&k->out, (size_t)n);
     }
     watch_writing(k);
-    return true;
-}
-
-/* False: to be tried with another process. */
-static bool fill(struct client *k)
-{
-    int64_t before = k->hand.count;
-    gather(k);
-    if (k->hand.count != before && !write_out(k))
-        return false;
-    call_turn(k);
-    return true;
 }
 
 static void flush(void *client)
 {
     struct client *k = client;
-    while (k->waits.count > 0 && have_process(k) && !fill(k)) /* one that answers nothing makes a pause */
-        continue;
+    if (k->waits.count == 0 || !have_process(k) || k->deaf)
+        return;
+    int64_t before = k->hand.count;
+    gather(k);
+    if (k->hand.count != before)
+        write_out(k);
+    call_turn(k);
 }
 
 /* ---- what comes back */
@@ -489,6 +481,14 @@ static void ended(struct client *k)
     lose(k, &e);
 }
 
+static void lose_deaf(struct client *k)
+{
+    struct err e;
+    err_set(&e, ERR_ITEM_CRASHED, "the command %s does not read its standard input any more",
+            k->command->name);
+    lose(k, &e);
+}
+
 static void drive(void *client)
 {
     struct client *k = client;
@@ -511,7 +511,9 @@ static void drive(void *client)
     if (seen[SOURCE_OUT] && !read_answers(k, READS, false))
         return;
     if (seen[SOURCE_IN])
-        (void)write_out(k); /* what it lost waits for the next flush */
+        write_out(k);
+    if (seen[SOURCE_ALARM] && k->deaf)
+        lose_deaf(k);
 }
 
 /* ---- for handlers */
