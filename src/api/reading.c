@@ -74,7 +74,7 @@ struct span query_rest(struct call *c, const struct query *q)
 
 bool query_none(struct call *c, struct err *e)
 {
-    static const struct fields none = {.list = NULL};
+    static const struct fields none = {NULL, 0, 0};
     struct query q;
     char nothing;
     return query_read(c, &q, e) && query_fields(&q, &none, &nothing, e);

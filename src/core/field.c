@@ -32,6 +32,8 @@ static void put_text(const struct field *f, void *to, struct span text)
         memcpy(to, text.ptr, text.len);
 }
 
+const struct field fields_any[1] = {{.name = "any"}};
+
 static void set_default(const struct field *f, void *to)
 {
     switch (f->type) {
@@ -58,7 +60,7 @@ static void set_default(const struct field *f, void *to)
 
 void fields_defaults(const struct fields *f, void *target)
 {
-    if (f->free) {
+    if (f->list == fields_any) {
         struct fields_free *kept = target;
         kept->len = 2;
         memcpy(kept->text, "{}", 3);
@@ -365,7 +367,7 @@ bool fields_update(const struct fields *f, const struct json *object, const char
     if (type != JSON_OBJECT)
         return err_at(e, ERR_BAD_FIELD, at, "%s%s%s must be an object, not %s", *at ? "\"" : "",
                       *at ? at : "the body", *at ? "\"" : "", json_type_name(type));
-    if (f->free)
+    if (f->list == fields_any)
         return keep_text(object, at, target, e);
     struct reading r = {f, at, target, e};
     return json_each(object, read_member, &r);
@@ -400,7 +402,7 @@ bool fields_set(const struct fields *f, struct span name, struct span text, void
     struct span clipped = utf8_clip(name, sizeof pointer - 1);
     snprintf(pointer, sizeof pointer, SPAN_FMT, SPAN_ARG(clipped));
     const struct field *found = find(f, name);
-    if (f->free)
+    if (f->list == fields_any)
         return err_at(e, ERR_BAD_FIELD, pointer,
                       "these can only be given in a JSON body, all of them together");
     if (!found)

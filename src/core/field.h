@@ -49,8 +49,10 @@ struct fields {
     const struct field *list;
     size_t count;
     size_t size; /* of the target struct */
-    bool free;   /* any object: the target is a struct fields_free, and there is no list */
 };
+
+/* FIELDS_FREE takes any object: the target is a struct fields_free. */
+extern const struct field fields_any[];
 
 /* An object that is kept as its JSON text, on one line, "{}" if there was none. Plain bytes, as every target. */
 struct fields_free {
@@ -59,8 +61,8 @@ struct fields_free {
 };
 
 /* clang-format off */
-#define FIELDS(table, type) {(table), COUNT_OF(table), sizeof(type), false}
-#define FIELDS_FREE {NULL, 0, sizeof(struct fields_free), true}
+#define FIELDS(table, type) {(table), COUNT_OF(table), sizeof(type)}
+#define FIELDS_FREE {fields_any, 0, sizeof(struct fields_free)}
 /* clang-format on */
 
 /* A stranger's text as messages show it: quoted, escaped, on one line, 40 bytes of it at most; 300 bytes. */

@@ -94,7 +94,7 @@ void fields_schema(const struct fields *f, struct json_out *o)
     json_key(o, "type");
     json_put_str(o, "object");
     json_key(o, "additionalProperties");
-    json_put_bool(o, f->free);
+    json_put_bool(o, f->list == fields_any);
     json_key(o, "properties");
     json_open(o, '{');
     for (size_t i = 0; i < f->count; i++)
@@ -129,7 +129,7 @@ static void put_member(const struct field *f, const void *from, struct json_out 
 
 void fields_write(const struct fields *f, const void *target, struct json_out *o)
 {
-    if (f->free) {
+    if (f->list == fields_any) {
         const struct fields_free *kept = target;
         json_put_raw(o, (struct span){kept->text, (size_t)kept->len});
         return;

@@ -193,7 +193,7 @@ static void t05_unknown(void **state)
         assert_string_equal(e.text, rows[i].error);
         assert_string_equal(e.pointer, rows[i].pointer);
     }
-    static const struct fields none = {.size = sizeof(int)};
+    static const struct fields none = {NULL, 0, sizeof(int)};
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
     struct err e = ERR_INIT;
     const struct json *v;
