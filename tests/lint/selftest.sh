@@ -29,6 +29,7 @@ good() {
         printf 'SETTING(api, listen, text, "unix:/run/a, b", 1, 9, no, "Where")\n'
         for i in 1 2 3; do printf 'SETTING(log, n%s, bool, true, 0, 1, no, "N")\n' $i; done
     } | sed 's/n1/na/; s/n2/nb/; s/n3/nc/' >src/core/settings.def
+    printf 'KIND(plug, plugs, "x", "Kinds")\n' >src/core/sections.def
     {
         printf '; Head\n\n[api]\n; Threads, that answer\n;   from 1\n;threads = 8\n; Longest wait (R)\n;wait = 25s\n'
         printf '; Where\n;listen = unix:/run/a, b\n\n[log]\n'
@@ -146,6 +147,8 @@ lists() {
 confdoc() {
     good; line src/core/settings.def 'SETTING(log, level, text, "info", 1, 8, yes, "Level")'
     says confdoc "< log.level"
+    good; line src/core/sections.def 'PLUG(size, int, 1, 0, 9, no, "Size")'
+    says confdoc "< plug.size"
     good; sed -i 's/^;threads = 8/;threads = 9/' conf/lathe.conf
     says confdoc "> api.threads	9"
     good; sed -i 's/`25s`/`25m`/' docs/settings.md
