@@ -159,18 +159,18 @@ def grow(w):
 
     def over(id):
         return w.task(id)["state"] == "succeeded" or large()
-    for _ in range(200):
-        id = w.submit("sequential", handler="test.leak", items_count=1, params={"bytes": 16 << 20})
+    for _ in range(50):
+        id = w.submit("sequential", handler="test.leak", items_count=1, params={"bytes": 64 << 20})
         wait_until("it has grown", lambda: over(id), every=0.01)
         if large():
             return
-    raise AssertionError("200 times 16 MiB did not make it too large")
+    raise AssertionError("50 times 64 MiB did not make it too large")
 
 
 def t05_memory():
     "a worker that has grown too large is replaced; what it had to give up at the deadline runs in a child next time"
     with Web(worker_memory="600M", worker_drain="200ms", worker_slots=2) as w:
-        long = sleeping(w, 5000)
+        long = sleeping(w, 15000)  # longer than growing takes on a busy machine
         grow(w)
         assert w.worker.wait() == 75
         assert w.pg.sql(f"select attempt from work where task = '{long}'") == "2"
