@@ -6,7 +6,10 @@
 
 const struct route routes[] = {
 #define ROUTE(m, g, p, f, s) {.method = METHOD_##m, .flags = (g), .path = (p), .handle = (f), .summary = (s)},
+#define ALIAS(p, h, a, f, s) ROUTE(POST, ROUTE_PLAIN, p, alias_run, s)
 #include "api/routes.def"
+#include "api/alias.def"
+#undef ALIAS
 #undef ROUTE
 };
 const size_t routes_count = COUNT_OF(routes);

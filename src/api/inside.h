@@ -128,7 +128,7 @@ void put_and_wait(struct api *a, struct call *c, const struct submission *s, int
 /* 200 with the finished task, or 202 with the task as it is: also with one whose comparison could not be read. */
 void answer_put(struct parked *p, bool store_ok);
 
-/* ---- the functions that routes.def names ---- */
+/* ---- the functions that routes.def and alias.def name ---- */
 
 typedef void route_function(struct api *a, struct call *c, struct span parameter);
 route_function submit_task, batch_put, compare_run, recommend_get, tasks_list, task_get, task_cancel,
@@ -137,6 +137,7 @@ route_function task_retry, tasks_retry;
 route_function queues_list, queue_show, queue_limit, queue_rest, queue_resume;
 route_function schedules_list, schedule_put, schedule_get, schedule_delete, schedule_pause, schedule_resume;
 route_function users_list, records_list, calls_list, stats_get;
+route_function alias_run, word_begin, brief_get, brief_cancel, job_process;
 route_function handlers_get, strategies_get, workers_get, health_get, ready_get, metrics_get;
 
 #endif

@@ -93,14 +93,14 @@ def t05_too_large(w):
 
 def t06_paths(w):
     "paths that are nothing"
-    for path in ("/nowhere", "/api/v1/tasks/", "/api/v2/tasks", f"/api/v1/tasks/{NO_ID}/results/", f"/api/v1/tasks/{NO_ID}/x",
+    for path in ("/no/where", "/api/v1/tasks/", "/api/v2/tasks", f"/api/v1/tasks/{NO_ID}/results/", f"/api/v1/tasks/{NO_ID}/x",
                  "/api/v1/tasks/a/b/c/d", "/compare/", "/healthz/x", "/api/v1/tasks%2f", "/api/v1/%00"):
         status, headers, problem = w.call("GET", path)
         assert status in (400, 404), (path, status)
         assert headers["Content-Type"] == "application/problem+json", (path, dict(headers), problem)
         assert w.call("GET", "/healthz")[0] == 200
     refused(w, "GET", "/api/v1/tasks/status", 404, "no-task")
-    refused(w, "GET", "/nowhere", 404, "no-route")
+    refused(w, "GET", "/no/where", 404, "no-route")
 
 
 def t07_ids(w):

@@ -3,9 +3,10 @@
 # shellcheck disable=SC2154 # lib.sh
 . "${0%/*}/lib.sh"
 
-# The templates of routes.def, methods before them.
+# The templates of routes.def and alias.def, methods before them.
 routes() {
-    sed -n 's/^ROUTE(\([A-Z]*\), [A-Z_ |]*, "\([^"]*\)".*/\1 \2/p' src/api/routes.def
+    sed -n -e 's/^ROUTE(\([A-Z]*\), [A-Z_ |]*, "\([^"]*\)".*/\1 \2/p' -e 's/^ALIAS("\([^"]*\)".*/POST \1/p' \
+        src/api/routes.def src/api/alias.def
 }
 
 missing_routes() {

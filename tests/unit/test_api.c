@@ -367,7 +367,7 @@ static void check_refused(struct sent *s, int status, const char *slug)
 static void t13_refusals(void **state)
 {
     (void)state;
-    check_refused(call_new(METHOD_GET, "/nowhere", "", ""), 404, "no-route");
+    check_refused(call_new(METHOD_GET, "/no/where", "", ""), 404, "no-route");
     check_refused(call_new(METHOD_PUT, "/api/v1/tasks", "", ""), 405, "method");
     check_refused(call_new(METHOD_GET, "/api/v1/tasks/hybrid", "", ""), 405, "method");
     check_refused(call_new(METHOD_GET, "/api/v1/tasks/xyz", "", ""), 404, "no-task");
