@@ -90,6 +90,13 @@
 #define LIMIT_COMMAND_ASK (LIMIT_ITEM_INPUT + LIMIT_PARAMS + 4u * KIB) /* bytes of one that it is asked */
 #define LIMIT_COMMAND_WORDS 64u                                        /* of its program and arguments */
 
+/* foreign databases */
+#define LIMIT_SQL_CONNECTIONS 256 /* of a process to one of them */
+#define LIMIT_SQL_AHEAD 64        /* statements on their way on one connection */
+#define LIMIT_SQL_VALUES 1000u    /* parameters of a statement */
+#define LIMIT_SQL_ROW (4u * MIB)  /* bytes of a row before libpq is told to forget it */
+#define LIMIT_SQL_CANCELS 1024    /* cancels that a server has not taken yet */
+
 /* inside */
 #define LIMIT_PLUGINS 64u                   /* files of handlers.dir */
 #define LIMIT_PLUGIN_FIELDS 64u             /* params of one handler of a plug-in */

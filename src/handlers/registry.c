@@ -6,6 +6,7 @@
 #include "core/limits.h"
 #include "handlers/command.h"
 #include "handlers/redis_get.h"
+#include "handlers/sql_query.h"
 #include "handlers/webhook.h"
 #include "model/rows.h"
 
@@ -56,7 +57,8 @@ bool handlers_open(const struct conf *c, struct err *e)
 {
     redis_get_open(c);
     rows_configure(c);
-    return webhook_open(c->webhook_secret, c->webhook_timeout, e) && commands_open(c, e);
+    return webhook_open(c->webhook_secret, c->webhook_timeout, e) && commands_open(c, e) &&
+           sql_query_open(c, e);
 }
 
 static atomic_bool hidden_allowed;

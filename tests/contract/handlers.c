@@ -220,7 +220,10 @@ static void test_params(void **unused)
 
         for (size_t i = 0; i < handler->params.count; i++)
             assert_int_not_equal(handler->params.list[i].type, FIELD_JSON);
-        assert_true(!handler->check || handler->check(args, &e));
+        if (handler->check && !handler->check(args, &e)) { /* one of them has no default that could do */
+            assert_true(span_starts(span_of(e.pointer), "/params/"));
+            continue;
+        }
         fields_write(&handler->params, args, &o);
         buf_char(&b, '\0');
         again = run_args(&a, handler, b.ptr, &e);
