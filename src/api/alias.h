@@ -17,8 +17,8 @@ struct alias_form {
     bool single;                                /* one item, and the task fails with it */
 };
 
-/* alias_forms.c */
+/* alias_forms.c, alias_users.c */
 extern const struct alias_form form_job, form_url, form_urls, form_seconds, form_number, form_text,
-    form_either;
+    form_either, form_user, form_users;
 
 #endif

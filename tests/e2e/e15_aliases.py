@@ -175,7 +175,7 @@ def t06_word(w):
     refused(w, "GET", "/process/seven", 404, "no-task")
 
 
-def t07_no_words(w):
+def t09_no_words(w):
     "what is no word begins no work, and swallows nothing"
     _, _, before = w.call("GET", "/api/v1/tasks?limit=1")
     for path in ("/favicon.ico", "/docs", "/Docs", "/openapi.json", "/robots.txt", "/wp-login", "/a1", "/api", "/static",
@@ -188,6 +188,30 @@ def t07_no_words(w):
         assert w.raw("GET", path)[0] == 200, path
     _, _, after = w.call("GET", "/api/v1/tasks?limit=1")
     assert [t["id"] for t in after["tasks"]] == [t["id"] for t in before["tasks"]], after
+
+
+def t07_users(w):
+    "users are made, one and many, and listed; answers are fetched and kept; figures over jobs"
+    brief = now(w, "/db/users/create", {"username": "Ann", "email": "ann@example.com"})
+    assert brief["status"] == "succeeded" and brief["result"]["created"], brief
+    brief = now(w, "/db/users/create", {"name": "Ann again", "email": "ann@example.com", "age": 30})
+    assert brief["status"] == "failed" and brief["error"], brief
+    brief = now(w, "/db/users/bulk-create", {"users": [{"username": "Bo", "email": "bo@example.com"}, {"email": "cy@example.com"}]})
+    assert [r["created"] for r in brief["result"]] == [True, True], brief
+    brief = now(w, "/db/users/bulk-create", {"count": 50})
+    assert w.task(brief["id"])["items"] == {"total": 50, "done": 50, "failed": 0}
+    status, _, page = w.call("GET", "/db/users")
+    assert status == 200 and page == w.call("GET", "/api/v1/users")[2] and len(page["users"]) == 50, page
+    status, _, stats = w.call("GET", "/db/jobs/stats")
+    assert status == 200 and set(stats) == set(w.call("GET", "/api/v1/stats")[2]), stats
+    with Site() as site:
+        brief = now(w, "/hybrid/fetch-and-store", {"url": f"{site}/a"})
+        assert brief["result"]["status"] == 200 and brief["result"]["record"], brief
+    refused(w, "POST", "/db/users/create", 422, "bad-field", "/email", {"username": "x"})
+    refused(w, "POST", "/db/users/create", 422, "unknown-field", "/password", {"email": "x@y", "password": "x"})
+    refused(w, "POST", "/db/users/bulk-create", 422, "bad-field", "/users", {})
+    refused(w, "POST", "/db/users/bulk-create", 422, "bad-field", "/users/1/email", {"users": [{"email": "d@e"}, {"name": "x"}]})
+    refused(w, "POST", "/db/users/bulk-create", 422, "unknown-field", "/users/0/mail", {"users": [{"mail": "d@e"}]})
 
 
 def t08_two_ways(w):
