@@ -5,6 +5,8 @@
 #ifndef LATHE_EXEC_COMMAND_PROCESS_H
 #define LATHE_EXEC_COMMAND_PROCESS_H
 
+#include <sys/types.h>
+
 #include "model/command.h"
 
 struct process {

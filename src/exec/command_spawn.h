@@ -2,6 +2,8 @@
 #ifndef LATHE_EXEC_COMMAND_SPAWN_H
 #define LATHE_EXEC_COMMAND_SPAWN_H
 
+#include <sys/types.h>
+
 #include "model/command.h"
 
 struct spawned {
