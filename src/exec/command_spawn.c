@@ -84,7 +84,7 @@ static LATHE_NORETURN void give_up(const char *what)
     _exit(127);
 }
 
-static void limit(int what, int64_t most)
+static void limit(__rlimit_resource_t what, int64_t most)
 {
     struct rlimit l;
     if (getrlimit(what, &l) < 0)

@@ -80,7 +80,7 @@ static void write_bytes(struct lathe_item *seen, const void *bytes, size_t n)
     buf_put(&item(seen)->out, bytes, n);
 }
 
-static void print(struct lathe_item *seen, const char *format, ...)
+static LATHE_PRINTF(2, 3) void print(struct lathe_item *seen, const char *format, ...)
 {
     struct buf *out = &item(seen)->out;
     va_list args, again;
@@ -113,7 +113,7 @@ static void progress(struct lathe_item *seen, double part)
         item(seen)->progress = part;
 }
 
-static void log_text(struct lathe_item *seen, const char *format, ...)
+static LATHE_PRINTF(2, 3) void log_text(struct lathe_item *seen, const char *format, ...)
 {
     char text[LIMIT_LOG_TEXT];
     va_list args;
@@ -139,7 +139,8 @@ static enum err_code code_of(enum lathe_failure why)
     return ERR_ITEM_FAILED;
 }
 
-static enum lathe_step fail_item(struct lathe_item *seen, enum lathe_failure why, const char *format, ...)
+static LATHE_PRINTF(3, 4) enum lathe_step
+    fail_item(struct lathe_item *seen, enum lathe_failure why, const char *format, ...)
 {
     struct err *e = &item(seen)->err;
     char text[sizeof e->text];

@@ -43,10 +43,8 @@ static void test_examples(void **unused)
 {
     static const struct span some[] = {
         {"3", 1}, {"\"a\\u00fcb\"", 10}, {"{\"k\":[1,\n2]}", 12}, {"null", 4}, {"-0.5", 4}};
-    static const char *const echoed[] = {"ok 3",
-                                         "ok \"a\xc3\xbc"
-                                         "b\"",
-                                         "ok {\"k\":[1,2]}", "ok null", "ok -0.5"};
+    static const char *const echoed[] = {"ok 3", "ok \"a\303\274b\"", "ok {\"k\":[1,2]}", "ok null",
+                                         "ok -0.5"};
     struct span inputs[COUNT];
     (void)unused;
     for (size_t i = 0; i < COUNT; i++)
