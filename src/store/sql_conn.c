@@ -19,6 +19,7 @@
 #define GRACE_MS 1000            /* after the server should have ended a statement by itself */
 #define AHEAD_NS (2 * NS_PER_MS) /* how much work is sent ahead */
 #define AGAIN_MOST 10
+#define READ_LEAST 8192           /* that libpq makes room for when it reads */
 #define QUICK_NS (50 * NS_PER_MS) /* what takes longer and is not wanted any more is cancelled */
 
 void sql_list_put(struct sql_list *l, struct sql_one *c)
@@ -488,12 +489,26 @@ static bool take_results(struct sql_conn *c)
     return true;
 }
 
+static int64_t bytes_here(const struct sql_conn *c)
+{
+    int here = 0;
+    return ioctl(PQsocket(c->pg), FIONREAD, &here) == 0 ? here : 0;
+}
+
+/* False at the end of what the server says. What libpq leaves where it is does not count, for it is there the next time too; and
+ * since more may have come meanwhile, what is counted is the least that it has taken. */
+static bool consume(struct sql_conn *c)
+{
+    int64_t before = bytes_here(c);
+    bool more = PQconsumeInput(c->pg);
+    int64_t taken = before - bytes_here(c), least = before < READ_LEAST ? before : READ_LEAST;
+    c->unread += taken > least ? taken : least;
+    return more;
+}
+
 /* libpq keeps a row until it is whole, however long it is: one that is larger than any result may be ends here. */
 static bool look_at_size(struct sql_conn *c)
 {
-    int here = 0;
-    if (ioctl(PQsocket(c->pg), FIONREAD, &here) == 0)
-        c->unread += here;
     if (c->unread <= LIMIT_SQL_ROW)
         return true;
     if (c->calls.first && c->calls.first->shown.err.code == ERR_NONE)
@@ -506,9 +521,8 @@ bool sql_conn_turn(struct sql_conn *c)
 {
     if (c->state == SQL_CONNECTING)
         return turn_connecting(c);
-    bool ok = look_at_size(c),
-         more = ok && PQconsumeInput(c->pg); /* false at its end; what it said before counts */
-    if (!ok || !take_results(c))
+    bool more = consume(c); /* what it said before its end counts */
+    if (!take_results(c) || !look_at_size(c))
         return false;
     return (more && PQstatus(c->pg) == CONNECTION_OK) || lost_on_the_way(c);
 }

@@ -66,7 +66,7 @@ struct sql_conn {
     int64_t until;  /* when what it does is too late; CLOCK_NEVER: it does nothing */
     int64_t began;  /* the first of the calls; or since when it is idle */
     int64_t pace;   /* ns that a statement takes behind another one, lately */
-    int64_t unread; /* bytes that came since the last result */
+    int64_t unread; /* bytes that libpq took since the last result, at least */
     bool behind;    /* the first of the calls was sent while another was under way */
     bool served;    /* the lane that has it has sent something on it */
     bool write;     /* what the session is set to */
@@ -88,7 +88,7 @@ struct sql_conn {
     unsigned events; /* that it is watched for */
     struct err err;  /* why it was lost */
     bool busy;       /* something was on it when it was let go */
-    bool dropped;    /* by us, because of its first call: those behind were not begun */
+    bool dropped;    /* by us, because of its first call: those behind may be sent anew, if they only read */
 };
 
 /* Begins to connect. Never NULL: one that cannot even begin is found at the first turn. */

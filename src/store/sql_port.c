@@ -202,9 +202,13 @@ void sql_chore_failed(struct sql_conn *c)
     fail_call(call, &c->chore.err);
 }
 
-/* The last first, so that those who are sent elsewhere keep their order. */
+/* The last first, so that those who are sent elsewhere keep their order. The server may be further than its answers that were
+ * read: what writes is never sent anew. */
 static void empty_out(struct sql_conn *c)
 {
+    static const struct err unknown = {
+        .code = ERR_REJECTED,
+        .text = "the connection was given up before the answer came: the statement may have been executed"};
     struct sql_one *call;
     while ((call = c->calls.last)) {
         bool begun = call == c->calls.first || !c->dropped;
@@ -213,6 +217,8 @@ static void empty_out(struct sql_conn *c)
         call->lane->sent--;
         if (begun)
             fail_call(call, &c->err);
+        else if (call->query->write)
+            fail_call(call, &unknown);
         else
             sql_call_again(call);
     }

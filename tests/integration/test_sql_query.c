@@ -52,6 +52,10 @@ static struct conf_query queries[] = {
     {.name = "sneak", .sql = "INSERT INTO things VALUES ($1::int)"},
     {.name = "insert", .sql = "INSERT INTO things VALUES ($1::int)", .write = true},
     {.name = "return", .sql = "INSERT INTO things VALUES ($1::int) RETURNING id", .write = true},
+    {.name = "swell",
+     .sql =
+         "INSERT INTO things VALUES ($1::int) RETURNING repeat('x', CASE id % 10 WHEN 3 THEN 100000000 ELSE 1 END) AS x",
+     .write = true},
     {.name = "sleep", .sql = "SELECT pg_sleep($1::float8)"},
     {.name = "hasty", .database = "hasty", .sql = "SELECT pg_sleep($1::float8)"},
     {.name = "syntax", .sql = "SELEC 1"},
@@ -439,6 +443,28 @@ static void t16_frozen(void **state)
     all_fine(6);
 }
 
+/* A row that is too large takes the connection with it: what writes behind it may have been executed, and is not sent anew. */
+static void t17_written_once(void **state)
+{
+    static struct span inputs[100];
+    static char numbers[100][8];
+    (void)state;
+    tell("TRUNCATE things");
+    for (int i = 0; i < 100; i++) {
+        snprintf(numbers[i], sizeof numbers[i], "%d", i);
+        inputs[i] = span_of(numbers[i]);
+    }
+    struct plan p = plan_of("swell", inputs, 100, (struct shape){0, 1, 100, 1});
+    p.item_retries = 3;
+    run(&p);
+    for (int i = 0; i < 100; i++)
+        if (i % 10 == 3 ? seen.code[i] != ERR_ITEM_TOO_LARGE && seen.code[i] != ERR_REJECTED
+                        : seen.code[i] != ERR_NONE && !strstr(seen.what[i], "may have been executed"))
+            fail_msg("item %d: %s: %s", i, err_slug(seen.code[i]), seen.what[i]);
+    wait_until("SELECT count(*)" OURS " AND state = 'active'", "0");
+    assert_string_equal(tell("SELECT count(*) - count(DISTINCT id) FROM things"), "0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,6 +484,7 @@ int main(void)
         cmocka_unit_test(t14_sessions_end),
         cmocka_unit_test(t15_away),
         cmocka_unit_test(t16_frozen),
+        cmocka_unit_test(t17_written_once),
     };
     struct err e = ERR_INIT;
     struct conf conf = {.databases = databases,
