@@ -163,8 +163,8 @@ static bool dial(struct client *c, struct err *e)
 /* For a call that is about to be added: a connection, as far as anybody can know. */
 static bool ready(struct client *c, struct err *e)
 {
-    if (c->waiting > 0)
-        return true;
+    if (c->waiting > 0) /* without a connection: lose() is telling those that waited */
+        return c->redis || err_set(e, ERR_CACHE, "Redis (%s) was lost just now", c->target->name);
     if (!enter(c, e))
         return false;
     if (c->redis && !conn_alive(c->redis))
@@ -291,6 +291,8 @@ static bool take_replies(struct client *c, struct err *e)
             leave(c, true, NULL);
         }
         answer(k, r);
+        if (!c->redis) /* who heard of it asked for more, and the connection was lost over that */
+            return true;
     }
 }
 
