@@ -22,7 +22,7 @@
 #define READ_BYTES (64u * KIB)
 #define READS 16 /* of one look: others have their turn as well */
 #define READS_AT_END 64
-#define DEAF_MS 100 /* how long one that does not read is given to end */
+#define DEAF_MS 100 /* how long one that does not read, or closed its output, is given to end */
 
 struct call {
     struct command_call shown;
@@ -48,9 +48,9 @@ struct client {
     struct process *process;       /* NULL: none runs */
     struct queue waits, hand;      /* not handed over; handed over, in that order */
     struct buf out, in, log;       /* to be written; read, and not yet a whole line */
-    int64_t last_id;
-    bool writing; /* the process takes no more for the moment: epoll tells when it does */
-    bool deaf;    /* it will never take more */
+    bool writing;                  /* the process takes no more for the moment: epoll tells when it does */
+    bool deaf;                     /* it will never take more */
+    bool mute;                     /* it will never say more */
     struct arena arena;
 };
 
@@ -137,7 +137,7 @@ static struct process *detach(struct client *k)
     for (size_t i = 0; i < COUNT_OF(fds); i++)
         epoll_ctl(k->set, EPOLL_CTL_DEL, fds[i], NULL); /* some were not watched */
     k->process = NULL;
-    k->writing = k->deaf = false;
+    k->writing = k->deaf = k->mute = false;
     buf_clear(&k->out);
     buf_clear(&k->in);
     buf_clear(&k->log);
@@ -149,7 +149,7 @@ static void close_client(void *client)
     struct client *k = client;
     assert(k->waits.count == 0 && k->hand.count == 0);
     if (k->process) {
-        bool clean = k->out.len == 0 && k->in.len == 0 && !k->deaf;
+        bool clean = k->out.len == 0 && k->in.len == 0 && !k->deaf && !k->mute;
         struct process *p = detach(k);
         if (clean)
             process_keep(p);
@@ -283,7 +283,7 @@ static void hand_over(struct client *k, struct call *c)
     pull(&k->waits, c);
     push_last(&k->hand, c);
     c->in_hand = true;
-    c->id = ++k->last_id;
+    c->id = ++k->process->last_id;
     answer_ask(&k->out, c->id, c->it->index, c->it->tries, c->it->input, c->params);
     assert(!k->out.failed);
 }
@@ -328,7 +328,7 @@ static void write_out(struct client *k)
 static void flush(void *client)
 {
     struct client *k = client;
-    if (k->waits.count == 0 || !have_process(k) || k->deaf)
+    if (k->waits.count == 0 || !have_process(k) || k->deaf || k->mute)
         return;
     int64_t before = k->hand.count;
     gather(k);
@@ -417,6 +417,14 @@ static ssize_t read_some(int fd, struct buf *b)
     return n > 0 ? n : n < 0 && errno == EAGAIN ? 0 : -1;
 }
 
+/* Its end is near, as a rule: how it ended is seen in a moment. */
+static void fall_silent(struct client *k)
+{
+    epoll_ctl(k->set, EPOLL_CTL_DEL, k->process->out, NULL);
+    k->mute = true;
+    ring_at(k, clock_after_ms(DEAF_MS));
+}
+
 /* False: the process is lost. `all`: until there is nothing, though it takes one more look. */
 static bool read_answers(struct client *k, int most, bool all)
 {
@@ -425,7 +433,7 @@ static bool read_answers(struct client *k, int most, bool all)
     while (ok && most-- > 0) {
         ssize_t n = read_some(k->process->out, &k->in);
         if (n < 0)
-            epoll_ctl(k->set, EPOLL_CTL_DEL, k->process->out, NULL); /* its end is near */
+            fall_silent(k);
         if (n <= 0)
             break;
         ok = take_lines(k, &e);
@@ -481,11 +489,12 @@ static void ended(struct client *k)
     lose(k, &e);
 }
 
-static void lose_deaf(struct client *k)
+/* It lives on, and is of no use. */
+static void lose_useless(struct client *k)
 {
     struct err e;
-    err_set(&e, ERR_ITEM_CRASHED, "the command %s does not read its standard input any more",
-            k->command->name);
+    err_set(&e, ERR_ITEM_CRASHED, "the command %s %s", k->command->name,
+            k->mute ? "closed its standard output" : "does not read its standard input any more");
     lose(k, &e);
 }
 
@@ -512,8 +521,8 @@ static void drive(void *client)
         return;
     if (seen[SOURCE_IN])
         write_out(k);
-    if (seen[SOURCE_ALARM] && k->deaf)
-        lose_deaf(k);
+    if (seen[SOURCE_ALARM] && (k->deaf || k->mute))
+        lose_useless(k);
 }
 
 /* ---- for handlers */

@@ -15,6 +15,7 @@
 
 #define IDLE_MOST 64   /* processes that are kept for the next run, of all commands */
 #define ENDING_MOST 64 /* that were told to end and have not yet; what is more is waited for */
+#define LOG_READS 32   /* of 4 KiB: more than a pipe holds */
 #define PAUSE_MOST 60000
 #define END_MS 600 /* the guard's half a second, and a little */
 
@@ -120,6 +121,14 @@ static bool is_fit(const struct process *p)
     return poll(ready, 2, 0) == 0;
 }
 
+/* What it wrote to standard error after its last item is of none that comes now. */
+static void drop_log(const struct process *p)
+{
+    char bytes[4096];
+    for (int i = 0; i < LOG_READS && read(p->log, bytes, sizeof bytes) > 0; i++)
+        continue;
+}
+
 /* Writing to a program that is gone would kill a process that did not ask: children of the zygote have not. */
 static void prepare(void)
 {
@@ -139,6 +148,7 @@ bool process_open(const struct command *c, struct process **ret, struct err *e)
     bury_ended();
     while ((p = take_idle(c))) {
         if (is_fit(p)) {
+            drop_log(p);
             *ret = p;
             return true;
         }

@@ -15,6 +15,7 @@ struct process {
     int pidfd;        /* readable: it has ended */
     int in, out, log; /* its standard input, output and error: our ends, non-blocking; -1: closed */
     int64_t answers;
+    int64_t last_id; /* of an item: none comes twice in its life, though it serves many runs */
     int64_t idle_since;
     struct process *next; /* idle */
 };

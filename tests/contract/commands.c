@@ -117,6 +117,7 @@ static void test_blame(void **unused)
     for (size_t k = 0; k < COUNT_OF(some); k++) {
         size_t i = shape_named(some[k]);
         spoil("{\"do\":\"exit\"}", ERR_ITEM_CRASHED, "exit code 3", i, 0);
+        spoil("{\"do\":\"mute\"}", ERR_ITEM_CRASHED, "closed its standard output", i, 0);
         spoil("{\"do\":\"junk\"}", ERR_COMMAND, "this is no JSON", i, 0);
         spoil("{\"do\":\"error\"}", ERR_ITEM_FAILED, "it did not work", i, 0);
         spoil("{\"do\":\"list\"}", ERR_COMMAND, "no JSON object", i, 0);
@@ -246,6 +247,27 @@ static void test_what_it_is_given(void **unused)
     unsetenv("PGPASSWORD");
 }
 
+/* One process serves many runs: an answer that comes late is for no item of the next one, nor is a line to its log. */
+static void test_next_run(void **unused)
+{
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    static struct seen s, t;
+    const char *path = arena_printf(&a, "%s/late", folder);
+    (void)unused;
+    const char *first = only(&s, "{}", "{\"do\":\"id\"}", "sequential");
+    assert_string_not_equal(only(&t, "{}", "{\"do\":\"id\"}", "sequential"), first);
+    arena_release(&s.arena);
+    arena_release(&t.arena);
+    only(&s, "{}", arena_printf(&a, "{\"do\":\"late\",\"path\":\"%s\"}", path), "sequential");
+    arena_release(&s.arena);
+    while (access(path, F_OK) != 0)
+        poll(NULL, 0, 2);
+    only(&s, "{}", "{\"do\":\"say\"}", "sequential");
+    assert_int_equal(s.lines[0], 2);
+    arena_release(&s.arena);
+    unlink(path);
+}
+
 static void test_cancel(void **unused)
 {
     (void)unused;
@@ -328,7 +350,7 @@ static int tests(void)
         cmocka_unit_test(test_time_limit), cmocka_unit_test(test_one_death_is_forgiven),
         cmocka_unit_test(test_retries),    cmocka_unit_test(test_programs_that_do_not_run),
         cmocka_unit_test(test_lines),      cmocka_unit_test(test_what_it_is_given),
-        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_cancel),     cmocka_unit_test(test_next_run),
     };
     return cmocka_run_group_tests(list, NULL, NULL);
 }

@@ -29,6 +29,19 @@ def hang():
         time.sleep(1000)
 
 
+def mute():
+    """No more answers, and no end."""
+    os.close(1)
+    while True:
+        time.sleep(1000)
+
+
+def late(said, item):
+    write(json.dumps(said) + "\n")
+    print("late", file=sys.stderr, flush=True)
+    os.close(os.open(item["path"], os.O_CREAT))
+
+
 def flood(mine):
     while True:
         write('{"id":%d,"result":0}\n' % (mine + 1000000))
@@ -47,6 +60,10 @@ def answer(line):
         crash_once(item)
     elif do == "hang":
         hang()
+    elif do == "mute":
+        mute()
+    elif do == "late":
+        return late(said, item)
     elif do == "flood":
         flood(mine)
     elif do == "junk":
@@ -66,6 +83,8 @@ def answer(line):
     elif do == "say":
         print("aloud", file=sys.stderr, flush=True)
         write(json.dumps({"id": mine, "log": "by the line"}) + "\n" + json.dumps({"id": mine, "progress": 0.5}) + "\n")
+    elif do == "id":
+        said["result"] = mine
     elif do == "pid":
         said["result"] = os.getpid()
     elif do == "params":
@@ -84,4 +103,4 @@ while block := os.read(0, 1 << 18):
             write("".join(a + "\n" for a in answers))
             answers = []
         answers.append(answer(line))
-    write("".join(a + "\n" for a in reversed(answers)))
+    write("".join(a + "\n" for a in reversed(answers) if a))
