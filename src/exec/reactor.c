@@ -207,6 +207,7 @@ static bool must_run(struct reactor *r, struct slot *s)
 {
     enum memo_said said = memo_step(&r->work->memo, &s->memo, &s->item);
     if (said == MEMO_WAIT) {
+        s->item.wait.turn = true; /* another's work, or Redis's, is not in its time */
         park(r, s);
         return false;
     }
