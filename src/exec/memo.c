@@ -55,6 +55,8 @@ void memo_rules(struct memo_rules *m, const struct handler *h, const void *args,
     m->indexed = h->item == NULL || h->indexed;
     buf_printf(&text, FORMAT "\n%s\n%lld\n", h->name, (long long)h->version);
     fields_write(&h->params, args, &o);
+    if (h->salt)
+        h->salt(args, &text);
     if (text.failed)
         m->ttl_ms = 0;
     else
@@ -161,6 +163,8 @@ static enum memo_said read_answer(struct memo *m, struct item *it)
 
 enum memo_said memo_step(const struct memo_rules *rules, struct memo **at, struct item *it)
 {
+    if (!*at && it->handler->remembers && !it->handler->remembers(it))
+        return MEMO_COMPUTE;
     if (!*at)
         *at = begin(rules, it);
     struct memo *m = *at;

@@ -116,6 +116,7 @@ static bool add(const struct conf_command *c, struct err *e)
                           .state_size = sizeof(struct state),
                           .step = step,
                           .drop = drop,
+                          .unremembered = true, /* nobody here knows what it does */
                           .own = own};
     return handlers_add(h, e);
 }

@@ -202,4 +202,5 @@ const struct handler handler_db_users = {
     .state_size = sizeof(struct creation),
     .step = step,
     .drop = drop,
+    .unremembered = true,
 };

@@ -37,23 +37,33 @@ static const struct fields request_fields = FIELDS(request_list, struct request)
 
 /* ---- what is asked */
 
-static bool read_request(struct arena *a, struct item *it, struct request *q)
+static bool read_request(struct arena *a, struct span text, struct request *q, struct err *e)
 {
     const struct json *input = NULL;
-    if (it->input.len == 0)
-        return err_set(&it->err, ERR_BAD_FIELD, "an item must be a URL, or an object with one");
-    if (!json_read(a, it->input, &input, &it->err))
+    if (text.len == 0)
+        return err_set(e, ERR_BAD_FIELD, "an item must be a URL, or an object with one");
+    if (!json_read(a, text, &input, e))
         return false;
     if (json_type(input) != JSON_TEXT)
         return json_type(input) == JSON_OBJECT
-                   ? fields_read(&request_fields, input, "", q, &it->err)
-                   : err_set(&it->err, ERR_BAD_FIELD, "an item must be a URL, or an object with one");
+                   ? fields_read(&request_fields, input, "", q, e)
+                   : err_set(e, ERR_BAD_FIELD, "an item must be a URL, or an object with one");
     struct span url = json_as_text(input);
     fields_defaults(&request_fields, q);
     if (url.len > LIMIT_URL || memchr(url.ptr, '\0', url.len))
-        return err_set(&it->err, ERR_BAD_FIELD, "a URL has at most %u characters", LIMIT_URL);
+        return err_set(e, ERR_BAD_FIELD, "a URL has at most %u characters", LIMIT_URL);
     memcpy(q->url, url.ptr, url.len);
     return true;
+}
+
+bool fetch_remembers(const struct item *it)
+{
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    struct request q;
+    struct err ignored;
+    if (!read_request(&a, it->input, &q, &ignored))
+        return false; /* it fails in a moment */
+    return (strcmp(q.method, "GET") == 0 || strcmp(q.method, "HEAD") == 0) && json_type(q.body) == JSON_NULL;
 }
 
 struct gathering {
@@ -107,7 +117,7 @@ static bool ask(struct item *it, const struct fetch_args *args, struct fetch *f)
     struct request q;
     struct gathering g = {.e = &it->err};
     buf_init(&f->body, LIMIT_ITEM_INPUT);
-    if (!read_request(&a, it, &q) || !http_check_url(span_of(q.url), "/url", &it->err) ||
+    if (!read_request(&a, it->input, &q, &it->err) || !http_check_url(span_of(q.url), "/url", &it->err) ||
         !read_headers(&q, &g))
         return false;
     write_body(&q, f, &g);

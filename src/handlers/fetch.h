@@ -51,6 +51,9 @@ enum step fetch_step(struct item *it, const struct fetch_args *a, struct fetch *
 /* Also half-way; harmless when nothing was begun. */
 void fetch_drop(struct fetch *f);
 
+/* handler.remembers: only what asks, and changes nothing. */
+bool fetch_remembers(const struct item *it);
+
 /* After STEP_DONE: the members url, status, bytes, digest, type, redirects, http and ms of the open object. */
 void fetch_write(struct json_out *o, const struct fetch *f);
 

@@ -89,4 +89,5 @@ const struct handler handler_fetch_process = {
     .state_size = sizeof(struct fetch),
     .step = step,
     .drop = drop,
+    .remembers = fetch_remembers,
 };

@@ -81,4 +81,5 @@ const struct handler handler_fetch_store = {
     .state_size = sizeof(struct keeping),
     .step = step,
     .drop = drop,
+    .unremembered = true,
 };

@@ -67,4 +67,5 @@ const struct handler handler_http_fetch = {
     .state_size = sizeof(struct fetch),
     .step = step,
     .drop = drop,
+    .remembers = fetch_remembers,
 };

@@ -80,6 +80,21 @@ static bool check(const void *args, struct err *e)
     return err_at(e, ERR_BAD_FIELD, "/params/query", "there is no [query %s] in the configuration", a->query);
 }
 
+/* ---- what is remembered: what it reads, as long as the name means the same */
+
+static bool remembers(const struct item *it)
+{
+    const struct sql_query *q = find_query(((const struct args *)it->args)->query);
+    return q && !q->write;
+}
+
+static void salt(const void *args, struct buf *to)
+{
+    const struct sql_query *q = find_query(((const struct args *)args)->query);
+    if (q)
+        buf_printf(to, "\n%s\n%lld\n%s", q->database->url, (long long)q->rows, q->sql);
+}
+
 /* ---- what is asked */
 
 /* As PostgreSQL reads it from text; a list or an object is JSON to it. */
@@ -165,4 +180,6 @@ const struct handler handler_sql_query = {
     .state_size = sizeof(struct asking),
     .step = step,
     .drop = drop,
+    .remembers = remembers,
+    .salt = salt,
 };

@@ -95,11 +95,16 @@ struct handler {
     bool indexed; /* its result depends on the index also where there is an input */
     bool
         unremembered; /* it is there for what it does, or never says the same twice: cache_ttl_s is refused */
-    bool hidden;      /* for tests: not listed; usable only when the setting or the test allows */
-    bool internal;    /* its tasks are made by Lathe alone: not listed, and refused to callers */
-    bool process_only; /* run in child processes under every strategy: a shape without gets one */
-    bool dangerous;    /* meant to crash, hang or leak: the contract suite runs it in children only */
-    const void *own;   /* what step() has to know of handlers that share it: it->handler->own */
+    bool (*remembers)(
+        const struct item *it); /* may this item's result be? asked before its first step. NULL: yes */
+    void (*salt)(const void *args,
+                 struct buf *to); /* what the result depends on beside params and input, such as
+                                                       settings: written to what keys are made of. NULL: nothing */
+    bool hidden;                  /* for tests: not listed; usable only when the setting or the test allows */
+    bool internal;                /* its tasks are made by Lathe alone: not listed, and refused to callers */
+    bool process_only;            /* run in child processes under every strategy: a shape without gets one */
+    bool dangerous;  /* meant to crash, hang or leak: the contract suite runs it in children only */
+    const void *own; /* what step() has to know of handlers that share it: it->handler->own */
 };
 
 static inline enum step item_wait_until(struct item *it, int64_t when)

@@ -52,7 +52,7 @@ def t03_stampede(w):
         return 200
     other = w.lathe("worker")
     with Receiver(answer) as r:
-        item = {"url": r.url("/once"), "method": "POST"}
+        item = r.url("/once")
         id = w.submit("background", handler="http.fetch", items=[item] * 200, batch_size=10, cache_ttl_s=600)
         task = w.finished(id)
         assert (task["state"], task["items"]["failed"]) == ("succeeded", 0), task
@@ -66,7 +66,7 @@ def t04_failures_are_not(w):
     "what failed is not remembered"
     status = [500]
     with Receiver(lambda call: status[0]) as r:
-        body = dict(handler="http.fetch", items=[{"url": r.url("/f"), "method": "POST"}], cache_ttl_s=600)
+        body = dict(handler="http.fetch", items=[r.url("/f")], cache_ttl_s=600)
         task = w.finished(w.submit("sequential", **body))
         assert task["state"] == "failed", task
         status[0] = 200

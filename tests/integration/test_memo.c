@@ -227,17 +227,24 @@ static void test_stampede(void **state)
     }
 }
 
+static void put_setting(const void *args, struct buf *to)
+{
+    (void)args;
+    buf_puts(to, "select 1");
+}
+
 /* Items that are only counted differ by their index; params and another handler's name differ too. */
 static void test_what_differs(void **state)
 {
     static struct seen s;
     struct orders o = {.ms = 0}, other = {.ms = 1};
-    struct handler renamed = counting, newer = counting;
+    struct handler renamed = counting, newer = counting, salted = counting;
     (void)state;
     renamed.name = "another";
     newer.version = 1;
-    const struct handler *handlers_[] = {&counting, &counting, &renamed, &newer};
-    const struct orders *orders[] = {&o, &other, &o, &o};
+    salted.salt = put_setting;
+    const struct handler *handlers_[] = {&counting, &counting, &renamed, &newer, &salted};
+    const struct orders *orders[] = {&o, &other, &o, &o, &o};
     flush_redis();
     for (size_t i = 0; i < COUNT_OF(orders); i++) {
         struct plan p = plan_of(&s, handlers_[i], orders[i], NULL, 30, in_worker);
@@ -249,6 +256,11 @@ static void test_what_differs(void **state)
         check_results(&s, 30, 30);
         assert_int_equal(s.report.cached, 30);
     }
+}
+
+static bool never_an_odd_one(const struct item *it)
+{
+    return it->index % 2 == 0;
 }
 
 /* What failed, what is too large, and what may not be are not remembered; nor is it in anybody's way. */
@@ -278,6 +290,24 @@ static void test_what_is_not(void **state)
     }
 }
 
+/* Where the handler says so for some items, it is those and no others. */
+static void test_some_are_not(void **state)
+{
+    static struct seen s;
+    struct handler some = counting;
+    struct orders o = {.ms = 0};
+    (void)state;
+    some.remembers = never_an_odd_one;
+    flush_redis();
+    for (int i = 0; i < 2; i++) {
+        struct plan p = plan_of(&s, &some, &o, NULL, 30, in_worker);
+        run(&p, &s);
+        check_results(&s, 30, 30);
+        assert_int_equal(s.report.cached, i == 0 ? 0 : 15);
+        assert_int_equal(atomic_load(&tape->computed), i == 0 ? 30 : 15);
+    }
+}
+
 /* An item that was tried again is remembered by the try that went well; who died with a lock stops nobody, itself least. */
 static void test_crash(void **state)
 {
@@ -295,6 +325,17 @@ static void test_crash(void **state)
     assert_int_equal(keys(), 6);
 }
 
+static void put_everywhere(const char *text)
+{
+    char command[200], reply[100];
+    snprintf(
+        command, sizeof command,
+        "EVAL \"for _,k in ipairs(redis.call('keys','*')) do redis.call('set',k,ARGV[1]) end return 1\" 0 \"%s\"",
+        text);
+    redis_server_ask(&server, command, reply, sizeof reply);
+    assert_string_equal(reply, "1");
+}
+
 /* What somebody else has put there is not taken for a result. */
 static void test_rubbish(void **state)
 {
@@ -305,20 +346,32 @@ static void test_rubbish(void **state)
     (void)state;
     fill(inputs, COUNT_OF(inputs), 10);
     for (size_t i = 0; i < COUNT_OF(rubbish); i++) {
-        char command[200], reply[100];
         struct plan p = plan_of(&s, &counting, &o, inputs, 10, in_worker);
         run(&p, &s);
-        snprintf(
-            command, sizeof command,
-            "EVAL \"for _,k in ipairs(redis.call('keys','*')) do redis.call('set',k,ARGV[1]) end return 1\" 0 \"%s\"",
-            rubbish[i]);
-        redis_server_ask(&server, command, reply, sizeof reply);
-        assert_string_equal(reply, "1");
+        put_everywhere(rubbish[i]);
         p = plan_of(&s, &counting, &o, inputs, 10, in_worker);
         run(&p, &s);
         check_results(&s, 10, 10);
         assert_int_equal(s.report.cached, 0);
     }
+}
+
+/* Who waits for another's lock until its own time limit would be over has all of that limit left to compute. */
+static void test_waiting_is_not_its_time(void **state)
+{
+    static struct seen s;
+    struct orders o = {.ms = 0};
+    (void)state;
+    flush_redis();
+    struct plan p = plan_of(&s, &counting, &o, NULL, 10, in_worker);
+    p.item_timeout_ms = 300;
+    run(&p, &s);
+    put_everywhere("Lsomebody");
+    p = plan_of(&s, &counting, &o, NULL, 10, in_worker);
+    p.item_timeout_ms = 300;
+    run(&p, &s);
+    check_results(&s, 10, 10);
+    assert_int_equal(s.report.cached, 0);
 }
 
 /* ---- a Redis that goes away */
@@ -539,6 +592,7 @@ static int tests(void)
     const struct CMUnitTest list[] = {
         cmocka_unit_test(test_every_strategy), cmocka_unit_test(test_stampede),
         cmocka_unit_test(test_what_differs),   cmocka_unit_test(test_what_is_not),
+        cmocka_unit_test(test_some_are_not),   cmocka_unit_test(test_waiting_is_not_its_time),
         cmocka_unit_test(test_crash),          cmocka_unit_test(test_rubbish),
         cmocka_unit_test(test_cancelled),      cmocka_unit_test(test_killed),
         cmocka_unit_test(test_frozen),         cmocka_unit_test(test_get),

@@ -1,4 +1,4 @@
-"""An HTTP server that takes webhooks, on a free port of 127.0.0.1, and answers as its `answer` says.
+"""An HTTP server that takes webhooks and other requests, on a free port of 127.0.0.1, and answers as its `answer` says.
 
     with Receiver(lambda call: 204) as r:
         … r.url("/done") …
@@ -35,6 +35,8 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
         except OSError:
             self.close_connection = True  # it did not wait for the answer
+
+    do_GET = do_POST
 
     def log_message(self, *args):
         pass
