@@ -54,15 +54,22 @@ static struct place *find(const char *origin, uint64_t hash)
     return NULL;
 }
 
-/* A free one, or one where nobody is and nothing is known that would be missed. NULL: there is none. */
-static struct place *make_room(void)
+/* Nobody is there; and what is known of it would not be missed, or is long out of date: nobody asked since it could be tried again. */
+static bool may_go(const struct place *p, int64_t now)
+{
+    const struct breaker *b = &p->breaker;
+    return p->visits == 0 && (b->until == 0 || (!b->probing && now > b->until + b->longest_ns));
+}
+
+/* A free one, or one that may go, the longest unused. NULL: there is none. */
+static struct place *make_room(int64_t now)
 {
     struct place *oldest = NULL;
     for (size_t i = 0; i < LIMIT_ORIGINS; i++) {
         struct place *p = &all.list[i];
         if (p->hash == 0)
             return p;
-        if (p->visits == 0 && p->breaker.until == 0 && (!oldest || p->used < oldest->used))
+        if (may_go(p, now) && (!oldest || p->used < oldest->used))
             oldest = p;
     }
     return oldest;
@@ -74,7 +81,7 @@ static int64_t either(int64_t own, int64_t usual)
 }
 
 /* NULL: its failures are not counted. */
-static struct place *place_of(const char *origin, const char *host)
+static struct place *place_of(const char *origin, const char *host, int64_t now)
 {
     const struct conf_destination *d = places_limits(host);
     int64_t failures = either(d ? d->breaker_failures : 0, conf ? conf->http_breaker_failures : 0);
@@ -84,8 +91,10 @@ static struct place *place_of(const char *origin, const char *host)
     if (failures == 0 || len >= LIMIT_ORIGIN)
         return NULL;
     struct place *p = find(origin, hash);
-    if (p || !(p = make_room()))
+    if (p || !(p = make_room(now)))
         return p;
+    if (p->breaker.until != 0)
+        metric_add(M_circuits_open, "", -1); /* it is not counted again: nothing is left that could close */
     *p = (struct place){.hash = hash,
                         .breaker = {.allowed = (int)failures,
                                     .first_ns = open_ms * NS_PER_MS,
@@ -109,7 +118,7 @@ bool places_visit(const char *origin, const char *host, struct visit *ret, struc
 {
     int64_t now = clock_now();
     pthread_mutex_lock(&all.lock);
-    struct place *p = place_of(origin, host);
+    struct place *p = place_of(origin, host, now);
     bool ok = !p || breaker_enter(&p->breaker, now, &ret->turn) || refused(p, now, e);
     ret->place = ok ? p : NULL;
     if (ret->place) {
