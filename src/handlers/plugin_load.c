@@ -29,9 +29,14 @@ static bool trusted(const struct stat *st, const char *path, struct err *e)
             "%s belongs to user %u: plug-ins and their folder must belong to root or to the user that "
             "Lathe runs as",
             path, (unsigned)st->st_uid);
-    return !(st->st_mode & S_IWOTH) ||
+    if (st->st_mode & S_IWOTH)
+        return err_set(e, ERR_CONFIG,
+                       "%s may be written by everybody: plug-ins and their folder must not (chmod o-w)",
+                       path);
+    return !(st->st_mode & S_IWGRP) || st->st_gid == 0 ||
            err_set(e, ERR_CONFIG,
-                   "%s may be written by everybody: plug-ins and their folder must not (chmod o-w)", path);
+                   "%s may be written by group %u: plug-ins and their folder must not (chmod g-w)", path,
+                   (unsigned)st->st_gid);
 }
 
 static bool is_plugin(const char *name)
