@@ -249,6 +249,9 @@ static void set_where(struct call *c, const char *url)
         curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
         strlen(scheme) + strlen(host) + strlen(port) + 5 < LIMIT_ORIGIN) {
         lower(c->host, host, sizeof c->host);
+        size_t n = strlen(c->host);
+        if (n > 1 && c->host[n - 1] == '.') /* the same server, said in full */
+            c->host[n - 1] = '\0';
         snprintf(c->where, sizeof c->where, "%.8s://%.270s:%.8s", scheme, c->host, port);
     }
     curl_free(scheme);
