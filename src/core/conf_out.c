@@ -133,12 +133,33 @@ void conf_manual(struct buf *out)
     sections_manual(out);
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* "password" and what follows it up to the value; 0: there is none here. libpq takes blanks on both sides of the sign. */
+static size_t password_sign(struct span text)
+{
+    size_t n = strlen("password");
+    if (!span_starts(text, "password"))
+        return 0;
+    while (n < text.len && is_blank(text.ptr[n]))
+        n++;
+    if (n == text.len || text.ptr[n++] != '=')
+        return 0;
+    while (n < text.len && is_blank(text.ptr[n]))
+        n++;
+    return n;
+}
+
 /* A text with the passwords of URIs (//user:password@) and connection strings (password=…) left out. */
 static void put_redacted(struct buf *out, struct span text)
 {
     while (text.len) {
-        if (span_starts(text, "password=")) {
-            span_take(&text, strlen("password="));
+        size_t sign = password_sign(text);
+        if (sign > 0) {
+            span_take(&text, sign);
             buf_puts(out, "password=***");
             bool quoted = text.len && *text.ptr == '\'';
             size_t n = quoted ? 1 : 0;
