@@ -72,7 +72,7 @@ static bool next_result(const struct db *db, int64_t deadline, PGresult **ret, s
  * compile. synchronous_commit: what was answered with 201 must be on disk, whatever the server's default says. search_path: a
  * role that is called as the schema of the SQL functions is would have that in front of its tables. */
 #define SETTINGS                                                                                                            \
-    "set_config('statement_timeout', $1, false), set_config('lock_timeout', $1, false), "                                   \
+    "set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), "                                   \
     "set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false), "                         \
     "set_config('enable_seqscan', 'off', false), "                                                                          \
     "(SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'), "          \
@@ -177,7 +177,10 @@ bool db_open(struct db *db, int64_t deadline, struct err *e)
 
     struct params p = PARAMS_INIT;
     char timeout[24];
-    snprintf(timeout, sizeof timeout, "%lld", (long long)conf_now(&db->conf->store_timeout));
+    int64_t most = conf_now(&db->conf->store_timeout);
+    snprintf(timeout, sizeof timeout, "%lld", (long long)most);
+    params_text(&p, span_of(timeout));
+    snprintf(timeout, sizeof timeout, "%lld", (long long)(db->impatient ? most / 20 : most));
     params_text(&p, span_of(timeout));
     struct step hello = {.stmt = db->arrays ? &settings_arrays : &settings, .params = &p, .sync = true};
     bool ok = db_connect(db, deadline, &why);

@@ -42,6 +42,7 @@ struct db {
     struct db_gate *gate;
     const char *role; /* application_name is lathe-<role> */
     bool arrays;      /* its statements bring arrays: see SETTINGS in db.c */
+    bool impatient;   /* waits for a lock a twentieth of store.timeout at most */
     void (*meanwhile)(
         void *arg); /* NULL: none; called when the steps have gone out, before their answers are waited for */
     void *meanwhile_arg;

@@ -14,6 +14,7 @@
 #include "model/outgoing.h"
 #include "store/inside.h"
 #include "store/rows_hub.h"
+#include "store/sqlstate.h"
 
 #define WRITERS 2
 #define RETRY_MS 50   /* after a failure that left the connection standing */
@@ -89,8 +90,11 @@ static void give_back_all(struct row_put *const *rows, size_t n)
 
 static void fail_all(struct row_put *const *rows, size_t n, const struct err *e)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         rows[i]->shown.err = *e;
+        if (rows[i]->table == &rows_calls) /* nobody else hears of it */
+            metric_add(M_outgoing_dropped, NULL, 1);
+    }
     give_back_all(rows, n);
 }
 
@@ -159,7 +163,7 @@ static bool commit(struct writer *w, struct row_put *const *rows, size_t n, bool
 }
 
 /* Writes them until each is written or has failed. What is refused as fresh is asked about row by row; then whatever is refused
- * is found by halving. */
+ * is found by halving; and likewise the row that waits for another transaction, so that its neighbours do not. */
 static void write_rows(struct writer *w, struct row_put **rows, size_t n, bool again)
 {
     struct err e = ERR_INIT;
@@ -175,12 +179,13 @@ static void write_rows(struct writer *w, struct row_put **rows, size_t n, bool a
             w->doubt = DOUBT; /* others of these are probably there too */
             continue;
         }
-        if (e.code == ERR_DATA && n > 1) {
+        bool slow = sqlstate_was_slow(&e);
+        if ((e.code == ERR_DATA || slow) && n > 1) {
             write_rows(w, rows, n / 2, true);
             write_rows(w, rows + n / 2, n - n / 2, true);
             return;
         }
-        if (e.code != ERR_STORE) {
+        if (e.code != ERR_STORE || slow) {
             fail_all(rows, n, &e);
             return;
         }
@@ -337,8 +342,12 @@ void rows_orphan(struct row_put *r)
 /* With the lock. */
 static bool start_writer(struct writer *w)
 {
-    w->db =
-        (struct db){.conf = hub.conf, .gate = &hub.gate, .role = "rows", .arrays = true, .hurry = hub.hurry};
+    w->db = (struct db){.conf = hub.conf,
+                        .gate = &hub.gate,
+                        .role = "rows",
+                        .arrays = true,
+                        .impatient = true,
+                        .hurry = hub.hurry};
     w->rows = mem_array(LIMIT_ROWS_BATCH, sizeof(struct row_put *));
     w->params = (struct params)PARAMS_INIT;
     monotonic_cond_init(&w->wake);

@@ -1,5 +1,7 @@
 #include "store/sqlstate.h"
 
+#include <string.h>
+
 #include "core/span.h"
 
 /* The first line that fits, by prefix. */
@@ -42,4 +44,9 @@ bool sqlstate_err(const PGresult *r, struct err *e)
         m++;
     err_set(e, m->code, "%s (%s: %s)", m->text, state, message ? message : "no message");
     return m->over;
+}
+
+bool sqlstate_was_slow(const struct err *e)
+{
+    return e->code == ERR_STORE && (strstr(e->text, " (55P03: ") || strstr(e->text, " (57014: "));
 }

@@ -10,4 +10,7 @@
 /* Fills *e from an error result. True: the session is of no use any more. */
 bool sqlstate_err(const PGresult *r, struct err *e);
 
+/* Of such an error: was there no more to it than that something took too long, a lock that another holds above all? */
+bool sqlstate_was_slow(const struct err *e);
+
 #endif

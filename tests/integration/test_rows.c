@@ -316,6 +316,20 @@ static void t09_a_lock_in_the_way(void **state)
     bench_count(b, "users", 100);
 }
 
+/* An address that another transaction is about to take: who wants it too fails alone. */
+static void t12_a_row_in_the_way(void **state)
+{
+    struct store_bench *b = *state;
+    struct run r = {.handler = &handler_db_users, .count = 200, .task = uuid_v7()};
+    bench_sql(b, "BEGIN; INSERT INTO users (email) VALUES ('user-57@example.com')");
+    struct exec_report report = run(&r);
+    bench_sql(b, "ROLLBACK");
+    assert_int_equal(report.ok, 199);
+    assert_int_equal(seen->code[57], ERR_STORE);
+    bench_count(b, "users", 199);
+    assert_int_equal(run(&r).ok, 200);
+}
+
 /* Nobody waits for the rows any more: what is under way comes back to nobody. */
 static void t10_cancelled(void **state)
 {
@@ -389,6 +403,7 @@ int main(void)
         ROWS_TEST(t09_a_lock_in_the_way),
         ROWS_TEST(t10_cancelled),
         ROWS_TEST(t11_records),
+        ROWS_TEST(t12_a_row_in_the_way),
     };
     struct err e = ERR_INIT;
     seen = mem_alloc(sizeof *seen);
