@@ -2,11 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/client.h"
+#include "core/clock.h"
+#include "core/limits.h"
 #include "core/net.h"
 
 #define PIECE (64u * KIB)
@@ -46,7 +49,13 @@ static bool open_lines(const char *path, struct pour *ret, struct err *e)
 static bool pour_all(struct pour *p, struct queue_stream *st, struct err *e)
 {
     char piece[PIECE];
+    struct pollfd ready = {.fd = p->fd, .events = POLLIN};
+    int64_t until = clock_after_ms(LIMIT_UPLOAD_S * 1000);
     for (;;) {
+        if (clock_now() >= until)
+            return err_set(e, ERR_TIMEOUT, "the items did not come within %d s", LIMIT_UPLOAD_S);
+        if (poll(&ready, 1, SHOW_MS) == 0)
+            continue;
         ssize_t n = read(p->fd, piece, sizeof piece);
         if (n < 0 && errno == EINTR)
             continue;

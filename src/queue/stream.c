@@ -18,6 +18,7 @@ struct queue_stream {
     struct submission *submission;
     struct store_upload *upload;
     struct ndjson lines;
+    int64_t until; /* clock_now(): it is one transaction, and must not be open for ever */
     int64_t items, bytes;
     /* what the store has not got yet: the last chunk is open */
     struct buf text;
@@ -162,6 +163,7 @@ bool queue_stream_new(struct queue *q, struct arena *a, struct submission *s, st
         return false;
     struct queue_stream *st = mem_alloc(sizeof *st);
     *st = (struct queue_stream){.queue = q, .arena = a, .submission = s, .upload = u};
+    st->until = clock_after_ms(LIMIT_UPLOAD_S * 1000);
     st->block_size = is_cut(s) ? s->batch_size : 0;
     st->blocks = mem_array(LIMIT_UNITS, sizeof *st->blocks);
     buf_init(&st->text, LIMIT_INPUT_CHUNK + LIMIT_ITEM_INPUT + 1);
@@ -172,6 +174,8 @@ bool queue_stream_new(struct queue *q, struct arena *a, struct submission *s, st
 
 bool queue_stream_feed(struct queue_stream *st, struct span piece, struct err *e)
 {
+    if (clock_now() >= st->until)
+        return err_set(e, ERR_TIMEOUT, "the items did not come within %d s", LIMIT_UPLOAD_S);
     return ndjson_feed(&st->lines, piece, e);
 }
 

@@ -11,6 +11,7 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "store/inside.h"
+#include "store/rows.h"
 
 #define LOOK_MS 100 /* between looks whether a commit whose answer was lost was made */
 
@@ -22,9 +23,20 @@ struct store_upload {
         open; /* our transaction is; never again once it is not: on a new connection nothing would belong together */
     struct params params;
     struct put_batch put;
+    char xact[24]; /* its number, when it is about to be committed */
 };
 
 static const struct stmt begin_stmt = {"upload_begin", "BEGIN"};
+
+/* PostgreSQL ends what stands still, also when this process is frozen or its machine is gone: with pieces still to come, and
+ * sooner when rows are locked that others want. */
+static const struct stmt patient_stmt = {
+    "upload_patient", "SELECT set_config('idle_in_transaction_session_timeout', $1, true)"};
+static const struct stmt last_stmt = {
+    "upload_last",
+    "SELECT pg_current_xact_id()::text, set_config('idle_in_transaction_session_timeout', '5s', true)"};
+static const struct stmt status_stmt = {"upload_status",
+                                        "SELECT coalesce(pg_xact_status($1::text::xid8), '')"};
 static const struct stmt commit_stmt = {"upload_commit", "COMMIT"};
 
 /* seq is the first item, so that the chunk of an item is found whatever the chunks hold: claim.c. */
@@ -60,15 +72,19 @@ static bool run(struct store_upload *u, struct step *steps, size_t n, struct err
 bool store_upload_new(struct store *s, struct uuid task, struct store_upload **ret, struct err *e)
 {
     struct store_upload *u = mem_alloc(sizeof *u);
-    struct step begin = {.stmt = &begin_stmt, .sync = true};
+    char patience[24];
+    struct step begin[] = {{.stmt = &begin_stmt},
+                           {.stmt = &patient_stmt, .params = &u->params, .sync = true}};
     u->store = s;
     u->task = task;
     u->params = (struct params)PARAMS_INIT;
+    snprintf(patience, sizeof patience, "%ds", LIMIT_UPLOAD_S);
+    params_text(&u->params, span_of(patience));
     put_batch_init(&u->put);
     store_db_init(s, &u->db, true);
     u->open = db_open(&u->db, store_deadline(s), e);
-    bool ok = u->open && run(u, &begin, 1, e);
-    db_steps_clear(&begin, 1);
+    bool ok = u->open && run(u, begin, COUNT_OF(begin), e);
+    db_steps_clear(begin, COUNT_OF(begin));
     if (!ok) {
         store_upload_free(u);
         return false;
@@ -112,14 +128,18 @@ bool store_upload_add(struct store_upload *u, const struct input_chunk *list, si
 
 static bool put_rows_of(struct store_upload *u, struct new_tasks *t, struct err *e)
 {
-    struct step steps[PUT_STEPS];
+    struct step steps[1 + PUT_STEPS] = {{.stmt = &last_stmt}};
     struct new_tasks *lists[] = {t};
     u->put.fresh = true;
-    size_t n = put_steps(&u->put, lists, 1, steps);
-    bool ok = run(u, steps, n, e);
-    if (ok)
-        put_answers(steps, n, lists, 1);
-    db_steps_clear(steps, n);
+    size_t n = put_steps(&u->put, lists, 1, steps + 1);
+    bool ok = run(u, steps, 1 + n, e);
+    if (ok) {
+        struct row row = row_at(steps[0].result, 0);
+        struct span xact = row_span(&row);
+        snprintf(u->xact, sizeof u->xact, SPAN_FMT, SPAN_ARG(xact));
+        put_answers(steps + 1, n, lists, 1);
+    }
+    db_steps_clear(steps, 1 + n);
     return ok;
 }
 
@@ -128,19 +148,21 @@ static bool is_refused(const struct put_verdict *v)
     return v->held || v->bad_need > 0 || !uuid_is_nil(v->existing);
 }
 
-/* The answer to the commit was lost: was it made? What cannot be asked in time stays unknown. */
+/* The answer to the commit was lost: was it made? The server may be at it still. What cannot be asked in time stays unknown. */
 static bool was_committed(struct store_upload *u)
 {
     int64_t deadline = store_deadline(u->store);
-    while (clock_now() < deadline) {
-        struct arena a CLEANUP(arena_release) = ARENA_INIT;
-        struct task t;
+    params_clear(&u->params);
+    params_text(&u->params, span_of(u->xact));
+    for (; clock_now() < deadline; poll(NULL, 0, LOOK_MS)) {
+        PGresult *r CLEANUP(db_result_clear) = NULL;
         struct err e = ERR_INIT;
-        if (store_get(u->store, &a, u->task, &t, &e))
-            return true;
-        if (e.code == ERR_NO_TASK)
-            return false;
-        poll(NULL, 0, LOOK_MS);
+        if (!store_read(u->store, &status_stmt, &u->params, &r, &e))
+            continue;
+        struct row row = row_at(r, 0);
+        struct span status = row_span(&row);
+        if (!span_is(status, "in progress"))
+            return span_is(status, "committed");
     }
     return false;
 }
