@@ -85,3 +85,52 @@ BEGIN
     DELETE FROM tasks WHERE id = ANY (ids);
 END
 $$;
+
+-- As before, but that very many rows of outgoing and data_records go in several rounds, before their tasks.
+CREATE OR REPLACE FUNCTION lathe_forget(since uuid, age_ms bigint, room bigint, look bigint, OUT deleted bigint, OUT upto uuid)
+LANGUAGE plpgsql SET enable_bitmapscan = off AS
+$$
+DECLARE
+    before constant timestamptz := now() - age_ms * interval '1 millisecond';
+    ids    uuid[];
+    mine   uuid[];
+    going  uuid[];
+    gone   bigint;
+BEGIN
+    deleted := 0;
+    WITH seen AS MATERIALIZED (
+        SELECT t.id, t.parent, t.finished_at FROM tasks t WHERE t.id > since AND t.id < lathe_floor(before) ORDER BY t.id LIMIT look
+    ), picked AS MATERIALIZED (
+        SELECT s.id FROM seen s WHERE s.parent IS NULL AND s.finished_at < before ORDER BY s.id LIMIT room
+    )
+    SELECT ARRAY(SELECT p.id FROM picked p),
+        CASE WHEN (SELECT count(*) FROM picked) = room THEN (SELECT p.id FROM picked p ORDER BY p.id DESC LIMIT 1)
+             WHEN (SELECT count(*) FROM seen) = look THEN (SELECT s.id FROM seen s ORDER BY s.id DESC LIMIT 1) END
+    INTO ids, upto;
+    IF ids = '{}' THEN
+        RETURN;
+    END IF;
+    ids := ids || ARRAY(SELECT c.id FROM tasks c WHERE c.parent = ANY (
+        ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids) AND t.container)));
+    mine := ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids) AND t.finished_at < before FOR UPDATE SKIP LOCKED);
+    -- What is left of a dependency when both are over.
+    DELETE FROM deps WHERE ctid = ANY (ARRAY(
+        SELECT d.ctid FROM deps d JOIN tasks n ON n.id = d.needs JOIN tasks t ON t.id = d.task
+        WHERE d.needs = ANY (mine) AND lathe_final(n.state) AND lathe_final(t.state) FOR UPDATE OF d SKIP LOCKED));
+    DELETE FROM deps WHERE ctid = ANY (ARRAY(
+        SELECT d.ctid FROM deps d JOIN tasks n ON n.id = d.needs JOIN tasks t ON t.id = d.task
+        WHERE d.task = ANY (mine) AND lathe_final(n.state) AND lathe_final(t.state) FOR UPDATE OF d SKIP LOCKED));
+    going := ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids)
+                   AND (coalesce(t.parent, t.id) IN (SELECT n.kept FROM lathe_needed(ids, mine) n)) IS NOT TRUE);
+    -- A round must not take longer than a statement may, however much a task has called and brought.
+    DELETE FROM outgoing WHERE ctid = ANY (ARRAY(SELECT o.ctid FROM outgoing o WHERE o.task = ANY (going) LIMIT 20000));
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    DELETE FROM data_records WHERE ctid = ANY (ARRAY(SELECT r.ctid FROM data_records r WHERE r.task = ANY (going) LIMIT 20000 - gone));
+    IF EXISTS (SELECT FROM outgoing o WHERE o.task = ANY (going)) OR EXISTS (SELECT FROM data_records r WHERE r.task = ANY (going)) THEN
+        upto := greatest(since, '00000000-0000-0000-0000-000000000001'); -- nil would say that there is no more
+        RETURN;
+    END IF;
+    PERFORM lathe_delete(going);
+    deleted := cardinality(going);
+END
+$$;

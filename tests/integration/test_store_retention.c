@@ -259,6 +259,29 @@ static void t07_one_of_many(void **state)
     assert_int_equal(forget_some(b, 10, &more), 1);
 }
 
+/* One that has called more than a round may delete goes in several, itself in the last. */
+static void t08_very_many_rows(void **state)
+{
+    struct store_bench *b = *state;
+    bool more;
+    put_old(b, "");
+    finish_all(b);
+    bench_sql(b, AGE);
+    bench_sql(b, "INSERT INTO outgoing (task, at, us, item, method, url) "
+                 "SELECT t.id, now(), 1, 0, 'GET', 'http://x/' FROM tasks t, generate_series(1, 20001)");
+    bench_sql(b, "INSERT INTO data_records (task, item, status, url, digest, body) "
+                 "SELECT t.id, 0, 200, 'http://x/', '', '' FROM tasks t");
+    beat(b);
+    assert_int_equal(forget_some(b, 100, &more), 0);
+    assert_true(more);
+    bench_count(b, "outgoing", 1);
+    bench_count(b, "tasks", 1);
+    assert_int_equal(forget_some(b, 100, &more), 1);
+    assert_false(more);
+    bench_count(b, "outgoing", 0);
+    bench_count(b, "data_records", 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +292,7 @@ int main(void)
         STORE_TEST(t05_needed),
         STORE_TEST(t06_in_rounds),
         STORE_TEST(t07_one_of_many),
+        STORE_TEST(t08_very_many_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
