@@ -2,7 +2,7 @@
 -- an object with the same names. What makes no sense inside a transaction of the caller's is refused by name.
 
 -- Who was granted the functions that are made anew here: they are granted them again at the end.
-CREATE TEMP TABLE lathe_grants ON COMMIT DROP AS
+CREATE TABLE lathe_grants AS
 SELECT p.proname AS name, a.grantee, a.is_grantable FROM pg_proc p, aclexplode(p.proacl) a
 WHERE p.pronamespace = 'lathe'::regnamespace AND a.grantee <> p.proowner;
 
@@ -228,7 +228,7 @@ CREATE TYPE lathe_asked AS (
 
 CREATE FUNCTION lathe_option_names() RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$
-SELECT '{batch_size,workers,shape,queue,priority,inner,item_timeout_ms,timeout_ms,on_item_error,run_at,delay,expires,retries,item_retries,'
+SELECT '{batch_size,workers,shape,queue,priority,inner,item_timeout_ms,timeout_ms,on_item_error,run_at,delay,expires,retries,item_retries,cache_ttl_s,'
     'backoff,unique,depends_on,depends_if,callback,limit,tenant,tags,meta}'::text[]
 $$;
 
@@ -273,7 +273,7 @@ BEGIN
     items := nullif(lathe_number(o, 'item_retries', 0, 100), 0);
     a.terms := jsonb_strip_nulls(jsonb_build_object('retries', again, 'item_retries', items, 'backoff', lathe_backoff(o, 'backoff', CASE
         WHEN coalesce(again, items) IS NOT NULL THEN jsonb '{"base_ms": 1000, "factor": 2, "max_ms": 3600000, "jitter": 0.5}' END),
-        'tenant', nullif(lathe_text(o, 'tenant', 0, 64), '')));
+        'cache_ttl_s', nullif(lathe_number(o, 'cache_ttl_s', 0, 31622400), 0), 'tenant', nullif(lathe_text(o, 'tenant', 0, 64), '')));
     IF coalesce(again, items) IS NULL THEN
         a.terms := a.terms - 'backoff';
     END IF;
@@ -319,6 +319,7 @@ BEGIN
     IF options IS NOT NULL THEN
         asked := lathe_ask(options, clock);
         PERFORM lathe_once(options, 'unique', unique_key IS NOT NULL), lathe_once(options, 'depends_on', depends_on IS NOT NULL),
+            lathe_once(options, 'depends_if', depends_on IS NOT NULL),
             lathe_once(options, 'run_at', run_at IS NOT NULL), lathe_once(options, 'delay', run_at IS NOT NULL),
             lathe_once(options, 'tags', tags IS NOT NULL), lathe_once(options, 'meta', meta IS NOT NULL);
         terms := CASE WHEN asked.terms IS NULL THEN terms ELSE coalesce(terms, '{}') || asked.terms END;
@@ -396,6 +397,11 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = format('lathe.submit: %s has a member "%s", and there is none such; there are %s',
             at, other, array_to_string(own || array(SELECT n FROM unnest(lathe_option_names()) n WHERE n <> ALL (own)), ', '));
     END IF;
+    FOREACH other IN ARRAY '{depends_on,tags}'::text[] LOOP
+        IF jsonb_typeof(v -> other) NOT IN ('array', 'null') THEN
+            RAISE invalid_parameter_value USING MESSAGE = format('lathe.submit: %s: %s must be an array, not %s', at, other, left((v -> other)::text, 60));
+        END IF;
+    END LOOP;
     IF follows IS NOT NULL AND v ?| '{depends_on,depends_if}' THEN
         RAISE invalid_parameter_value USING MESSAGE = format('lathe.submit: %s depends on the task that it follows, and on nothing else', at);
     END IF;
@@ -517,8 +523,10 @@ BEGIN
     END LOOP;
     FOR f IN SELECT p.oid::regprocedure AS name, g.is_grantable,
                  CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS whom
-             FROM pg_proc p JOIN pg_temp.lathe_grants g ON g.name = p.proname WHERE p.pronamespace = 'lathe'::regnamespace LOOP
+             FROM pg_proc p JOIN lathe_grants g ON g.name = p.proname WHERE p.pronamespace = 'lathe'::regnamespace LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s %s', f.name, f.whom, CASE WHEN f.is_grantable THEN 'WITH GRANT OPTION' ELSE '' END);
     END LOOP;
 END
 $$;
+
+DROP TABLE lathe_grants;

@@ -144,6 +144,9 @@ static void t03_what_is_refused(void **state)
         {"'echo', options => '{\"meta\": []}'", "options.meta"},
         {"'echo', options => '{\"delay\": 1}', run_at => now()", "options.delay"},
         {"'echo', options => '{\"unique\": {\"key\": \"k\"}}', unique_key => 'k'", "options.unique"},
+        {"'echo', options => '{\"depends_if\": \"end\"}', depends_on => ARRAY[gen_random_uuid()]",
+         "options.depends_if"},
+        {"'echo', options => '{\"cache_ttl_s\": 31622401}'", "options.cache_ttl_s"},
         {"'echo', strategy => 'auto', options => '{\"inner\": \"hybrid\"}'", "options.inner"},
     };
     char sql[512];
@@ -154,6 +157,10 @@ static void t03_what_is_refused(void **state)
     refused(b->admin, "SELECT lathe.submit_many('echo', ARRAY['{}', '1']::jsonb[])", "params[2]");
     refused(b->admin, "SELECT lathe.submit_many('[{\"handler\": \"echo\", \"x\": 1}]')",
             "tasks[0] has a member \"x\"");
+    refused(b->admin, "SELECT lathe.submit_many('[{\"handler\": \"echo\", \"depends_on\": \"x\"}]')",
+            "depends_on must be an array");
+    refused(b->admin, "SELECT lathe.submit_many('[{\"handler\": \"echo\", \"tags\": \"x\"}]')",
+            "tags must be an array");
     refused(b->admin, "SELECT lathe.submit_many('{}')", "array");
     bench_count(b, "tasks", 0);
 }
@@ -246,7 +253,7 @@ static void t08_options(void **state)
     struct err e = ERR_INIT;
     struct uuid id = submitted(
         b,
-        "SELECT lathe.submit('echo', options => '{\"retries\": 3, \"item_retries\": 2, \"backoff\": {\"base_ms\": 7}, \"expires\": 3600, \"delay\": 60, "
+        "SELECT lathe.submit('echo', options => '{\"retries\": 3, \"item_retries\": 2, \"cache_ttl_s\": 60, \"backoff\": {\"base_ms\": 7}, \"expires\": 3600, \"delay\": 60, "
         "\"limit\": {\"key\": \"k\", \"concurrency\": 1, \"rate\": 2}, "
         "\"tenant\": \"t\", \"unique\": {\"key\": \"u\", \"for_s\": 1}, \"callback\": {\"url\": \"http://example.com/x?y=1\", \"queue\": \"hooks\"}, "
         "\"queue\": \"q\", \"priority\": 9, \"workers\": 3, \"inner\": \"hybrid\", \"shape\": {\"threads\": 2}, "
@@ -256,8 +263,8 @@ static void t08_options(void **state)
     assert_true(span_is(t.queue, "q") && span_is(t.inner, "hybrid") && span_is(t.tags, "[\"a\"]"));
     assert_true(t.priority == 9 && t.workers == 3 && t.batch_size == 7 && t.timeout_ms == 5 && t.fail_fast);
     assert_true(terms_read(&b->arena, t.terms, &terms, &e));
-    assert_true(terms.retries == 3 && terms.item_retries == 2 && terms.backoff.base_ms == 7 &&
-                terms.backoff.max_ms == 3600000);
+    assert_true(terms.retries == 3 && terms.item_retries == 2 && terms.cache_ttl_s == 60 &&
+                terms.backoff.base_ms == 7 && terms.backoff.max_ms == 3600000);
     assert_true(terms.expires_us > t.created_us + INT64_C(3500000000));
     bench_count(b, "expiring", 1);
     bench_count(b, "uniques", 1);
