@@ -1,6 +1,12 @@
 #include "../lib/test.h"
 
+#include <poll.h>
+#include <stdio.h>
+
 #include "core/breaker.h"
+#include "core/clock.h"
+#include "core/limits.h"
+#include "exec/places.h"
 
 static void fail_once(struct breaker *b, int64_t now, enum breaker_move expected)
 {
@@ -111,6 +117,41 @@ static void test_called_off(void **state)
     assert_int_equal(b.wait, 1000);
 }
 
+static void fail_at(int number)
+{
+    char origin[64];
+    struct visit v;
+    snprintf(origin, sizeof origin, "http://h%d:80", number);
+    assert_true(places_visit(origin, "h", &v, NULL));
+    places_leave(&v, VISIT_FAILED);
+}
+
+static bool has_place(const char *origin)
+{
+    struct visit v;
+    assert_true(places_visit(origin, "h", &v, NULL));
+    bool has = v.place != NULL;
+    places_leave(&v, VISIT_UNKNOWN);
+    return has;
+}
+
+/* As many dead servers as there is room for: each is missed while it is left alone, and makes room when nobody asks again. */
+static void test_places_of_the_dead(void **state)
+{
+    static struct conf c = {.http_breaker_failures = 1, .http_breaker_open = 600000};
+    (void)state;
+    places_open(&c);
+    for (int i = 0; i < (int)LIMIT_ORIGINS - 1; i++)
+        fail_at(i);
+    c.http_breaker_open = 1;
+    fail_at((int)LIMIT_ORIGINS - 1);
+    for (int64_t until = clock_after_ms(20000); !has_place("http://new:80") && clock_now() < until;)
+        poll(NULL, 0, 2);
+    assert_true(has_place("http://new:80"));
+    assert_true(places_refuse("http://h0:80", NULL));
+    assert_false(places_refuse("http://h511:80", NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +159,7 @@ int main(void)
         cmocka_unit_test(test_one_probe_at_a_time),
         cmocka_unit_test(test_waits_grow_to_a_limit_and_start_again),
         cmocka_unit_test(test_called_off),
+        cmocka_unit_test(test_places_of_the_dead),
         cmocka_unit_test(test_calls_from_before_a_move_are_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
