@@ -237,6 +237,11 @@ def t06_trust(i):
     with Stack() as s:
         os.chmod(path, 0o757)
         refused(s, folder, "open.so", "written by everybody")
+        os.chmod(path, 0o775)
+        if os.geteuid() == 0:
+            os.chown(path, -1, 12345)
+        if os.stat(path).st_gid != 0:
+            refused(s, folder, "open.so", "written by group")
         os.chmod(path, 0o755)
         assert "mine.one" in {h["name"] for h in listed(s, folder)}
         os.chmod(folder, 0o777)
