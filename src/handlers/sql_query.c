@@ -54,6 +54,8 @@ bool sql_query_open(const struct conf *c, struct err *e)
         const struct conf_database *d = &c->databases[i];
         known.databases[i] = (struct sql_database){
             .name = d->name, .url = d->url, .connections = d->connections, .timeout_ms = d->timeout};
+        if (!sql_database_check(&known.databases[i], e))
+            return false;
     }
     for (size_t i = 0; i < c->query_count; i++) {
         const struct conf_query *q = &c->queries[i];

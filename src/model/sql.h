@@ -44,6 +44,9 @@ struct sql_call {
 
 extern const struct port_kind sql_port;
 
+/* ERR_CONFIG: its url cannot be read. Connects nowhere. */
+bool sql_database_check(const struct sql_database *d, struct err *e) LATHE_CHECK;
+
 /* Values as text; one without ptr is NULL. They are copied. NULL with it->err set when it cannot even begin. */
 struct sql_call *sql_start(struct item *it, const struct sql_query *query, const struct span *values,
                            size_t count);

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 
@@ -96,7 +97,20 @@ static bool lost(struct sql_conn *c, const char *why)
     return false;
 }
 
-/* The last line of libpq's message, which is its reason, without the address and the user before it. */
+bool sql_database_check(const struct sql_database *d, struct err *e)
+{
+    bool plain = !strchr(d->url, '=') && !strstr(d->url, "://"); /* the name of a database */
+    char *why = NULL; /* quotes what it does not understand, a password too */
+    PQconninfoOption *all = plain ? NULL : PQconninfoParse(d->url, &why);
+    bool ok = plain || all;
+    PQconninfoFree(all);
+    PQfreemem(why);
+    return ok ||
+           err_set(e, ERR_CONFIG, "[database %s]: url cannot be read: it must be as libpq's are", d->name);
+}
+
+/* The last line of libpq's message, which is its reason, without the address and the user before it. It is for the log: who
+ * submits tasks need not know where the database is. */
 static bool lost_by_libpq(struct sql_conn *c)
 {
     struct span all = span_of(PQerrorMessage(c->pg)), last = {NULL, 0};
@@ -108,9 +122,13 @@ static bool lost_by_libpq(struct sql_conn *c)
     const char *failed = last.len > 0 ? memmem(last.ptr, last.len, " failed: ", 9) : NULL;
     if (failed)
         last = (struct span){failed + 9, last.len - (size_t)(failed + 9 - last.ptr)};
-    if (c->err.code == ERR_NONE)
-        err_set(&c->err, ERR_UNREACHABLE, "the database \"%s\" cannot be reached: " SPAN_FMT,
-                c->pool->database->name, SPAN_ARG(last));
+    const char *password = PQpass(c->pg);
+    if (password && password[0] != '\0' && memmem(last.ptr, last.len, password, strlen(password)))
+        last = SPAN("the reason has the password in it");
+    if (c->err.code == ERR_NONE) {
+        err_set(&c->err, ERR_UNREACHABLE, "the database \"%s\" cannot be reached", c->pool->database->name);
+        snprintf(c->detail, sizeof c->detail, SPAN_FMT, SPAN_ARG(last));
+    }
     return false;
 }
 

@@ -84,11 +84,12 @@ struct sql_conn {
     } * prepared;
     size_t prepared_n, prepared_room;
     unsigned numbers;
-    int watched;     /* descriptor in the client's set; -1: none */
-    unsigned events; /* that it is watched for */
-    struct err err;  /* why it was lost */
-    bool busy;       /* something was on it when it was let go */
-    bool dropped;    /* by us, because of its first call: those behind may be sent anew, if they only read */
+    int watched;      /* descriptor in the client's set; -1: none */
+    unsigned events;  /* that it is watched for */
+    struct err err;   /* why it was lost */
+    char detail[200]; /* more of it, for the log */
+    bool busy;        /* something was on it when it was let go */
+    bool dropped;     /* by us, because of its first call: those behind may be sent anew, if they only read */
 };
 
 /* Begins to connect. Never NULL: one that cannot even begin is found at the first turn. */
@@ -163,7 +164,8 @@ void sql_pool_return(struct sql_pool *p, struct sql_conn *c); /* nothing is on i
 void sql_pool_gone(struct sql_pool *p);                      /* one that was lent was closed, or not opened */
 void sql_pool_leave(struct sql_pool *p, struct sql_lane *l); /* it waits no more */
 
-void sql_pool_failed(struct sql_pool *p, const struct err *why);
+void sql_pool_failed(struct sql_pool *p, const struct err *why,
+                     const char *detail); /* detail: "" or for the log */
 void sql_pool_reached(struct sql_pool *p);
 /* Since when it has been away; 0: it is not. */
 int64_t sql_pool_down(struct sql_pool *p, int64_t *ret_next_try, struct err *ret_why);

@@ -150,7 +150,7 @@ void sql_pool_leave(struct sql_pool *p, struct sql_lane *l)
 /* ---- is the server there? */
 
 /* Half of the wait is chance, so that many processes do not come back in step. */
-void sql_pool_failed(struct sql_pool *p, const struct err *why)
+void sql_pool_failed(struct sql_pool *p, const struct err *why, const char *detail)
 {
     pthread_mutex_lock(&p->lock);
     int64_t ms = (int64_t)FIRST_MS << (p->failures < 6 ? p->failures : 6), now = clock_now();
@@ -162,7 +162,8 @@ void sql_pool_failed(struct sql_pool *p, const struct err *why)
     int failures = p->failures++;
     pthread_mutex_unlock(&p->lock);
     if (failures == 0)
-        log_warn("sql.unreachable", "database=%s detail=%s", p->database->name, why->text);
+        log_warn("sql.unreachable", "database=%s detail=%s", p->database->name,
+                 detail[0] ? detail : why->text);
 }
 
 void sql_pool_reached(struct sql_pool *p)

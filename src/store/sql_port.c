@@ -240,7 +240,7 @@ static void let_go(struct sql_conn *c)
 static void lose(struct sql_conn *c)
 {
     if (c->state == SQL_CONNECTING || (c->state == SQL_CHORE && !c->chore.query))
-        sql_pool_failed(c->pool, &c->err);
+        sql_pool_failed(c->pool, &c->err, c->detail);
     let_go(c);
 }
 

@@ -414,7 +414,7 @@ static void t15_away(void **state)
     struct plan p = plan_of("away", NULL, 200, (struct shape){0, 2, 3, 1});
     run(&p);
     for (int i = 0; i < 200; i++)
-        if (seen.code[i] != ERR_UNREACHABLE || !strstr(seen.what[i], "No such file"))
+        if (seen.code[i] != ERR_UNREACHABLE || !strstr(seen.what[i], "cannot be reached"))
             fail_msg("item %d: %s: %s", i, err_slug(seen.code[i]), seen.what[i]);
 }
 
@@ -497,6 +497,14 @@ int main(void)
         queries[i].rows = queries[i].rows ? queries[i].rows : 10;
     }
     sig_block();
+    databases[2].url = "host=x password='secret port=1";
+    if (sql_query_open(&conf, &e) || e.code != ERR_CONFIG || !strstr(e.text, "[database away]") ||
+        strstr(e.text, "secret")) {
+        printf("Bail out! a url that cannot be read: %s\n", e.text);
+        return 1;
+    }
+    databases[2].url = "host=/nowhere/at/all user=lathe";
+    e = (struct err)ERR_INIT;
     if (!sql_query_open(&conf, &e) || !exec_start(&e)) {
         printf("Bail out! %s\n", e.text);
         return 1;
