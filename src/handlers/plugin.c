@@ -298,9 +298,11 @@ bool plugin_add(const struct lathe_plugin *p, struct err *e)
         discard(m, p->handlers_n);
         return false;
     }
-    /* From the first that is added on they stay. */
     for (uint32_t i = 0; i < p->handlers_n; i++)
-        if (!handlers_add(&m[i].as, e))
+        if (!handlers_add(&m[i].as, e)) {
+            if (i == 0) /* from the first that is added on they stay */
+                discard(m, p->handlers_n);
             return false;
+        }
     return true;
 }

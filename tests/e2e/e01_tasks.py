@@ -259,7 +259,7 @@ def t17_hanging_up(w):
 def t18_request_id(w):
     "every answer carries the id of its request"
     assert w.call("GET", "/healthz")[1]["X-Request-Id"]
-    status, headers, problem = w.call("GET", "/nowhere")
+    status, headers, problem = w.call("GET", "/no/where")
     assert status == 404 and problem["request_id"] == headers["X-Request-Id"], (problem, dict(headers))
 
 
@@ -272,7 +272,7 @@ def counted(w):
 def t19_counted_once(w):
     "every request is counted once, under its route and the class of its status"
     before = counted(w)
-    for path in ("/healthz", "/healthz", "/nowhere", f"/api/v1/tasks/{UNKNOWN}"):
+    for path in ("/healthz", "/healthz", "/no/where", f"/api/v1/tasks/{UNKNOWN}"):
         w.call("GET", path)
     w.call("POST", "/api/v1/tasks/sequential", {"handler": "echo", "items_count": 1})
     after = counted(w)

@@ -136,7 +136,7 @@ def t07_successor():
         assert status == 200 and task["state"] == "succeeded", (status, task)
         assert state(first) not in "XZ" and w.task(slow)["state"] == "running"
         w.call("DELETE", f"/api/v1/tasks/{slow}")
-        w.serve.wait_log(f"event=serve.stopped child_role=worker child_pid={first} exit=75")
+        w.serve.wait_log(f"event=serve.stopped child_role=worker child_pid={first} exit=75", 120)
 
 
 if __name__ == "__main__":

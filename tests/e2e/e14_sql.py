@@ -72,7 +72,7 @@ def t02_refused(w):
 
 def t03_restart(w):
     "the database restarts in the middle: items are tried again, none is lost"
-    w.allow("terminating connection|shut(ting)? down|starting up|store.unreachable")
+    w.allow("terminating connection|connection to client lost|shut(ting)? down|starting up|store.unreachable")
     id = w.submit("async-batch", handler="sql.query", params={"query": "nap"}, items=list(range(600)), batch_size=600,
                   item_retries=20, backoff={"base_ms": 100, "factor": 1})
     busy = "select count(*) from pg_stat_activity where application_name = 'lathe-sql' and query like '%pg_sleep%'"

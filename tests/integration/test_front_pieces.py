@@ -100,7 +100,7 @@ def t05_places(s):
             c.send(record(STDIN, BODY[at:at + 10000]))  # one that says nothing for long is given up
         at += 10000
 
-    for body in (b"x", BODY, bytes(40 << 20)):
+    for body in (b"x", BODY, bytes(8 << 20)):
         with s.probe.client() as c:
             a = c.call("/pieces", body, method="POST")
             problem(a, 503, "busy")

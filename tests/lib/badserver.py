@@ -75,17 +75,24 @@ class BadServer:
             self.times.append(time.monotonic())
             self.now += 1
             self.most = max(self.most, self.now)
-        try:
-            return self.answer(s, path)
-        finally:
-            with self.lock:
-                self.now -= 1
+        left = []
 
-    def say(self, s, status, headers=""):
+        def leave():  # once: before the answer that lets the caller go on, or when there is none
+            if not left:
+                left.append(True)
+                with self.lock:
+                    self.now -= 1
+        try:
+            return self.answer(s, path, leave)
+        finally:
+            leave()
+
+    def say(self, s, status, leave, headers=""):
+        leave()
         s.sendall(f"HTTP/1.1 {status} Said\r\nContent-Length: 0\r\n{headers}\r\n".encode())
         return True
 
-    def answer(self, s, path):
+    def answer(self, s, path, leave):
         if path == "/slow":
             s.recv(1)  # until the other side goes
             return False
@@ -97,11 +104,11 @@ class BadServer:
             while True:
                 s.sendall(b"1000\r\n" + b"x" * 4096 + b"\r\n")
         if path == "/away":
-            return self.say(s, 302, "Location: http://10.11.12.13/\r\n")
+            return self.say(s, 302, leave, "Location: http://10.11.12.13/\r\n")
         if path.startswith("/status/"):
-            return self.say(s, path[8:])
+            return self.say(s, path[8:], leave)
         time.sleep(self.pause)
-        return self.say(s, self.status)
+        return self.say(s, self.status, leave)
 
 
 # What becomes of an item that asks for a path, where 127.0.0.1 may be reached and an answer has at most a MiB.
