@@ -34,7 +34,10 @@ def expected(first, end):
 
 
 def peak(process):
-    """Of memory, in MiB."""
+    """Of memory, in MiB; 0 for a build with AddressSanitizer, which keeps what was freed."""
+    with open(servers.lathe_program(), "rb") as f:
+        if b"__asan_init" in f.read():
+            return 0
     with open(f"/proc/{process.pid}/status") as f:
         return next(int(line.split()[1]) for line in f if line.startswith("VmHWM:")) / 1024
 
@@ -258,7 +261,7 @@ def t09_many_at_once(w):
         c.close()
 
     held = [Half(w) for _ in range(4)]
-    status, headers, problem = upload(w, body)
+    status, headers, problem = upload(w, lines(0, 10))  # before the others are given up for saying nothing
     assert status == 503 and headers["Retry-After"] and problem["type"] == "/problems/busy", (status, problem)
     for half in held:
         half.client.close()

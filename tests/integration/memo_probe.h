@@ -1,0 +1,74 @@
+/*
+ * memo_probe.h: the handler of test_memo: it counts what it is asked, in memory that children share.
+ */
+#ifndef LATHE_MEMO_PROBE_H
+#define LATHE_MEMO_PROBE_H
+
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "model/handler.h"
+
+struct tape {
+    _Atomic int computed, stops;
+    _Atomic int stop_at; /* computed: the process that computes waits until it is let go; 0: never */
+};
+static struct tape *tape;
+
+struct orders {
+    int64_t ms, bytes;
+    bool fail, crash;
+};
+
+struct work_state {
+    bool begun;
+    int64_t until;
+};
+
+static enum step count_step(struct item *it)
+{
+    const struct orders *o = it->args;
+    struct work_state *s = it->state;
+    if (!s->begun) {
+        int n = atomic_fetch_add(&tape->computed, 1) + 1;
+        s->begun = true;
+        s->until = clock_after_ms(o->ms);
+        if (o->crash && n == 1)
+            _exit(3);
+    }
+    if (clock_now() < s->until)
+        return item_wait_until(it, s->until);
+    if (o->fail)
+        return item_fail(it, "as it was asked");
+    buf_puts(&it->out, "{\"is\":");
+    if (it->input.len)
+        buf_span(&it->out, it->input);
+    else
+        buf_int(&it->out, it->index);
+    if (o->bytes) {
+        buf_puts(&it->out, ",\"more\":\"");
+        for (int64_t i = 0; i < o->bytes; i++)
+            buf_char(&it->out, 'x');
+        buf_char(&it->out, '"');
+    }
+    buf_char(&it->out, '}');
+    return STEP_DONE;
+}
+
+static const struct field orders_list[] = {
+    {.name = "ms", .type = FIELD_INT, .offset = offsetof(struct orders, ms), .max = 1000000},
+    {.name = "bytes", .type = FIELD_INT, .offset = offsetof(struct orders, bytes), .max = 1000000},
+    {.name = "fail", .type = FIELD_BOOL, .offset = offsetof(struct orders, fail)},
+    {.name = "crash", .type = FIELD_BOOL, .offset = offsetof(struct orders, crash)},
+};
+
+static const struct handler counting = {
+    .name = "counting",
+    .summary = "counts",
+    .item = "anything",
+    .params = {orders_list, COUNT_OF(orders_list), sizeof(struct orders)},
+    .state_size = sizeof(struct work_state),
+    .step = count_step,
+};
+
+#endif
