@@ -25,7 +25,7 @@ static const char *const strategy_words[] = {
 };
 static const char *const state_words[] = {"succeeded", "failed", "cancelled", "released",
                                           "again",     "other",  NULL};
-static const char *const table_words[] = {"users", "records", "outgoing", NULL};
+static const char *const table_words[] = {"users", "records", "outgoing", "other", NULL};
 static const char *const outcome_words[] = {"ok", "failed", "cancelled", "other", NULL};
 static const char *const route_words[] = {
     "/api/v1/tasks/{strategy}",
