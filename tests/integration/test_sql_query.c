@@ -54,7 +54,7 @@ static struct conf_query queries[] = {
     {.name = "return", .sql = "INSERT INTO things VALUES ($1::int) RETURNING id", .write = true},
     {.name = "swell",
      .sql =
-         "INSERT INTO things VALUES ($1::int) RETURNING repeat('x', CASE id % 10 WHEN 3 THEN 100000000 ELSE 1 END) AS x",
+         "INSERT INTO things VALUES ($1::int) RETURNING repeat('x', CASE id % 10 WHEN 3 THEN 10000000 ELSE 1 END) AS x",
      .write = true},
     {.name = "sleep", .sql = "SELECT pg_sleep($1::float8)"},
     {.name = "hasty", .database = "hasty", .sql = "SELECT pg_sleep($1::float8)"},
