@@ -127,7 +127,7 @@ def t06_reload():
 
 def t07_successor():
     "a worker that has grown too large still finishes, and another one takes what comes meanwhile"
-    with Web(serve=True, worker_memory="64M", worker_drain="600s") as w:  # what runs may finish, however slow the machine
+    with Web(serve=True, worker_memory="96M", worker_drain="600s") as w:  # at twice that it would leave at once
         first = child(w, "worker")
         slow = running(w, 600000)
         w.submit("sequential", handler="test.leak", params={"bytes": 100 << 20}, items_count=1)
