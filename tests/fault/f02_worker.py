@@ -34,8 +34,11 @@ def slot_ticks(p):
     """CPU that the slots of a worker have used, in clock ticks."""
     ticks = []
     for tid in os.listdir(f"/proc/{p.pid}/task"):
-        with open(f"/proc/{p.pid}/task/{tid}/stat") as f:
-            head, _, tail = f.read().rpartition(")")
+        try:
+            with open(f"/proc/{p.pid}/task/{tid}/stat") as f:
+                head, _, tail = f.read().rpartition(")")
+        except (FileNotFoundError, ProcessLookupError):  # a thread of a run that is over
+            continue
         fields = tail.split()
         ticks += [int(fields[11])] if "(slot-" in head else []
     return sum(ticks)

@@ -154,8 +154,8 @@ def t03_faulty(i):
     i.compile(os.path.join(folder, "faulty.so"), os.path.join(ROOT, "tests", "plugins", "faulty.c"))
     ends = {"segfault": "item-crashed", "wild": "item-crashed", "leave": "item-crashed", "leak": "item-crashed", "hang": "item-timeout"}
     with Web(handlers_dir=folder, worker_child_memory="128M") as w:
-        # A sanitizer sees the segfault and the wild write, in the children that are to die of them.
-        w.allow(r"AddressSanitizer: (SEGV|BUS|DEADLYSIGNAL|heap-buffer-overflow) (on|/|faulty)|AddressSanitizer: .*(faulty\.c|__interceptor_memset)")
+        # A sanitizer sees the segfault and the wild write, in the children that are to die of them, and the end of their memory.
+        w.allow(r"ERROR: Failed to mmap|AddressSanitizer: (SEGV|BUS|DEADLYSIGNAL|heap-buffer-overflow) (on|/|faulty)|AddressSanitizer: .*(faulty\.c|__interceptor_memset)")
         worker = w.worker.popen.pid
         assert {h["name"]: h["process_only"] for h in w.call("GET", "/api/v1/handlers")[2]["handlers"]}["faulty.tell"]
         for strategy in STRATEGIES:
