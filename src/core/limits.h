@@ -118,7 +118,7 @@
 #define LIMIT_FORGET 1000       /* tasks that a round of the retention deletes */
 #define LIMIT_CLAIM 512u        /* units in one claim */
 #define LIMIT_CLAIM_BYTES \
-    (64u * MIB) /* inputs and params that one claim brings along, but for a single unit */
+    (64u * MIB) /* inputs and params that one claim brings along, but for its last unit */
 #define LIMIT_STATEMENT (512u * MIB) /* bytes of the parameters of one statement */
 #define LIMIT_CALLS 16384u           /* HTTP calls held at once (waiting ones too) */
 #define LIMIT_CONNECTIONS 16384u

@@ -37,9 +37,9 @@ struct submission {
     struct shape shape;
     const struct strategy *compared[16]; /* /compare: NULL at the end */
     int64_t items;                       /* how many */
-    int64_t uploaded,
-        unit_size;  /* its items are in the store already (queue/stream.c): bytes, items of a unit; 0: not */
-    struct uuid id; /* that it is to have; nil: it is given one */
+    int64_t uploaded, uploaded_unit,
+        unit_size; /* its items are in the store already (queue/stream.c): bytes, of the largest unit, items of a unit; 0: not */
+    struct uuid id;               /* that it is to have; nil: it is given one */
     struct submission *callbacks; /* that are put with it, to follow it */
     size_t callbacks_n;
 };

@@ -151,6 +151,7 @@ static struct new_task *make_one(struct part *p, struct uuid id)
     t->inputs_of = t->id;
     t->inputs = cut_lines(p, t->units, t->unit_size);
     t->uploaded = p->submission->uploaded;
+    t->uploaded_unit = p->submission->uploaded_unit;
     return t;
 }
 

@@ -184,6 +184,14 @@ int64_t queue_stream_items(const struct queue_stream *st)
     return st->items;
 }
 
+static int64_t largest_block(const struct queue_stream *st)
+{
+    int64_t most = 0;
+    for (size_t i = 0; i < LIMIT_UNITS; i++)
+        most = st->blocks[i] > most ? st->blocks[i] : most;
+    return most;
+}
+
 static bool commit(struct queue_stream *st, struct put **ret, struct err *e)
 {
     struct submission *s = st->submission;
@@ -193,6 +201,7 @@ static bool commit(struct queue_stream *st, struct put **ret, struct err *e)
         return err_at(e, ERR_BAD_FIELD, "/items", "the body has no items: each is a line of it");
     s->items = st->items;
     s->uploaded = st->bytes;
+    s->uploaded_unit = largest_block(st);
     s->unit_size = st->block_size > 0 && st->block_size < st->items ? st->block_size : st->items;
     return put_upload(st->queue, st->arena, s, st->upload, ret, e);
 }

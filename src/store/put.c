@@ -104,12 +104,23 @@ static size_t inputs_bytes(const struct new_task *t)
     return bytes;
 }
 
-/* About what a claim of one unit brings along, so that a claim can be bounded by it. */
+/* Of the unit that has most. Who reads the inputs of another is one unit, and has them all. */
+static size_t unit_inputs(const struct new_task *owner, const struct new_task *t)
+{
+    size_t most = (size_t)owner->uploaded_unit;
+    if (owner != t)
+        return inputs_bytes(owner);
+    for (int64_t c = 0; t->inputs && c < t->units; c++)
+        most = t->inputs[c].len > most ? t->inputs[c].len : most;
+    return most;
+}
+
+/* What a claim of one unit brings along at most, so that a claim can be bounded by it: the units of a task may be very unlike
+ * each other, and the first ones the largest of all. */
 static int64_t unit_kib(const struct new_tasks *list, const struct new_task *t)
 {
     const struct new_task *owner = owner_of(list, t);
-    size_t inputs = owner ? inputs_bytes(owner) + (size_t)owner->uploaded : 0;
-    return (int64_t)((inputs / (size_t)(t->units > 0 ? t->units : 1) + t->params.len) / KIB);
+    return (int64_t)(((owner ? unit_inputs(owner, t) : 0) + t->params.len) / KIB);
 }
 
 static struct span state_of(const struct new_task *t)

@@ -64,6 +64,7 @@ struct new_task {
                                      counted. A child may read its parent's with units of another size: it gets its items */
     int64_t units;    /* of a container: of its inputs */
     int64_t uploaded; /* bytes of its inputs that store_upload_add wrote, instead of `inputs`; 0: none */
+    int64_t uploaded_unit; /* and of the largest unit */
 };
 
 /* Refused because its limit's key would be one too many; there is room again when others are not used any more. */

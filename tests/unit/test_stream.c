@@ -155,6 +155,7 @@ static void check_units(int64_t items, int64_t unit_size, int64_t batch_size)
     assert_int_equal(t->units, (items + unit_size - 1) / unit_size);
     assert_true(t->units <= LIMIT_UNITS);
     assert_int_equal(t->uploaded, store.bytes);
+    assert_true(t->uploaded_unit <= t->uploaded && t->uploaded_unit * t->units >= t->uploaded);
     assert_null(t->inputs);
     size_t chunk = 0;
     for (int64_t first = 0; first < items; first += unit_size) { /* a chunk begins with each unit */
@@ -255,7 +256,22 @@ static void t05_also_of_two(void **state)
     queue_stream_drop(st);
 }
 
-static void t06_refused(void **state)
+/* A claim is bounded by the largest of the units, wherever that is and whatever was made of two. */
+static void t06_the_largest(void **state)
+{
+    (void)state;
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    struct queue_stream *st;
+    struct err e = ERR_INIT;
+    assert_true(begin(&a, "background", "handler=echo&batch_size=1", &st, &e));
+    for (int64_t i = 0; i <= LIMIT_UNITS; i++)
+        assert_true(queue_stream_feed(st, span_of(i == 4 || i == 9 ? string_of(MIB / 2) : "1\n"), &e));
+    assert_true(queue_stream_end(st, on_done, NULL, &e));
+    assert_int_equal(store.task.unit_size, 2);
+    assert_int_equal(store.task.uploaded_unit, MIB / 2 + 1 + 2);
+}
+
+static void t07_refused(void **state)
 {
     struct err e;
     assert_false(stream("background", "handler=echo", "", 1, &e));
@@ -283,7 +299,7 @@ static void t06_refused(void **state)
     assert_int_equal(store.open, 0);
 }
 
-static void t07_verdicts(void **state)
+static void t08_verdicts(void **state)
 {
     struct err e;
     struct uuid other = uuid_v7();
@@ -301,8 +317,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {
-        TEST(t01_units),       TEST(t02_one_unit), TEST(t03_as_it_is_kept), TEST(t04_a_unit_is_bounded),
-        TEST(t05_also_of_two), TEST(t06_refused),  TEST(t07_verdicts),
+        TEST(t01_units),       TEST(t02_one_unit),    TEST(t03_as_it_is_kept), TEST(t04_a_unit_is_bounded),
+        TEST(t05_also_of_two), TEST(t06_the_largest), TEST(t07_refused),       TEST(t08_verdicts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
