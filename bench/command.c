@@ -1,7 +1,7 @@
 /*
  * bench/command: what a command costs beside the pipes that it talks on. Prints, for conf/examples/echo.py on one process:
  * items a second under exec_run with so many in hand; the same lines written to the same program by hand; and a round
- * trip of one line. `bench/command [FOLDER-OF-EXAMPLES]`.
+ * trip of one line. `bench/command [FOLDER-OF-EXAMPLES]`; with `pipes WIDTH ITEMS` behind it only the rate by hand, as a number.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -117,6 +117,10 @@ int main(int argc, char **argv)
         die(e.text);
     open_by_hand();
     by_hand(1000, 1);
+    if (argc == 5 && strcmp(argv[2], "pipes") == 0) {
+        printf("%.0f\n", by_hand(strtol(argv[4], NULL, 10), strtol(argv[3], NULL, 10)));
+        return 0;
+    }
     through_lathe(1000, 1);
     printf("%-28s %12s %12s\n", "items/s, one process", "through Lathe", "raw pipes");
     static const int64_t widths[] = {1, 16, 64, 256};

@@ -24,11 +24,11 @@ def main(program, parts):
         if a not in parts:
             raise SystemExit(f"{program} has no part {a}; it has: {' '.join(parts)}")
     print(f"{time.strftime('%Y-%m-%d')}, {machine()}{', quick' if quick else ''}\n", flush=True)
-    print(f"{'what':<58} {'measured':>16} {'limit or peer':>16} {'ratio':>7}   to reach")
+    print(f"{'what':<58} {'measured':>16} {'limit or peer':>16} {'ratio':>7} {'spread':>16}           to reach")
     missed = 0
     for part in wanted:
         module = importlib.import_module(f"part_{part}")
-        with service.Service(getattr(module, "WORKER_ENV", None)) as s:
+        with service.Service(getattr(module, "WORKER_ENV", None), getattr(module, "CONF", "")) as s:
             for row in module.run(s, quick):
                 print(row, flush=True)
                 missed += row.good is False

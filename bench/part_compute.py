@@ -1,46 +1,59 @@
-"""The handlers that compute, beside a plain C loop and plain calls of the same library from as many threads as there are cores."""
-import os
+"""The handlers that compute, beside a plain C loop and plain calls of the same library from as many threads as there are cores, and beside
+Python's concurrent.futures."""
 import subprocess
+import tempfile
 
-from service import BUILD, Row, at_most
+from service import BUILD
+from turns import CORES, in_turns, peer, program, row, runs
 
-CORES = len(os.sched_getaffinity(0))
 N = 100_000_000
+N_PYTHON = 5_000_000  # both do as much: nothing is scaled
 BLOCK = 1 << 20
-def plain(*args):
-    p = subprocess.run([os.path.join(BUILD, "bench", "plain"), *map(str, args)], capture_output=True, text=True, timeout=600)
-    if p.returncode:
-        raise AssertionError(p.stderr)
-    return float(p.stdout)
 
 
-def in_turns(ours, peer, runs=3):
-    """The turn whose ratio is the median: the machine's speed drifts."""
-    pairs = sorted(((ours(), peer()) for _ in range(runs)), key=lambda p: p[0] / p[1])
-    return pairs[runs // 2]
+def seconds(task):
+    return task["measured"]["wall_ms"] / 1e3
 
 
-def squares(s, strategy, **more):
-    def once():
-        return s.run(strategy, handler="cpu.sum_squares", params={"n": N, **more}, items_count=more.get("parts", 1),
-                     workers=CORES)["measured"]["wall_ms"] / 1e3
-    return once
+def squares(s, strategy, n, parts=0):
+    return seconds(s.run(strategy, handler="cpu.sum_squares", params={"n": n, "parts": parts}, items_count=parts or 1, workers=CORES))
+
+
+def compress(s, method, level, count):
+    return seconds(s.run("hybrid", handler="cpu.compress", items_count=count, batch_size=count,
+                         params={"method": method, "level": level, "bytes": BLOCK}))
+
+
+def sums(s, quick):
+    def loop(n):
+        return float(program("plain", "squares", n)[0]) * 1e3
+    count = 3 * runs(quick)  # of a hundredth of a second each
+    ours, plain = in_turns(count, lambda: squares(s, "sequential", N) * 1e3, lambda: loop(N))
+    yield row(f"sum of squares to {N:,}, one thread", ours, "ms", plain, most=1.1, of="of a plain C loop")
+    ours, plain = in_turns(count, lambda: squares(s, "threading", N, CORES) * 1e3, lambda: loop(N) / CORES)
+    yield row(f"  in {CORES} parts on {CORES} threads", ours, "ms", plain, most=1.1, of=f"of the loop by {CORES}")
+    ours, futures = in_turns(runs(quick), lambda: squares(s, "multiprocessing", N_PYTHON, CORES) * 1e3,
+                             lambda: peer("futures", "squares", N_PYTHON, CORES) * 1e3)
+    yield row(f"  to {N_PYTHON:,}, {CORES} processes", ours, "ms", futures, of="of concurrent.futures")
+
+
+def packing(s, quick):
+    blocks = 128 if quick else 1024
+    for method, level, count in (("zstd", 3, blocks), ("zlib", 6, blocks // 16)):
+        ours, library = in_turns(runs(quick), lambda: count / compress(s, method, level, count),
+                                 lambda: count / float(program("plain", "compress", method, level, BLOCK, count, CORES)[0]))
+        yield row(f"{count} MiB in items of 1 MiB, {method} level {level}, hybrid", ours, "MiB/s", library, least=0.9,
+                  of=f"of the library on {CORES} threads")
+        if method == "zlib":
+            with tempfile.TemporaryFile() as text:
+                subprocess.run([f"{BUILD}/bench/plain", "text", str(BLOCK), str(count)], stdout=text, check=True, timeout=60)
+
+                def futures():
+                    text.seek(0)
+                    return count / peer("futures", "zlib", level, BLOCK, CORES, stdin=text)
+                yield row("  the same", ours, "MiB/s", in_turns(len(ours), futures)[0], of="of concurrent.futures")
 
 
 def run(s, quick):
-    ours, peer = in_turns(squares(s, "sequential"), lambda: plain("squares", N), 7)
-    yield at_most(f"sum of squares to {N:,}, one thread; a plain C loop", ours * 1e3, peer * 1e3, 1.1, "ms")
-    ours, peer = in_turns(squares(s, "threading", parts=CORES), lambda: plain("squares", N), 7)
-    yield at_most(f"  the same in {CORES} parts on {CORES} threads; the loop by {CORES}", ours * 1e3, peer * 1e3 / CORES, 1.1, "ms")
-
-    blocks = 128 if quick else 1024
-    for method, level in (("zstd", 3), ("zlib", 6)):
-        count = blocks if method == "zstd" else blocks // 16
-
-        def ours_s():
-            return s.run("hybrid", handler="cpu.compress", items_count=count, batch_size=count,
-                         params={"method": method, "level": level, "bytes": BLOCK})["measured"]["wall_ms"] / 1e3
-        ours, peer = in_turns(ours_s, lambda: plain("compress", method, level, BLOCK, count, CORES))
-        ratio = peer / ours
-        yield Row(f"{count} MiB in items of 1 MiB, {method} level {level}, hybrid", f"{count / ours:.0f} MiB/s", f"{count / peer:.0f} MiB/s",
-                  ratio, f">= 0.9 of the library on {CORES} threads", ratio >= 0.9)
+    yield from sums(s, quick)
+    yield from packing(s, quick)

@@ -1,6 +1,6 @@
 """URLs that are fetched and kept in PostgreSQL: what that adds to the server's own delay."""
-from service import Row
 from slow_server import SlowServer, urls
+from turns import in_turns, row, runs
 
 WORKER_ENV = {"LATHE_HTTP_ALLOW": "loopback"}
 DELAY_MS = 100
@@ -8,7 +8,8 @@ DELAY_MS = 100
 
 def run(s, quick):
     with SlowServer(DELAY_MS) as base:
-        task = s.best("async-batch", 3 if quick else 10, handler="fetch.store", items=urls(base, 15))
-    ms = task["measured"]["wall_ms"]
-    yield Row(f"15 URLs of {DELAY_MS} ms each, fetched and kept", f"{ms:.1f} ms", f"{DELAY_MS + 20} ms", ms / (DELAY_MS + 20),
-              "<= the delay + 20 ms", ms <= DELAY_MS + 20)
+        def once():
+            return s.run("async-batch", handler="fetch.store", items=urls(base, 15))["measured"]["wall_ms"]
+        once()  # the first opens its connections
+        yield row(f"15 URLs of {DELAY_MS} ms, fetched and stored", in_turns(3 * runs(quick), once)[0], "ms", DELAY_MS + 20, most=1,
+                  of="of the delay + 20 ms")

@@ -1,6 +1,7 @@
 """URLs that take two seconds each, all at once: what a worker adds to the server's own delay, as the caller of nginx sees it."""
-from service import Row, at_most
-from slow_server import SlowServer, httpx_s, urls
+from slow_server import SlowServer, urls
+from turns import in_turns, peer, row, runs, spread
+from service import Row
 
 WORKER_ENV = {"LATHE_HTTP_ALLOW": "loopback"}
 DELAY = 2.0
@@ -11,24 +12,28 @@ def fetch(s, base, count):
     its database: from start to first claim is another figure (bench/run idle)."""
     s.fresh_worker()
     s.run("async-batch", handler="echo", items_count=1)
-    took, task = s.timed("async-batch", handler="http.fetch", items=urls(base, count), batch_size=count)
-    return took, task
+    return again(s, base, count)
 
 
-def peer_row(base, count):
-    took = httpx_s(base, count)
-    if took is None:
-        return Row("  the same with httpx and asyncio.gather", "not installed")
-    return Row("  the same with httpx and asyncio.gather", f"{took:.2f} s", f"{DELAY:.2f} s", took / DELAY)
+def again(s, base, count):
+    took, _ = s.timed("async-batch", handler="http.fetch", items=urls(base, count), batch_size=count)
+    return took
 
 
 def run(s, quick):
     with SlowServer(int(DELAY * 1e3)) as base:
-        took, _ = fetch(s, base, 25)
-        yield at_most("25 URLs of 2 s each, no connection open", took, DELAY, 1.02)
-        yield peer_row(base, 25)
-        count = 2000 if quick else 10000
-        took, _ = fetch(s, base, count)
-        yield at_most(f"{count:,} URLs of 2 s each, one worker, no connection open", took, DELAY, 2)
-        mib = s.worker_kib() / 1024
-        yield Row("  memory of the worker", f"{mib:.0f} MiB", "256 MB", mib * 1.048576 / 256, "<= 1.00", mib * 1.048576 <= 256)
+        ours, warm, httpx = in_turns(runs(quick), lambda: fetch(s, base, 25), lambda: again(s, base, 25),
+                                     lambda: peer("fetch_httpx", base, 25))
+        yield row("25 URLs of 2 s, no connection open", ours, "s", DELAY, most=1.02, of="of the delay")
+        yield row("  the same", ours, "s", httpx, of="of httpx and asyncio.gather")
+        yield row("  the same, next task of the worker", warm, "s", DELAY, of="of the delay")
+        count, mib = 2000 if quick else 10000, []
+
+        def many():
+            took = fetch(s, base, count)
+            mib.append(s.worker_kib() / 1024)
+            return took
+        yield row(f"{count:,} URLs of 2 s, one worker, no connection open", in_turns(runs(quick), many)[0], "s", DELAY, most=2, of="of the delay")
+        most = max(mib)
+        yield Row("  memory of the worker, the most", f"{most:.0f} MiB", "256 MB", most * 1.048576 / 256, "<= 1.00", most * 1.048576 <= 256,
+                  spread(mib, 0))

@@ -4,8 +4,9 @@
  *
  *     bench/plain squares N                              a loop that a compiler makes of C
  *     bench/plain compress METHOD LEVEL BYTES BLOCKS THREADS     METHOD: zlib zstd
+ *     bench/plain text BYTES BLOCKS                              those bytes, for peers
  *
- * Prints seconds. Those of making the bytes are not among them: each thread's are of its calls alone, and the slowest thread's count.
+ * The first two print seconds. Those of making the bytes are not among them: each thread's are of its calls alone, and the slowest thread's count.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -99,9 +100,25 @@ static int64_t compress_all(char **argv)
     return j.slowest;
 }
 
+static int write_text(size_t bytes, int64_t blocks)
+{
+    char *text = mem_alloc(bytes + FILLER_SLACK);
+    bool ok = true;
+    for (int64_t i = 0; ok && i < blocks; i++) {
+        struct filler f;
+        filler_begin(&f, (uint64_t)i);
+        filler_take(&f, text, bytes);
+        ok = fwrite(text, 1, bytes, stdout) == bytes;
+    }
+    mem_free(text);
+    return ok && fflush(stdout) == 0 ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     int64_t took = 0;
+    if (argc == 4 && strcmp(argv[1], "text") == 0)
+        return write_text(strtoul(argv[2], NULL, 10), strtol(argv[3], NULL, 10));
     if (argc == 3 && strcmp(argv[1], "squares") == 0) {
         int64_t begin = clock_now();
         uint64_t sum = squares(strtoul(argv[2], NULL, 10));

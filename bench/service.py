@@ -18,13 +18,14 @@ import servers  # noqa: E402
 class Row:
     """A line of the table. `good` None: nothing was asked of it."""
 
-    def __init__(self, what, measured, limit="", ratio=None, reach="", good=None):
+    def __init__(self, what, measured, limit="", ratio=None, reach="", good=None, spread=""):
         self.what, self.measured, self.limit, self.ratio, self.reach, self.good = what, measured, limit, ratio, reach, good
+        self.spread = spread  # of several runs: of the ratio, or where there is none, of what was measured
 
     def __str__(self):
         ratio = f"{self.ratio:.2f}" if self.ratio is not None else ""
-        mark = {True: "ok", False: "MISSED", None: ""}[self.good]
-        return f"{self.what:<58} {self.measured:>16} {self.limit:>16} {ratio:>7}   {self.reach} {mark}".rstrip()
+        mark = {True: "reached", False: "MISSED", None: ""}[self.good]
+        return f"{self.what:<58} {self.measured:>16} {self.limit:>16} {ratio:>7} {self.spread:>16}   {mark:<7} {self.reach}".rstrip()
 
 
 def at_most(what, measured, limit, most, unit="s"):
@@ -48,16 +49,21 @@ class Nginx(servers.Nginx):
 
 
 class Service:
-    def __init__(self, worker_env=None):
-        self.worker_env = worker_env or {}
+    """`conf`: the text of a file of settings, for api and worker."""
+
+    def __init__(self, worker_env=None, conf=""):
+        self.worker_env, self.conf = worker_env or {}, conf
 
     def __enter__(self):
         self.stack = Stack(pg=True, redis=True, fsync=True)
         self.stack.__enter__()
         try:
             self.stack.lathe_run("migrate")
-            self.api = self.stack.lathe("api", env={"LATHE_LOG_LEVEL": "warn", "LATHE_API_WAIT": "280s"})
-            self.worker = self.stack.lathe("worker", env={"LATHE_WORKER_MAX_WORKERS": "128", **self.worker_env})
+            conf = os.path.join(self.stack.dir, "bench.conf")
+            with open(conf, "w") as f:
+                f.write(self.conf)
+            self.api = self.stack.lathe("api", env={"LATHE_LOG_LEVEL": "warn", "LATHE_API_WAIT": "280s", "LATHE_CONF": conf})
+            self.worker = self.stack.lathe("worker", env={"LATHE_WORKER_MAX_WORKERS": "128", "LATHE_CONF": conf, **self.worker_env})
             self.worker.wait_log("worker.started")
             self.nginx = Nginx(self.stack, f"unix:{self.stack.dir}/api.sock").start()
             self.connection = http.client.HTTPConnection("127.0.0.1", self.nginx.port, timeout=300)
@@ -97,8 +103,10 @@ class Service:
         task = self.run(strategy, **body)
         return time.perf_counter() - begin, task
 
-    def handlers(self):
-        return {h["name"] for h in self.call("GET", "/api/v1/handlers")[1]["handlers"]}
+    def results(self, task):
+        """All item results of a task."""
+        self.connection.request("GET", f"/api/v1/tasks/{task}/results", headers={"Accept": "application/x-ndjson"})
+        return [json.loads(line) for line in self.connection.getresponse().read().splitlines()]
 
     def best(self, strategy, runs, **body):
         """The document of the quickest of some runs: the machine is noisy, the limit is not."""

@@ -20,7 +20,7 @@ asks() {
 }
 
 rows_are_whole() {
-    sed -n "/^table='/,/^'/p" dev/deps | grep '|' | grep -vE '^(cmd|pc|h|rt):[^ ]+ *\|[^|]+\|[^|]+\| (build|run|test) +\| [^|]+$'
+    sed -n "/^table='/,/^'/p" dev/deps | grep '|' | grep -vE '^(cmd|pc|h|rt|py):[^ ]+ *\|[^|]+\|[^|]+\| (build|run|test) +\| [^|]+$'
     true
 }
 
