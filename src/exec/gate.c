@@ -140,10 +140,23 @@ static void step_out(struct gate *g, struct pass *p)
     g->waiting--;
 }
 
-static void count_inside(const struct gate *g, int64_t by)
+/* How many of n may go by what this process has let through: it keeps the limit even while Redis does not know of all of
+ * its calls, because some went when it was away. */
+static int64_t count_in(const struct gate *g, int64_t n)
 {
     pthread_mutex_lock(&own.lock);
-    own.list[g->own].inside += by;
+    struct own_count *o = &own.list[g->own];
+    int64_t most = g->limits->concurrency, room = most > o->inside ? most - o->inside : 0;
+    n = most > 0 && room < n ? room : n;
+    o->inside += n;
+    pthread_mutex_unlock(&own.lock);
+    return n;
+}
+
+static void count_out(const struct gate *g)
+{
+    pthread_mutex_lock(&own.lock);
+    own.list[g->own].inside--;
     pthread_mutex_unlock(&own.lock);
 }
 
@@ -240,8 +253,8 @@ static void heed(struct gate *g, int64_t answer)
 {
     int64_t n = answer / SHIFT, wait = answer % SHIFT;
     n = n < 0 ? 0 : n > g->asked ? g->asked : n;
-    int64_t asked = g->asked, from = g->from, used = n < g->waiting ? n : g->waiting;
-    count_inside(g, used);
+    int64_t asked = g->asked, from = g->from, most = n < g->waiting ? n : g->waiting;
+    int64_t used = count_in(g, most);
     give_back(g, from + used, n - used);
     g->busy = true;
     for (int64_t i = 0; i < used; i++)
@@ -249,7 +262,7 @@ static void heed(struct gate *g, int64_t answer)
     g->busy = false;
     if (n > 0)
         g->pause_ms = PAUSE_FIRST_MS;
-    if (n == asked)
+    if (n == asked && used == most)
         ask(g);
     else if (wait > 0)
         retry_in(g, wait);
@@ -335,7 +348,7 @@ void gate_leave(struct pass *p)
         if (!g->first && g->question)
             call_off(g);
     } else if (p->inside) {
-        count_inside(g, -1);
+        count_out(g);
         if (p->lease)
             give_back(g, p->lease, 1);
         if (g->first && g->limits->concurrency > 0)

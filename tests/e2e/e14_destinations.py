@@ -68,7 +68,7 @@ def t03_dead_worker(w):
     "the places of a worker that was killed come back by themselves, and its units run again"
     with BadServer() as s:
         id = w.submit("hybrid", handler="http.fetch", items=[s.url("/slow")] * 8, params={"timeout_ms": 1000})
-        wait_until("all places are taken", lambda: s.now == 4)
+        wait_until("all places are taken", lambda: s.now >= 4)
         assert s.most == 4, s.most
         w.worker.kill()
         w.worker.start()
