@@ -47,7 +47,7 @@ def chosen(words):
 
 def main():
     p = argparse.ArgumentParser(usage=__doc__)
-    p.add_argument("--minutes", type=float, default=12)
+    p.add_argument("--minutes", type=float, default=20)
     p.add_argument("--markdown", action="store_true")
     p.add_argument("--list", action="store_true")
     p.add_argument("words", nargs="*")

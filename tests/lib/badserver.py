@@ -1,10 +1,10 @@
-"""An HTTP server that misbehaves, on a free port of 127.0.0.1, by the path:
+"""An HTTP server that misbehaves, on a free port of 127.0.0.1 (or `address`), by the path:
 
     /ok         200
     /slow       takes the request and says nothing
     /reset      resets the connection
     /endless    a body without an end
-    /away       a redirect to a private address
+    /away       a redirect to a private address, or to what `away` says
     /status/N   that status
 
     with BadServer() as s:
@@ -19,12 +19,12 @@ import time
 
 
 class BadServer:
-    def __init__(self, pause=0, status=200):
-        self.pause, self.status = pause, status
+    def __init__(self, pause=0, status=200, address="127.0.0.1"):
+        self.pause, self.status, self.address, self.away = pause, status, address, "http://10.11.12.13/"
         self.lock, self.seen, self.times, self.now, self.most = threading.Lock(), [], [], 0, 0
 
     def __enter__(self):
-        self.sock = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.sock = socket.create_server((self.address, 0), backlog=256)
         self.port = self.sock.getsockname()[1]
         self.open = set()
         self.thread = threading.Thread(target=self.listen)
@@ -39,8 +39,8 @@ class BadServer:
             for s in self.open:
                 s.shutdown(socket.SHUT_RDWR)
 
-    def url(self, path="/ok", host="127.0.0.1"):
-        return f"http://{host}:{self.port}{path}"
+    def url(self, path="/ok", host=None):
+        return f"http://{host or self.address}:{self.port}{path}"
 
     def listen(self):
         while True:
@@ -104,7 +104,7 @@ class BadServer:
             while True:
                 s.sendall(b"1000\r\n" + b"x" * 4096 + b"\r\n")
         if path == "/away":
-            return self.say(s, 302, leave, "Location: http://10.11.12.13/\r\n")
+            return self.say(s, 302, leave, f"Location: {self.away}\r\n")
         if path.startswith("/status/"):
             return self.say(s, path[8:], leave)
         time.sleep(self.pause)

@@ -41,6 +41,16 @@ class Fault:
         self.what = (strike.__doc__ or name).strip().split("\n")[0]
 
 
+ALL = []  # as they are registered
+
+
+def fault(name, allow=(), **more):
+    def register(strike):
+        ALL.append(Fault(strike, name, (allow,) if isinstance(allow, str) else allow, **more))
+        return strike
+    return register
+
+
 class Row:
     def __init__(self, name):
         self.name, self.note, self.problems = name, [], []
@@ -185,6 +195,12 @@ class Run:
         return None
 
     # ---- helpers of faults
+
+    def submit(self, strategy, fail, **body):
+        """A task of the fault's own, of whose items so many are to fail; its id."""
+        id = self.web.submit(strategy, **body)
+        self.load.own[id] = fail
+        return id
 
     def progress(self, seconds=60, tasks=5):
         """Until some more tasks are finished."""

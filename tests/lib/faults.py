@@ -1,4 +1,4 @@
-"""The faults that the suite strikes with. Each is a function of a Run (faultrun.py) that returns when what it did is over or
+"""The faults that the suite strikes with (those of others: faults_outside.py). Each is a function of a Run (faultrun.py) that returns when what it did is over or
 undone; its docstring says what is done. `short`: also in `make check`. `allow`: what logs may say because of it."""
 import os
 import random
@@ -10,8 +10,7 @@ import threading
 import time
 from datetime import datetime
 
-from badserver import ENDS, BadServer, check_ends
-from faultrun import STOP, Fault, rss_kib, stop_all
+from faultrun import ALL, STOP, Fault, fault, rss_kib, stop_all
 from load import Kind, KINDS
 from pgwire import Pg, PgError
 from proc import ROOT, Missing, descendants, send, wait_until
@@ -19,15 +18,6 @@ from proc import ROOT, Missing, descendants, send, wait_until
 TORN = r"connection to client lost|unexpected EOF on client|could not send data to client|could not receive data from client"
 AWAY = (TORN, r"level=(error|warn).* event=(store|worker|api|queue)\b", r"terminating|canceling statement|shutdown|shutting down|starting up|recovery mode")
 NO_API = r"\[(error|crit)\].*(api\.sock|upstream)"
-
-ALL = []
-
-
-def fault(name, allow=(), **more):
-    def register(strike):
-        ALL.append(Fault(strike, name, (allow,) if isinstance(allow, str) else allow, **more))
-        return strike
-    return register
 
 
 # ---- killed
@@ -438,19 +428,9 @@ def schedule(r):
     r.note(f"{tasks} tasks for {seconds} seconds")
 
 
-# ---- other servers
+# ---- other servers, and programs
 
-
-@fault("servers that misbehave", settings={"http_allow": "loopback"})
-def misbehaving(r):
-    "http.fetch, five times, of a server that is silent, resets the connection, never ends, or points at a private address"
-    paths = [path for path in ENDS for _ in range(2)]
-    for strategy in ("hybrid", "multiprocessing", "threading", "async-batch", "background"):
-        with BadServer() as s:
-            id = r.web.submit(strategy, handler="http.fetch", items=[s.url(path) for path in paths], params={"timeout_ms": 400}, workers=3)
-            task = r.web.finished(id)
-            assert task["items"] == {"total": len(paths), "done": len(paths), "failed": len(paths) - 2}, task
-            check_ends(s, r.web.results(id), paths)
+import faults_outside  # noqa: E402,F401 - they register themselves, here
 
 
 # ---- stopping

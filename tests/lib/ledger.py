@@ -81,9 +81,10 @@ def check(db, web, load, failures=False):
     for task, text in db.query(RESULTS):
         lines.setdefault(task, []).extend(json.loads(line) for line in text.splitlines())
     for id, task in tasks.items():
-        check_task(found, id, task, lines.get(id, []), acked.get(id), failures)
+        check_task(found, id, task, lines.get(id, []), acked.get(id), failures, load.own.get(id, 0))
     found.lost += [f"{id} ({acked[id].kind}) is not in the database" for id in acked if id not in tasks]
-    found.unsure = sum(id not in acked for id in tasks) - db.number("select count(*) from tasks where tags like '%tick%'")
+    found.lost += [f"{id}, which a fault sent, is not in the database" for id in load.own if id not in tasks]
+    found.unsure = sum(id not in acked and id not in load.own for id in tasks) - db.number("select count(*) from tasks where tags like '%tick%'")
     found.finished = sum(id in tasks and tasks[id][0] != "cancelled" for id in acked) - len(found.lost)
     found.doubled += [f"{count} tasks of the unique key {key}" for key, count in db.query(KEYS)]
     for id, before in load.after.items():
@@ -94,7 +95,8 @@ def check(db, web, load, failures=False):
     return found
 
 
-def check_task(found, id, task, lines, ack, failures):
+def check_task(found, id, task, lines, ack, failures, fail=0):
+    """`fail`: so many of its items are to fail."""
     state, total, done, failed, units, units_done, created, started, finished, code, detail, handler, tries = task
     what = f"{id} ({ack.kind if ack else 'never acknowledged'}) {state} {code}"
     got = [line["index"] for line in lines]
@@ -110,8 +112,8 @@ def check_task(found, id, task, lines, ack, failures):
     if ack and int(total) != ack.items:
         found.problems.append(f"{what} has {total} items, not {ack.items}")
     bad = sum(line["state"] != "succeeded" for line in lines)
-    found.failed += bad if fails is None else 0
-    if (int(done), int(failed), units_done) != (int(total), bad, units) or bad and not failures and fails is None:
+    found.failed += bad - fail if fails is None else 0
+    if (int(done), int(failed), units_done) != (int(total), bad, units) or bad != fail and not failures and fails is None:
         found.problems.append(f"{what}: {done} items of {total} done, {failed} failed, {bad} lines of failures, "
                               f"{units_done} units of {units}")
     if not started or not float(created) - 2 <= float(started) <= float(finished) + 2:

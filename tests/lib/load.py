@@ -93,6 +93,7 @@ class Load:
         self.acked = {}                             # id: Ack
         self.new = set()                            # ids that somebody was given as his own
         self.after = {}                             # id: the one that it depends on
+        self.own = {}                               # id: how many items fail, of a task that a fault itself sent
         self.sent = 0
         self.refused = collections.Counter()        # status: how many
         self.broken = collections.Counter()         # connections that ended without an answer: why

@@ -85,6 +85,8 @@ def answer(line):
         write(json.dumps({"id": mine, "log": "by the line"}) + "\n" + json.dumps({"id": mine, "progress": 0.5}) + "\n")
     elif do == "id":
         said["result"] = mine
+    elif do == "turn":
+        said["result"] = {"n": item["n"], "turn": "@turn"}
     elif do == "pid":
         said["result"] = os.getpid()
     elif do == "params":
@@ -94,7 +96,17 @@ def answer(line):
     return json.dumps(said, separators=(",", ":"))
 
 
-rest = b""
+def backwards(answers):
+    """Last first; whoever wants to know is told when its turn was."""
+    global turn
+    text = ""
+    for a in reversed(answers):
+        turn += 1
+        text += a.replace('"@turn"', str(turn)) + "\n" if a else ""
+    write(text)
+
+
+rest, turn = b"", 0
 while block := os.read(0, 1 << 18):
     *lines, rest = (rest + block).split(b"\n")
     answers = []
@@ -103,4 +115,4 @@ while block := os.read(0, 1 << 18):
             write("".join(a + "\n" for a in answers))
             answers = []
         answers.append(answer(line))
-    write("".join(a + "\n" for a in reversed(answers) if a))
+    backwards(answers)

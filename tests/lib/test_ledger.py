@@ -90,7 +90,20 @@ def t05_content(l):
             "not its inputs")
 
 
-def t06_connection(l):
+def t06_own(l):
+    "a task of a fault's own, of whose items more or fewer fail than are to, or that is gone"
+    id, ack = next((id, ack) for id, ack in l.load.acked.items() if ack.kind == "single")
+    del l.load.acked[id]
+    l.load.own[id] = 0
+    assert not ledger.check(l.db, l.web, l.load).all()
+    l.finds(f"delete from tasks where id = '{id}'", "which a fault sent")
+    l.load.own[id] = 1
+    assert any("0 failed, 0 lines of failures" in text for text in ledger.check(l.db, l.web, l.load).all())
+    del l.load.own[id]
+    l.load.acked[id] = ack
+
+
+def t07_connection(l):
     "the suite's own client of PostgreSQL: nulls, errors, a connection that is ended"
     assert l.db.query("select null, 'ü', 7; select 'x'") == [("x",)]
     assert l.db.query("select null, 'ü', 7") == [(None, "ü", "7")]
