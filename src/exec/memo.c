@@ -36,7 +36,7 @@ struct memo {
     struct redis_call *set, *get;
     int64_t give_up, until; /* until: nothing is asked before */
     int64_t pause_ms;
-    bool holds; /* the lock is ours */
+    bool holds; /* the lock is ours, or may be: it was asked for, and nobody has said otherwise */
     bool over, hit;
 };
 
@@ -113,6 +113,7 @@ static bool ask(const struct memo_rules *rules, struct memo *m, struct item *it)
     m->set = redis_start(
         it, &redis_own_port,
         (struct span[]){SPAN("SET"), key, span_of(m->lock), SPAN("NX"), SPAN("PX"), span_of(hold)}, 6);
+    m->holds = m->set != NULL;
     if (m->set)
         m->get = redis_start(it, &redis_own_port, (struct span[]){SPAN("GET"), key}, 2);
     it->err = before; /* it is not the item's */
@@ -207,11 +208,10 @@ void memo_end(const struct memo_rules *rules, struct memo **at, struct item *it,
     struct memo *m = *at;
     if (!m)
         return;
-    bool asked = m->set != NULL; /* and the lock may have come to us meanwhile */
     hang_up(m);
     if (!m->hit && ok && it->out.len <= LIMIT_MEMO_RESULT)
         keep(rules, m, it);
-    else if (m->holds || asked)
+    else if (m->holds)
         free_it(m, it);
     mem_free(m);
     *at = NULL;

@@ -427,6 +427,39 @@ static void test_cancelled(void **state)
     assert_int_equal(keys(), 1);
 }
 
+static void *thaw_when_computed(void *arg)
+{
+    (void)arg;
+    while (atomic_load(&tape->computed) == 0)
+        poll(NULL, 0, 2);
+    redis_server_thaw(&server);
+    return NULL;
+}
+
+/* A lock whose answer was lost may be ours all the same: it is given back, and in nobody's way for all of its time. */
+static void test_unsure_of_the_lock(void **state)
+{
+    static struct seen s;
+    struct span input = SPAN("1");
+    struct orders o = {.ms = 300, .fail = true};
+    pthread_t thread;
+    (void)state;
+    flush_redis();
+    conf.cache_timeout = 100;
+    struct plan p = plan_of(&s, &counting, &o, &input, 1, in_worker);
+    redis_server_freeze(&server);
+    assert_int_equal(pthread_create(&thread, NULL, thaw_when_computed, NULL), 0);
+    run(&p, &s);
+    pthread_join(thread, NULL);
+    conf.cache_timeout = 5000;
+    assert_int_equal(s.report.failed, 1);
+    int64_t give_up = clock_after_ms(7000); /* half of a lock's time */
+    while (keys() > 0) {
+        assert_true(clock_now() < give_up);
+        poll(NULL, 0, 10);
+    }
+}
+
 /* ---- redis.get */
 
 static long reads(void)
@@ -527,13 +560,21 @@ static void test_get_without_redis(void **state)
 static int tests(void)
 {
     const struct CMUnitTest list[] = {
-        cmocka_unit_test(test_every_strategy), cmocka_unit_test(test_stampede),
-        cmocka_unit_test(test_what_differs),   cmocka_unit_test(test_what_is_not),
-        cmocka_unit_test(test_some_are_not),   cmocka_unit_test(test_waiting_is_not_its_time),
-        cmocka_unit_test(test_crash),          cmocka_unit_test(test_rubbish),
-        cmocka_unit_test(test_cancelled),      cmocka_unit_test(test_killed),
-        cmocka_unit_test(test_frozen),         cmocka_unit_test(test_get),
-        cmocka_unit_test(test_pipeline),       cmocka_unit_test(test_get_without_redis),
+        cmocka_unit_test(test_every_strategy),
+        cmocka_unit_test(test_stampede),
+        cmocka_unit_test(test_what_differs),
+        cmocka_unit_test(test_what_is_not),
+        cmocka_unit_test(test_some_are_not),
+        cmocka_unit_test(test_waiting_is_not_its_time),
+        cmocka_unit_test(test_crash),
+        cmocka_unit_test(test_rubbish),
+        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_unsure_of_the_lock),
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_frozen),
+        cmocka_unit_test(test_get),
+        cmocka_unit_test(test_pipeline),
+        cmocka_unit_test(test_get_without_redis),
         cmocka_unit_test(test_trouble), /* the last: after it Redis is left alone for long */
     };
     return cmocka_run_group_tests(list, NULL, NULL);
