@@ -1,6 +1,6 @@
 /*
  * gate.c: one script of Redis lets calls through. Of those at once each has a lease that ends by itself, so that the places of a
- * worker that died come back. Of those in a time a bucket is kept that lets a tenth of them go at once and the others evenly, so
+ * worker that died come back; another renews those that are under way, or wait for a socket or a name. Of those in a time a bucket is kept that lets a tenth of them go at once and the others evenly, so
  * that no stretch of per_s has more than `rate`. The clock is that of Redis.
  */
 #include "exec/gate.h"
@@ -20,6 +20,9 @@
 #define PAUSE_FIRST_MS 2 /* between two questions while all places are taken */
 #define PAUSE_LAST_MS 100
 #define WAIT_MOST_MS 1000 /* whatever Redis says, it is asked again */
+#define LEASE_MS 15000    /* a thread that one step holds for longer loses its places */
+#define RENEW_MS 5000
+#define RENEW_BATCH (REDIS_WORDS - 6)
 #define SHIFT \
     1000000 /* the answer: how many may go, times this, and the milliseconds that the next should wait */
 #define NUMBER 24
@@ -39,6 +42,11 @@ static const char script[] =
     "if most>0 and n>0 then for i=0,n-1 do redis.call('zadd',KEYS[1],now+lease,ARGV[6]..':'..string.format('%d',from+i)) end "
     "if redis.call('pttl',KEYS[1])<lease then redis.call('pexpire',KEYS[1],lease) end end "
     "return n*1000000+math.min(wait,999999)";
+
+/* Those that Redis has forgotten are told again, and so are those that went while it was away. */
+static const char renewal[] = "local t=redis.call('time') local till=t[1]*1000+t[2]/1000+ARGV[1] "
+                              "for i=3,#ARGV do redis.call('zadd',KEYS[1],till,ARGV[2]..':'..ARGV[i]) end "
+                              "return redis.call('pexpire',KEYS[1],ARGV[1])";
 
 /* What all gates of a process to one host share: what it lets through by itself. */
 struct own_count {
@@ -64,11 +72,13 @@ struct gate {
     char places[128], bucket[128]; /* keys */
     struct pass *first, *last;
     int64_t waiting;
+    struct pass *inside;
     struct redis_call *question;
-    int64_t asked, from; /* of the question: how many, and the number of the first lease */
+    int64_t asked, from, since; /* of the question: how many, the number of the first lease, and when */
     int64_t next_lease;
     int64_t retry_at, pause_ms;
-    bool busy; /* lets in: what these do at once asks for nothing more meanwhile */
+    int64_t renew_at; /* of all that are inside, before the first of them runs out */
+    bool busy;        /* lets in: what these do at once asks for nothing more meanwhile */
 };
 
 static size_t own_count_of(const struct conf_destination *limits)
@@ -95,7 +105,7 @@ struct gate *gate_new(const struct conf_destination *limits, void *redis,
     *g = (struct gate){
         .limits = limits, .redis = redis, .go = go, .timer = timer, .arg = arg, .own = own_count_of(limits)};
     g->next_lease = 1;
-    g->retry_at = CLOCK_NEVER;
+    g->retry_at = g->renew_at = CLOCK_NEVER;
     g->pause_ms = PAUSE_FIRST_MS;
     uuid_format(uuid_v7(), g->name);
     /* the braces keep both on one node of a cluster */
@@ -106,7 +116,7 @@ struct gate *gate_new(const struct conf_destination *limits, void *redis,
 
 void gate_free(struct gate *g)
 {
-    assert(!g->first && !g->question);
+    assert(!g->first && !g->inside && !g->question);
     mem_free(g);
 }
 
@@ -117,7 +127,8 @@ const struct conf_destination *gate_limits(const struct gate *g)
 
 int64_t gate_due(const struct gate *g)
 {
-    return g->first && !g->question ? g->retry_at : CLOCK_NEVER;
+    int64_t retry = g->first && !g->question ? g->retry_at : CLOCK_NEVER;
+    return retry < g->renew_at ? retry : g->renew_at;
 }
 
 /* ---- the line */
@@ -160,13 +171,31 @@ static void count_out(const struct gate *g)
     pthread_mutex_unlock(&own.lock);
 }
 
-static void let_in(struct gate *g, int64_t lease)
+/* `since`: when the lease began, or a little before. */
+static void let_in(struct gate *g, int64_t lease, int64_t since)
 {
     struct pass *p = g->first;
     step_out(g, p);
     p->inside = true;
     p->lease = lease;
+    p->prev = NULL;
+    p->next = g->inside;
+    if (g->inside)
+        g->inside->prev = p;
+    g->inside = p;
+    if (lease && g->renew_at == CLOCK_NEVER) {
+        g->renew_at = since + RENEW_MS * NS_PER_MS;
+        g->timer(g->arg);
+    }
     g->go(g->arg, p);
+}
+
+static void come_out(struct gate *g, struct pass *p)
+{
+    p->inside = false;
+    *(p->prev ? &p->prev->next : &g->inside) = p->next;
+    if (p->next)
+        p->next->prev = p->prev;
 }
 
 static void retry_in(struct gate *g, int64_t ms)
@@ -208,13 +237,19 @@ static bool count_alone(const struct gate *g, int64_t *ret_ms)
     return may;
 }
 
+/* For Redis to be told of when it is back. */
+static int64_t lease_alone(struct gate *g)
+{
+    return g->redis && g->limits->concurrency > 0 ? g->next_lease++ : 0;
+}
+
 static void go_alone(struct gate *g)
 {
     int64_t ms = 0;
     g->busy = true;
     while (g->first && count_alone(g, &ms)) {
         metric_add(M_limits_alone, "", 1);
-        let_in(g, 0);
+        let_in(g, lease_alone(g), clock_now());
     }
     g->busy = false;
     if (!g->first)
@@ -258,7 +293,7 @@ static void heed(struct gate *g, int64_t answer)
     give_back(g, from + used, n - used);
     g->busy = true;
     for (int64_t i = 0; i < used; i++)
-        let_in(g, from + i);
+        let_in(g, g->limits->concurrency > 0 ? from + i : 0, g->since);
     g->busy = false;
     if (n > 0)
         g->pause_ms = PAUSE_FIRST_MS;
@@ -286,15 +321,6 @@ static void on_answer(void *arg)
         go_alone(g);
 }
 
-static int64_t longest_lease(const struct gate *g)
-{
-    int64_t most = 1;
-    int n = 0;
-    for (const struct pass *p = g->first; p && n < GATE_BATCH; p = p->next, n++)
-        most = p->lease_ms > most ? p->lease_ms : most;
-    return most;
-}
-
 static void ask(struct gate *g)
 {
     const struct conf_destination *l = g->limits;
@@ -305,7 +331,8 @@ static void ask(struct gate *g)
     g->asked = g->waiting < GATE_BATCH ? g->waiting : GATE_BATCH;
     g->from = g->next_lease;
     g->next_lease += g->asked;
-    const int64_t numbers[] = {l->concurrency, l->rate, l->per_s * 1000, g->asked, longest_lease(g), g->from};
+    g->since = clock_now();
+    const int64_t numbers[] = {l->concurrency, l->rate, l->per_s * 1000, g->asked, LEASE_MS, g->from};
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
         snprintf(text[i], NUMBER, "%" PRId64, numbers[i]);
     struct span words[] = {SPAN("EVAL"),       span_of(script),  SPAN("2"),        span_of(g->places),
@@ -319,11 +346,39 @@ static void ask(struct gate *g)
         on_answer(g);
 }
 
+/* ---- leases */
+
+static void send_renewal(struct gate *g, char (*numbers)[NUMBER], size_t n)
+{
+    char lease[NUMBER];
+    snprintf(lease, sizeof lease, "%d", LEASE_MS);
+    struct span words[REDIS_WORDS] = {SPAN("EVAL"),       span_of(renewal), SPAN("1"),
+                                      span_of(g->places), span_of(lease),   span_of(g->name)};
+    for (size_t i = 0; i < n; i++)
+        words[6 + i] = span_of(numbers[i]);
+    redis_drop(redis_start_for(g->redis, words, 6 + n, nobody, NULL, NULL));
+}
+
+static void renew(struct gate *g, int64_t now)
+{
+    char numbers[RENEW_BATCH][NUMBER];
+    size_t n = 0;
+    for (const struct pass *p = g->inside; p; p = p->next) {
+        if (p->lease)
+            snprintf(numbers[n++], NUMBER, "%" PRId64, p->lease);
+        if (n == RENEW_BATCH || (n > 0 && !p->next)) {
+            send_renewal(g, numbers, n);
+            n = 0;
+        }
+    }
+    g->renew_at = g->inside ? now + RENEW_MS * NS_PER_MS : CLOCK_NEVER;
+}
+
 /* ---- calls */
 
-void gate_enter(struct gate *g, struct pass *p, int64_t lease_ms)
+void gate_enter(struct gate *g, struct pass *p)
 {
-    *p = (struct pass){.gate = g, .lease_ms = lease_ms};
+    *p = (struct pass){.gate = g};
     line_up(g, p);
     if (g->waiting == 1)
         ask(g);
@@ -348,6 +403,7 @@ void gate_leave(struct pass *p)
         if (!g->first && g->question)
             call_off(g);
     } else if (p->inside) {
+        come_out(g, p);
         count_out(g);
         if (p->lease)
             give_back(g, p->lease, 1);
@@ -358,6 +414,8 @@ void gate_leave(struct pass *p)
 
 void gate_look(struct gate *g, int64_t now)
 {
+    if (g->renew_at <= now)
+        renew(g, now);
     if (gate_due(g) <= now)
         ask(g);
 }

@@ -1,7 +1,8 @@
 /*
  * gate.h: the limits of one host (the settings' [destination]) before the HTTP calls of one thread: so many at once, so many in a time,
  * over all workers and hosts. Who may go is asked of Redis, for up to GATE_BATCH calls together, and nobody is held by it: calls wait
- * in line, their items with them, and go when they are let through. Where Redis is away each process keeps the limits by itself.
+ * in line, their items with them, and go when they are let through. A place is held until gate_leave, however long that is: its lease
+ * is renewed meanwhile, by gate_look. Where Redis is away each process keeps the limits by itself.
  * One thread, but for what gates of a process share.
  */
 #ifndef LATHE_EXEC_GATE_H
@@ -16,8 +17,7 @@
 struct pass {
     struct gate *gate; /* NULL: none */
     struct pass *next, *prev;
-    int64_t lease;    /* its number in Redis; 0: it is not known there */
-    int64_t lease_ms; /* it is over by then */
+    int64_t lease; /* its number in Redis; 0: it is not known there */
     bool waits, inside;
 };
 
@@ -30,7 +30,7 @@ struct gate *gate_new(const struct conf_destination *limits, void *redis,
 void gate_free(struct gate *g); /* nobody waits or is inside */
 const struct conf_destination *gate_limits(const struct gate *g);
 
-void gate_enter(struct gate *g, struct pass *p, int64_t lease_ms); /* go may be called at once */
+void gate_enter(struct gate *g, struct pass *p); /* go may be called at once */
 void gate_leave(
     struct pass *p); /* out of the line, or it was inside and is over; nothing for one that is neither */
 

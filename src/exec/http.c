@@ -16,13 +16,11 @@
 #include "core/net.h"
 #include "model/redis.h"
 
-#define IDLE_MOST 8           /* clients that are kept for the next run */
-#define IDLE_CALLS 64         /* one that had more calls at once has too many connections to be kept */
-#define FILES_MOST 131072     /* descriptors: a table that large costs 1 MiB */
-#define EVENTS 64             /* looked at together */
-#define SPARE 64              /* connections that are kept beyond as many as were ever in use at once */
-#define LEASE_MORE_MS 5000    /* than the time limit of the call: a place of one that died is free then */
-#define LEASE_MOST_MS 3600000 /* of one without a time limit */
+#define IDLE_MOST 8       /* clients that are kept for the next run */
+#define IDLE_CALLS 64     /* one that had more calls at once has too many connections to be kept */
+#define FILES_MOST 131072 /* descriptors: a table that large costs 1 MiB */
+#define EVENTS 64         /* looked at together */
+#define SPARE 64          /* connections that are kept beyond as many as were ever in use at once */
 
 struct line {
     struct call *first, *last;
@@ -489,15 +487,14 @@ void http_drive(void *client)
     fill(h); /* names that are known by now have left their places */
 }
 
-static void begin(struct call *c, struct item *it, const struct http_request *r)
+static void begin(struct call *c, struct item *it)
 {
-    int64_t lease = r->timeout_ms > 0 ? r->timeout_ms + LEASE_MORE_MS : LEASE_MOST_MS;
     c->beginning = true;
     struct gate *g = it ? gate_of(c->client, it, c->host) : NULL;
     if (g && places_refuse(c->where, &c->shown.err))
         end(c); /* no need to wait in line for that */
     else if (g)
-        gate_enter(g, &c->pass, lease < LEASE_MOST_MS ? lease : LEASE_MOST_MS);
+        gate_enter(g, &c->pass);
     else
         set_out(c);
     c->beginning = false;
@@ -520,7 +517,7 @@ static bool begin_call(struct http *h, struct item *it, const struct http_reques
         h->per_host = r->per_host;
         curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)r->per_host);
     }
-    begin(c, it, r);
+    begin(c, it);
     *ret = &c->shown;
     return true;
 }
