@@ -12,6 +12,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "cache/calls.h"
 #include "cache/conn.h"
 #include "core/breaker.h"
 #include "core/clock.h"
@@ -19,7 +20,6 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/net.h"
-#include "model/redis.h"
 
 #define IDLE_MOST 8             /* clients that are kept for the next run */
 #define IDLE_NS (10 * NS_PER_S) /* for so long */
@@ -37,27 +37,19 @@ struct target {
     int idle_n;
 };
 
-struct call {
-    struct redis_call shown;
-    struct client *client;
-    void (*over)(void *arg); /* NULL: dropped; nobody waits for the answer any more */
-    void *arg;
-    redisReply *reply; /* the texts are in it */
-    struct call *next;
-};
-
 struct client {
     struct target *target;
     redisContext *redis; /* NULL: not connected */
     int set, alarm;
-    struct call *first, *last; /* answers to come */
-    size_t waiting, bytes;     /* calls; bytes that were not flushed */
-    size_t greetings;          /* answers to AUTH and SELECT, before the first call's */
-    bool blocked;              /* the socket is watched for room */
-    int64_t deadline;          /* something has to come by then; 0: nothing was sent */
-    int64_t alarm_at;          /* 0: not set */
-    unsigned turn;             /* the breaker's, while calls wait */
-    int64_t since;             /* idle */
+    struct calls sent;     /* answers to come */
+    struct calls held;     /* none until LIMIT_REDIS_CALLS were sent: they follow as answers come */
+    size_t waiting, bytes; /* calls that were sent; bytes that were not flushed */
+    size_t greetings;      /* answers to AUTH and SELECT, before the first call's */
+    bool blocked;          /* the socket is watched for room */
+    int64_t deadline;      /* something has to come by then; 0: nothing was sent */
+    int64_t alarm_at;      /* 0: not set */
+    unsigned turn;         /* the breaker's, while calls wait */
+    int64_t since;         /* idle */
     struct client *next;
 };
 
@@ -180,27 +172,49 @@ static bool ready(struct client *c, struct err *e)
 
 /* ---- what comes back */
 
-static void release_call(struct call *k)
-{
-    if (k->reply)
-        freeReplyObject(k->reply);
-    mem_free(k);
-}
-
 static void over(struct call *k)
 {
     k->shown.done = true;
     if (k->over)
         k->over(k->arg);
     else
-        release_call(k);
+        call_free(k);
 }
 
-static struct call *next_waiting(struct client *c)
+static void put_out(struct client *c, struct call *k, const struct span *words, size_t n)
 {
-    struct call *k = c->first;
-    c->first = k->next;
+    calls_add(&c->sent, k);
+    c->waiting++;
+    conn_add(c->redis, words, n);
+    for (size_t i = 0; i < n; i++)
+        c->bytes += words[i].len + 1;
+}
+
+/* Those that are held, but for as many as `most` are under way then. */
+static void send_held(struct client *c, size_t most)
+{
+    while (c->held.first && c->waiting < most) {
+        struct call *k = calls_take(&c->held);
+        put_out(c, k, k->kept->words, k->kept->n);
+        mem_free(k->kept);
+        k->kept = NULL;
+    }
+}
+
+static struct call *next_answered(struct client *c)
+{
+    struct call *k = calls_take(&c->sent);
     c->waiting--;
+    send_held(c, LIMIT_REDIS_CALLS);
+    return k;
+}
+
+/* The next of all. While there are others, ready() knows that they are being lost. */
+static struct call *next_lost(struct client *c)
+{
+    struct call *k = calls_take(c->sent.first ? &c->sent : &c->held);
+    if (!c->sent.first)
+        c->waiting = c->held.first != NULL;
     return k;
 }
 
@@ -211,49 +225,13 @@ static void lose(struct client *c, const struct err *why)
     if (c->waiting == 0)
         return;
     leave(c, false, why);
-    while (c->waiting > 0) {
-        struct call *k = next_waiting(c);
+    for (bool more = true; more;) {
+        struct call *k = next_lost(c);
+        more = c->waiting > 0; /* the last may ask for more, of a new connection */
         k->shown.err = *why;
         k->shown.err.code = ERR_CACHE;
         over(k);
     }
-}
-
-/* Does this error mean that Redis cannot serve anybody just now? */
-static bool unable(struct span text)
-{
-    static const char *const words[] = {"LOADING", "BUSY ",   "MASTERDOWN", "CLUSTERDOWN",
-                                        "OOM",     "MISCONF", "READONLY",   "TRYAGAIN"};
-    for (size_t i = 0; i < COUNT_OF(words); i++)
-        if (span_starts(text, words[i]))
-            return true;
-    return false;
-}
-
-static void answer(struct call *k, redisReply *r)
-{
-    struct redis_call *s = &k->shown;
-    k->reply = r;
-    s->text = (struct span){r->str, r->len};
-    switch (r->type) {
-    case REDIS_REPLY_NIL:
-        s->type = REDIS_NOTHING;
-        break;
-    case REDIS_REPLY_STRING:
-    case REDIS_REPLY_STATUS:
-        s->type = REDIS_BYTES;
-        break;
-    case REDIS_REPLY_INTEGER:
-        s->type = REDIS_NUMBER;
-        s->number = r->integer;
-        break;
-    case REDIS_REPLY_ERROR:
-        err_set(&s->err, unable(s->text) ? ERR_CACHE : ERR_REJECTED, "Redis: %.*s", (int)r->len, r->str);
-        break;
-    default:
-        err_set(&s->err, ERR_REJECTED, "Redis answered with a list, and nobody here asks for one");
-    }
-    over(k);
 }
 
 /* False: one of them refuses us. */
@@ -285,12 +263,13 @@ static bool take_replies(struct client *c, struct err *e)
             freeReplyObject(r);
             return err_set(e, ERR_CACHE, "Redis: an answer to nothing that was asked");
         }
-        struct call *k = next_waiting(c);
+        struct call *k = next_answered(c);
         if (c->waiting == 0) {
             c->deadline = 0;
             leave(c, true, NULL);
         }
-        answer(k, r);
+        call_answer(k, r);
+        over(k);
         if (!c->redis) /* who heard of it asked for more, and the connection was lost over that */
             return true;
     }
@@ -375,7 +354,7 @@ static void prepare(void)
 static void free_client(struct client *c)
 {
     while (c->waiting > 0)
-        release_call(next_waiting(c));
+        call_free(next_lost(c));
     hang_up(c);
     net_close(c->alarm);
     net_close(c->set);
@@ -431,6 +410,7 @@ static void close_client(void *arg)
 {
     struct client *c = arg;
     struct target *t = c->target;
+    send_held(c, SIZE_MAX);
     flush(c);
     if (c->waiting > 0)
         leave(c, true,
@@ -510,14 +490,8 @@ const struct port_kind redis_port = {.name = "Redis",
                                      .idle = idle_foreign,
                                      .release = release_foreign};
 
-/* ---- calls */
-
-static void line_up(struct client *c, struct call *k)
-{
-    *(c->first ? &c->last->next : &c->first) = k;
-    c->last = k;
-    c->waiting++;
-}
+/* ---- calls. What is held is an item's that waits for it, or was left by one that ended, whose successor waits behind it: so
+ * there are a few for each item in flight, and no more. */
 
 static void item_over(void *arg)
 {
@@ -528,18 +502,16 @@ struct redis_call *redis_start_for(void *client, const struct span *words, size_
                                    void *arg, struct err *e)
 {
     struct client *c = client;
-    if (c->waiting >= LIMIT_REDIS_CALLS) {
-        err_set(e, ERR_BUSY, "this thread has %d calls to Redis under way already", LIMIT_REDIS_CALLS);
-        return NULL;
-    }
     if (!ready(c, e))
         return NULL;
     struct call *k = mem_alloc(sizeof *k);
     *k = (struct call){.client = c, .over = done, .arg = arg};
-    line_up(c, k);
-    conn_add(c->redis, words, n);
-    for (size_t i = 0; i < n; i++)
-        c->bytes += words[i].len + 1;
+    if (c->waiting >= LIMIT_REDIS_CALLS) {
+        k->kept = words_keep(words, n);
+        calls_add(&c->held, k);
+        return &k->shown;
+    }
+    put_out(c, k, words, n);
     if (c->bytes >= SEND_BYTES)
         flush(c);
     return &k->shown;
@@ -560,5 +532,5 @@ void redis_drop(struct redis_call *shown)
     struct call *k = (void *)((char *)shown - offsetof(struct call, shown));
     k->over = NULL;
     if (shown->done)
-        release_call(k);
+        call_free(k);
 }

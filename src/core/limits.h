@@ -80,7 +80,7 @@
     (256u * KIB) /* bytes of a result that is remembered; larger ones are computed anew */
 #define LIMIT_MEMO_S (366 * 24 * 3600) /* for so long at most */
 #define LIMIT_REDIS_KEY 1024u          /* bytes of a key, or a field */
-#define LIMIT_REDIS_CALLS 16384        /* answers to come on one thread */
+#define LIMIT_REDIS_CALLS 16384        /* answers to come on one thread; further calls wait for their turn */
 #define LIMIT_ORIGIN 300u              /* bytes of scheme://host:port; a longer one has no breaker */
 #define LIMIT_ORIGINS 512u             /* servers whose failures a process counts */
 #define LIMIT_HTTP_LATER_S 60          /* a server's Retry-After that an item waits for in its place */

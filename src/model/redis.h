@@ -41,8 +41,8 @@ extern const struct port_kind redis_own_port; /* where Lathe keeps its own keys:
 /* What Lathe's own keys begin with, without the colon. */
 const char *redis_own_prefix(void);
 
-/* The words may hold any byte and are copied. NULL with it->err set when it cannot even begin: CACHE, or BUSY when the thread
- * has LIMIT_REDIS_CALLS under way. */
+/* The words may hold any byte and are copied. When the thread has LIMIT_REDIS_CALLS under way it is sent in its turn. NULL with
+ * it->err set when it cannot even begin: CACHE. */
 struct redis_call *redis_start(struct item *it, const struct port_kind *where, const struct span *words,
                                size_t n);
 

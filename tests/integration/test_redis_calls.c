@@ -1,0 +1,335 @@
+/*
+ * The port to Redis and the gates that ask it for leave (cache/port.c, exec/gate.c), driven by hand as the thread of a reactor
+ * would, on a Redis that is killed and emptied under them.
+ */
+#include "../lib/test.h"
+
+#include <poll.h>
+#include <string.h>
+
+#include "../lib/redis_server.h"
+#include "cache/port.h"
+#include "core/clock.h"
+#include "core/limits.h"
+#include "core/mem.h"
+#include "exec/gate.h"
+#include "model/redis.h"
+
+static struct redis_server server;
+static struct conf conf;
+static void *client;
+
+/* ---- a thread */
+
+static void drive_until(const int *count, int want)
+{
+    struct pollfd p = {.fd = redis_own_port.descriptor(client), .events = POLLIN};
+    int64_t give_up = clock_after_ms(60000);
+    while (*count < want) {
+        assert_true(clock_now() < give_up);
+        redis_own_port.flush(client);
+        poll(&p, 1, 1000);
+        redis_own_port.drive(client);
+    }
+}
+
+static void count(void *arg)
+{
+    ++*(int *)arg;
+}
+
+/* What was asked before is over too. */
+static void ask_and_wait(void)
+{
+    int n = 0;
+    struct err e = ERR_INIT;
+    struct redis_call *c = redis_start_for(client, (struct span[]){SPAN("PING")}, 1, count, &n, &e);
+    if (!c)
+        fail_msg("%s", e.text);
+    drive_until(&n, 1);
+    assert_int_equal(c->err.code, ERR_NONE);
+    redis_drop(c);
+}
+
+static int setup(void **state)
+{
+    struct err e = ERR_INIT;
+    char reply[64];
+    (void)state;
+    if (server.pid == 0)
+        redis_server_start(&server);
+    redis_server_ask(&server, "FLUSHALL", reply, sizeof reply);
+    assert_true(redis_own_port.open(&client, &e));
+    ask_and_wait(); /* it is known to be well again */
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    redis_own_port.close(client);
+    redis_own_port.release();
+    return 0;
+}
+
+/* ---- calls */
+
+static struct redis_call *calls[3 * LIMIT_REDIS_CALLS];
+static int over;
+
+static void start_calls(int n)
+{
+    struct span words[] = {SPAN("INCR"), SPAN("n")};
+    struct err e = ERR_INIT;
+    over = 0;
+    for (int i = 0; i < n; i++)
+        if (!(calls[i] = redis_start_for(client, words, 2, count, &over, &e)))
+            fail_msg("call %d: %s", i, e.text);
+}
+
+/* More than may be under way wait for their turn, and keep their order; those that nobody waits for are sent all the same. */
+static void t01_in_turn(void **state)
+{
+    enum { CALLS = 3 * LIMIT_REDIS_CALLS, DROPPED = CALLS / 3 };
+    (void)state;
+    start_calls(CALLS);
+    for (int i = 0; i < CALLS; i += 3) {
+        redis_drop(calls[i]);
+        calls[i] = NULL;
+    }
+    drive_until(&over, CALLS - DROPPED);
+    for (int i = 0; i < CALLS; i++) {
+        if (!calls[i])
+            continue;
+        assert_int_equal(calls[i]->err.code, ERR_NONE);
+        assert_int_equal(calls[i]->number, i + 1);
+        redis_drop(calls[i]);
+    }
+    assert_int_equal(over, CALLS - DROPPED);
+}
+
+/* Those that wait are lost with those that were sent, each once. */
+static void t02_lost(void **state)
+{
+    enum { CALLS = 2 * LIMIT_REDIS_CALLS };
+    (void)state;
+    start_calls(CALLS);
+    redis_drop(calls[CALLS - 1]);
+    redis_server_kill(&server);
+    drive_until(&over, CALLS - 1);
+    assert_int_equal(over, CALLS - 1);
+    for (int i = 0; i < CALLS - 1; i++) {
+        assert_true(i < (int)LIMIT_REDIS_CALLS || calls[i]->err.code == ERR_CACHE);
+        redis_drop(calls[i]);
+    }
+}
+
+static void ask_again(void *arg)
+{
+    struct err e = ERR_INIT;
+    over++;
+    assert_null(redis_start_for(client, (struct span[]){SPAN("PING")}, 1, count, arg, &e));
+    assert_int_equal(e.code, ERR_CACHE);
+}
+
+/* Who hears of an answer asks for more, and the connection has been closed behind that answer: there is no other. */
+static void t03_asked_again_in_vain(void **state)
+{
+    struct pollfd p = {.fd = redis_own_port.descriptor(client), .events = POLLIN};
+    struct err e = ERR_INIT;
+    (void)state;
+    over = 0;
+    struct redis_call *c = redis_start_for(client, (struct span[]){SPAN("PING")}, 1, ask_again, &over, &e);
+    assert_non_null(c);
+    redis_own_port.flush(client);
+    assert_int_equal(poll(&p, 1, 60000), 1);
+    redis_server_kill(&server);
+    drive_until(&over, 1);
+    assert_int_equal(c->err.code, ERR_NONE);
+    redis_drop(c);
+}
+
+/* The last to hear of a loss asks anew, of a Redis that is there again, and is answered. */
+static void start_anew(void *arg)
+{
+    struct err e = ERR_INIT;
+    redis_server_start(&server);
+    *(struct redis_call **)arg = redis_start_for(client, (struct span[]){SPAN("PING")}, 1, count, &over, &e);
+    assert_non_null(*(struct redis_call **)arg);
+}
+
+static void t04_asked_anew(void **state)
+{
+    struct redis_call *again = NULL;
+    struct err e = ERR_INIT;
+    (void)state;
+    over = 0;
+    redis_server_kill(&server);
+    struct redis_call *c = redis_start_for(client, (struct span[]){SPAN("BLPOP"), SPAN("none"), SPAN("0")}, 3,
+                                           start_anew, &again, &e);
+    if (!c) { /* it was seen at once that the connection is closed */
+        redis_server_start(&server);
+        assert_non_null(c = redis_start_for(client, (struct span[]){SPAN("BLPOP"), SPAN("none"), SPAN("0")},
+                                            3, start_anew, &again, &e));
+        redis_own_port.flush(client);
+        redis_server_kill(&server);
+    }
+    drive_until(&over, 1);
+    assert_int_equal(c->err.code, ERR_CACHE);
+    assert_int_equal(again->err.code, ERR_NONE);
+    redis_drop(c);
+    redis_drop(again);
+}
+
+/* ---- gates */
+
+#define PLACES "lathe:dest:{slow}:places"
+
+static const struct conf_destination one_at_a_time = {.name = "slow", .concurrency = 1};
+static int gone; /* through a gate */
+
+static void on_go(void *arg, struct pass *p)
+{
+    (void)arg;
+    assert_true(p->inside);
+    gone++;
+}
+
+static void on_timer(void *arg)
+{
+    (void)arg;
+}
+
+static struct gate *new_gate(void)
+{
+    gone = 0;
+    return gate_new(&one_at_a_time, client, on_go, on_timer, NULL);
+}
+
+/* Leases that last for so long yet, at least. */
+static long leases(const char *ms)
+{
+    char command[300];
+    snprintf(
+        command, sizeof command,
+        "EVAL \"local t=redis.call('time') return redis.call('zcount',KEYS[1],t[1]*1000+%s,'+inf')\" 1 " PLACES,
+        ms);
+    return redis_server_number(&server, command);
+}
+
+static void make_old(void)
+{
+    char reply[64];
+    redis_server_ask(&server,
+                     "EVAL \"for _,m in ipairs(redis.call('zrange',KEYS[1],0,-1)) do "
+                     "redis.call('zadd',KEYS[1],1,m) end return 1\" 1 " PLACES,
+                     reply, sizeof reply);
+    assert_string_equal(reply, "1");
+}
+
+/* A call that lasts keeps its place: its lease is renewed, also when Redis has forgotten it. */
+static void t05_a_place_is_kept(void **state)
+{
+    struct gate *a = new_gate(), *b = new_gate();
+    struct pass long_one, other;
+    char reply[64];
+    (void)state;
+    gate_enter(a, &long_one);
+    drive_until(&gone, 1);
+    for (int i = 0; i < 2; i++) {
+        if (i == 0)
+            make_old();
+        else
+            redis_server_ask(&server, "FLUSHALL", reply, sizeof reply);
+        assert_true(i > 0 || gate_due(a) < clock_after_ms(10000));
+        gate_look(a, gate_due(a));
+        gate_enter(b, &other);
+        ask_and_wait();
+        assert_int_equal(gone, 1);
+        assert_int_equal(leases("10000"), 1);
+        gate_leave(&other);
+    }
+    gate_leave(&long_one);
+    gate_enter(b, &other);
+    drive_until(&gone, 2);
+    gate_leave(&other);
+    ask_and_wait();
+    assert_int_equal(leases("0"), 0);
+    gate_look(a, gate_due(a));
+    assert_true(gate_due(a) == CLOCK_NEVER);
+    gate_free(a);
+    gate_free(b);
+}
+
+/* The place of a worker that died comes free, and a call that goes while Redis is away is told of when it is back. */
+static void t06_others_come_in(void **state)
+{
+    struct gate *g = new_gate();
+    struct pass p;
+    (void)state;
+    assert_int_equal(redis_server_number(&server, "ZADD " PLACES " +inf dead"), 1);
+    gate_enter(g, &p);
+    ask_and_wait();
+    assert_int_equal(gone, 0);
+    make_old();
+    gate_look(g, gate_due(g));
+    drive_until(&gone, 1);
+    gate_leave(&p);
+    redis_server_kill(&server);
+    gate_enter(g, &p);
+    drive_until(&gone, 2);
+    redis_server_start(&server);
+    gate_look(g, gate_due(g));
+    ask_and_wait();
+    assert_int_equal(leases("10000"), 1);
+    gate_leave(&p);
+    gate_free(g);
+}
+
+/* A place that is given back as the connection is found to be lost: what is free then is not looked at again. */
+static void t07_given_back_to_nobody(void **state)
+{
+    static char filler[64 * KIB - 27]; /* with it the next command is one too many to be kept */
+    struct gate *g = new_gate();
+    struct pass p;
+    struct err e = ERR_INIT;
+    (void)state;
+    memset(filler, 'x', sizeof filler);
+    gate_enter(g, &p);
+    drive_until(&gone, 1);
+    over = 0;
+    struct redis_call *c = redis_start_for(
+        client, (struct span[]){SPAN("SET"), SPAN("k"), {filler, sizeof filler}}, 3, count, &over, &e);
+    assert_non_null(c);
+    assert_int_equal(over, 0);
+    redis_server_kill(&server);
+    gate_leave(&p);
+    assert_int_equal(over, 1);
+    redis_drop(c);
+    gate_free(g);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(t01_in_turn),
+        TEST(t02_lost),
+        TEST(t03_asked_again_in_vain),
+        TEST(t04_asked_anew),
+        TEST(t05_a_place_is_kept),
+        TEST(t06_others_come_in),
+        TEST(t07_given_back_to_nobody),
+    };
+    redis_server_init(&server);
+    conf = (struct conf){.cache_url = server.address,
+                         .cache_password = "",
+                         .cache_prefix = "lathe",
+                         .cache_timeout = 20000,
+                         .redis_url = "",
+                         .redis_password = ""};
+    redis_ports_open(&conf);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    redis_server_release(&server);
+    return failed;
+}
