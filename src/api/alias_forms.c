@@ -3,6 +3,15 @@
 
 #include "api/alias.h"
 
+/* A row of a form: its field is called as the member is. What follows the text is as in struct field. */
+/* clang-format off */
+#define ROW(of, member, kind, ...) \
+    {.name = #member, .type = FIELD_##kind, .offset = offsetof(struct of, member), .summary = __VA_ARGS__}
+#define TEXT(of, member, most, text) ROW(of, member, TEXT, text, .max = most, .def_text = "")
+#define INT(of, member, least, most, usual, text) ROW(of, member, INT, text, .min = least, .max = most, .def = usual)
+#define GIVEN(of, member) .given = offsetof(struct of, member##_given)
+/* clang-format on */
+
 static bool missing(struct err *e, const char *pointer, const char *what)
 {
     return err_at(e, ERR_BAD_FIELD, pointer, "\"%s\" must be %s", pointer, what);
@@ -29,24 +38,9 @@ struct job {
 };
 
 static const struct field job_list[] = {
-    {.name = "data",
-     .type = FIELD_JSON,
-     .offset = offsetof(struct job, data),
-     .given = offsetof(struct job, data_given),
-     .summary = "the item"},
-    {.name = "handler",
-     .type = FIELD_TEXT,
-     .offset = offsetof(struct job, handler),
-     .max = LIMIT_NAME,
-     .def_text = "",
-     .summary = "what is done to it"},
-    {.name = "priority",
-     .type = FIELD_INT,
-     .offset = offsetof(struct job, priority),
-     .min = 0,
-     .max = 9,
-     .def = 5,
-     .summary = "higher first"},
+    ROW(job, data, JSON, "the item", GIVEN(job, data)),
+    TEXT(job, handler, LIMIT_NAME, "what is done to it"),
+    INT(job, priority, 0, 9, 5, "higher first"),
 };
 static const struct fields job_fields = FIELDS(job_list, struct job);
 
@@ -85,36 +79,19 @@ struct fetching {
     int64_t concurrency;
 };
 
-#define TIMEOUT_FIELD                                                                                 \
-    {                                                                                                 \
-        .name = "timeout", .type = FIELD_NUM, .offset = offsetof(struct fetching, timeout), .min = 0, \
-        .max = 3600, .def = 30, .summary = "seconds that a request may take"                          \
-    }
+#define URL TEXT(fetching, url, LIMIT_URL, "http or https")
+#define TIMEOUT ROW(fetching, timeout, NUM, "seconds that a request may take", .max = 3600, .def = 30)
 
 static const struct field url_list[] = {
-    {.name = "url",
-     .type = FIELD_TEXT,
-     .offset = offsetof(struct fetching, url),
-     .max = LIMIT_URL,
-     .def_text = "",
-     .summary = "http or https"},
-    TIMEOUT_FIELD,
+    URL,
+    TIMEOUT,
 };
 static const struct fields url_fields = FIELDS(url_list, struct fetching);
 
 static const struct field urls_list[] = {
-    {.name = "urls",
-     .type = FIELD_JSON,
-     .offset = offsetof(struct fetching, urls),
-     .summary = "list of URLs"},
-    {.name = "concurrency",
-     .type = FIELD_INT,
-     .offset = offsetof(struct fetching, concurrency),
-     .min = 1,
-     .max = LIMIT_WIDTH,
-     .def = 100,
-     .summary = "requests under way at once"},
-    TIMEOUT_FIELD,
+    ROW(fetching, urls, JSON, "list of URLs"),
+    INT(fetching, concurrency, 1, LIMIT_WIDTH, 100, "requests under way at once"),
+    TIMEOUT,
 };
 static const struct fields urls_fields = FIELDS(urls_list, struct fetching);
 
@@ -162,17 +139,9 @@ const struct alias_form form_urls = {.fields = &urls_fields, .items = "/urls", .
 
 /* One or many. */
 static const struct field either_list[] = {
-    {.name = "url",
-     .type = FIELD_TEXT,
-     .offset = offsetof(struct fetching, url),
-     .max = LIMIT_URL,
-     .def_text = "",
-     .summary = "http or https"},
-    {.name = "urls",
-     .type = FIELD_JSON,
-     .offset = offsetof(struct fetching, urls),
-     .summary = "or a list of them"},
-    TIMEOUT_FIELD,
+    URL,
+    ROW(fetching, urls, JSON, "or a list of them"),
+    TIMEOUT,
 };
 static const struct fields either_fields = FIELDS(either_list, struct fetching);
 
@@ -200,22 +169,8 @@ struct pause {
 };
 
 static const struct field seconds_list[] = {
-    {.name = "seconds",
-     .type = FIELD_NUM,
-     .offset = offsetof(struct pause, seconds),
-     .min = 0,
-     .max = 3600,
-     .def = 1,
-     .given = offsetof(struct pause, seconds_given),
-     .summary = "how long to wait"},
-    {.name = "duration",
-     .type = FIELD_NUM,
-     .offset = offsetof(struct pause, duration),
-     .min = 0,
-     .max = 3600,
-     .def = 1,
-     .given = offsetof(struct pause, duration_given),
-     .summary = "the same"},
+    ROW(pause, seconds, NUM, "how long to wait", .max = 3600, .def = 1, GIVEN(pause, seconds)),
+    ROW(pause, duration, NUM, "the same", .max = 3600, .def = 1, GIVEN(pause, duration)),
 };
 static const struct fields seconds_fields = FIELDS(seconds_list, struct pause);
 
@@ -243,13 +198,7 @@ struct number {
 };
 
 static const struct field number_list[] = {
-    {.name = "n",
-     .type = FIELD_INT,
-     .offset = offsetof(struct number, n),
-     .min = 0,
-     .max = INT64_C(1000000000000),
-     .def = 1000000,
-     .summary = "how many"},
+    INT(number, n, 0, INT64_C(1000000000000), 1000000, "how many"),
 };
 static const struct fields number_fields = FIELDS(number_list, struct number);
 
@@ -276,17 +225,8 @@ struct text {
 };
 
 static const struct field text_list[] = {
-    {.name = "data",
-     .type = FIELD_JSON,
-     .offset = offsetof(struct text, data),
-     .summary = "what is compressed: a string"},
-    {.name = "level",
-     .type = FIELD_INT,
-     .offset = offsetof(struct text, level),
-     .min = 1,
-     .max = 9,
-     .def = 6,
-     .summary = "1 is quick, 9 is small"},
+    ROW(text, data, JSON, "what is compressed: a string"),
+    INT(text, level, 1, 9, 6, "1 is quick, 9 is small"),
 };
 static const struct fields text_fields = FIELDS(text_list, struct text);
 

@@ -1,5 +1,4 @@
 /* cpu_compress.c: packs bytes and says how small they became. */
-#include "core/limits.h"
 #include "handlers/process.h"
 #include "handlers/registry.h"
 
@@ -22,30 +21,9 @@ static enum step step(struct item *it)
 }
 
 static const struct field fields[] = {
-    {.name = "method",
-     .type = FIELD_ENUM,
-     .offset = offsetof(struct args, pack.method),
-     .words = pack_names,
-     .def = PACK_ZSTD,
-     .summary = "zlib, gzip or zstd"},
-    {.name = "level",
-     .type = FIELD_INT,
-     .offset = offsetof(struct args, pack.level),
-     .min = 1,
-     .max = PACK_LEVEL_MOST,
-     .def = 3,
-     .summary = "from quick to small"},
+    PACK_FIELDS(struct args, pack),
     SOURCE_FIELDS(struct args, source),
-    {.name = "digest",
-     .type = FIELD_ENUM,
-     .offset = offsetof(struct args, pack.digest),
-     .words = digest_names,
-     .def = DIGEST_CRC32,
-     .summary = "of the packed bytes"},
-    {.name = "keep",
-     .type = FIELD_BOOL,
-     .offset = offsetof(struct args, pack.keep),
-     .summary = "puts the packed bytes into the result, in base64; more than 764 KiB fail the item"},
+    DIGEST_FIELD(struct args, pack.digest, "digest", DIGEST_CRC32, "of the packed bytes"),
 };
 
 const struct handler handler_cpu_compress = {

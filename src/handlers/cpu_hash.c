@@ -22,12 +22,7 @@ static enum step step(struct item *it)
 }
 
 static const struct field fields[] = {
-    {.name = "method",
-     .type = FIELD_ENUM,
-     .offset = offsetof(struct args, method),
-     .words = digest_names,
-     .def = DIGEST_SHA256,
-     .summary = "crc32, md5, sha1, sha256, sha512 or blake2b"},
+    DIGEST_FIELD(struct args, method, "method", DIGEST_SHA256, "of what kind"),
     SOURCE_FIELDS(struct args, source),
 };
 

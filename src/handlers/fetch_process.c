@@ -1,5 +1,4 @@
 /* fetch_process.c: makes an HTTP request and works on the body of the answer, which is not kept. */
-#include "core/limits.h"
 #include "handlers/fetch.h"
 #include "handlers/process.h"
 #include "handlers/registry.h"
@@ -56,29 +55,8 @@ static const struct field fields[] = {
      .offset = offsetof(struct args, work),
      .words = works,
      .summary = "what is done to the body: words (lines and words are counted), hash or compress"},
-    {.name = "hash",
-     .type = FIELD_ENUM,
-     .offset = offsetof(struct args, hash),
-     .words = digest_names,
-     .def = DIGEST_SHA256,
-     .summary = "by what it is hashed"},
-    {.name = "method",
-     .type = FIELD_ENUM,
-     .offset = offsetof(struct args, pack.method),
-     .words = pack_names,
-     .def = PACK_ZSTD,
-     .summary = "by what it is compressed"},
-    {.name = "level",
-     .type = FIELD_INT,
-     .offset = offsetof(struct args, pack.level),
-     .min = 1,
-     .max = PACK_LEVEL_MOST,
-     .def = 3,
-     .summary = "of compression, from quick to small"},
-    {.name = "keep",
-     .type = FIELD_BOOL,
-     .offset = offsetof(struct args, pack.keep),
-     .summary = "the compressed body goes into the result, in base64"},
+    DIGEST_FIELD(struct args, hash, "hash", DIGEST_SHA256, "by what the body is hashed"),
+    PACK_FIELDS(struct args, pack),
 };
 
 const struct handler handler_fetch_process = {
