@@ -10,9 +10,13 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/log.h"
 #include "core/net.h"
 
 #define GRACE_MS 500
+#define CALM_NS (10 * NS_PER_S) /* of life, after which a death is not counted */
+#define PAUSE_FIRST_MS 100
+#define PAUSE_MOST_MS 10000
 
 enum word_kind { WORD_WATCH, WORD_FORGET, WORD_END };
 
@@ -28,7 +32,7 @@ struct ward {
     int64_t until; /* it is killed then */
 };
 
-static struct ward wards[GUARD_MOST]; /* of the guard's copy alone */
+static struct ward wards[GUARD_MOST]; /* the guard's copy, and ours, of which the next guard is made */
 static int ward_count;
 
 static struct ward *find(pid_t group)
@@ -95,14 +99,21 @@ static LATHE_NORETURN void guard_main(int sock)
 /* ---- here */
 
 static struct {
-    pthread_mutex_t lock;
-    int sock; /* 0: there is none; it is never standard input */
+    pthread_mutex_t lock; /* over all of this, and our copy of the wards */
+    int sock;             /* 0: there is none; it is never standard input */
     pid_t pid;
+    int64_t born, until; /* until: it is not started before */
+    int deaths;          /* in a row, each soon after its beginning */
 } guard = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* A new one knows from its birth what its predecessor knew: it is a copy of us. */
 static bool start(struct err *e)
 {
     int pair[2];
+    if (guard.until > clock_now())
+        return err_set(e, ERR_COMMAND,
+                       "the guard of commands died %d times in a row, and is started again in %.1f s",
+                       guard.deaths, (double)(guard.until - clock_now()) / (double)NS_PER_S);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return err_errno(e, "no socket for the guard of commands");
     pid_t pid = fork();
@@ -116,48 +127,107 @@ static bool start(struct err *e)
     }
     guard.pid = pid;
     guard.sock = pair[0];
+    guard.born = clock_now();
     return true;
+}
+
+static void let_go(void)
+{
+    int sock = guard.sock;
+    guard.sock = 0; /* before its number may be another's: guard_watch_me has no lock */
+    close(sock);
+    while (waitpid(guard.pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+}
+
+/* It was not we who ended it. At once another one, unless they die like flies. */
+static void replace(void)
+{
+    struct err e;
+    int64_t now = clock_now(), pause_ms = PAUSE_FIRST_MS;
+    let_go();
+    guard.deaths = now - guard.born < CALM_NS ? guard.deaths + 1 : 0;
+    for (int i = 2; i < guard.deaths && pause_ms < PAUSE_MOST_MS; i++)
+        pause_ms *= 2;
+    guard.until = guard.deaths > 1 ? now + pause_ms * NS_PER_MS : 0;
+    log_warn("command.guard_lost",
+             "deaths=%d meaning=it was killed: programs go on, and another one watches over them",
+             guard.deaths);
+    if (!start(&e))
+        log_debug("command.guard", "error=%s", e.text);
+}
+
+static void look(void)
+{
+    struct pollfd ready = {.fd = guard.sock, .events = 0};
+    if (guard.sock > 0 && poll(&ready, 1, 0) > 0)
+        replace();
 }
 
 bool guard_open(struct err *e)
 {
     pthread_mutex_lock(&guard.lock);
+    look();
     bool ok = guard.sock > 0 || start(e);
     pthread_mutex_unlock(&guard.lock);
     return ok;
 }
 
-static void say(enum word_kind kind, pid_t group)
+void guard_look(void)
+{
+    struct err e;
+    pthread_mutex_lock(&guard.lock);
+    look();
+    if (guard.sock == 0 && ward_count > 0 && !start(&e))
+        log_debug("command.guard", "error=%s", e.text);
+    pthread_mutex_unlock(&guard.lock);
+}
+
+static bool say(const struct word *w)
+{
+    ssize_t sent;
+    while ((sent = send(guard.sock, w, sizeof *w, MSG_NOSIGNAL)) < 0 && errno == EINTR)
+        continue;
+    return sent == sizeof *w;
+}
+
+static void tell(enum word_kind kind, pid_t group)
 {
     struct word w = {kind, group};
-    while (send(guard.sock, &w, sizeof w, MSG_NOSIGNAL) < 0 && errno == EINTR)
-        continue;
+    pthread_mutex_lock(&guard.lock);
+    hear(&w);
+    if (guard.sock > 0 && !say(&w))
+        replace();
+    pthread_mutex_unlock(&guard.lock);
+}
+
+void guard_watch_me(void)
+{
+    if (guard.sock > 0)
+        say(&(struct word){WORD_WATCH, getpid()});
 }
 
 void guard_watch(pid_t group)
 {
-    say(WORD_WATCH, group);
+    tell(WORD_WATCH, group);
 }
 
 void guard_forget(pid_t group)
 {
-    say(WORD_FORGET, group);
+    tell(WORD_FORGET, group);
 }
 
 void guard_end(pid_t group)
 {
     kill(-group, SIGTERM);
-    say(WORD_END, group);
+    tell(WORD_END, group);
 }
 
 void guard_close(void)
 {
     pthread_mutex_lock(&guard.lock);
-    if (guard.sock > 0) {
-        close(guard.sock);
-        guard.sock = 0;
-        while (waitpid(guard.pid, NULL, 0) < 0 && errno == EINTR)
-            continue;
-    }
+    if (guard.sock > 0)
+        let_go();
+    ward_count = 0;
     pthread_mutex_unlock(&guard.lock);
 }

@@ -12,8 +12,12 @@
 
 #define GUARD_MOST 4096 /* groups; it refuses more */
 
-bool guard_open(struct err *e) LATHE_CHECK; /* nothing when it is there already */
-void guard_watch(pid_t group);              /* safe between fork and exec; until guard_forget */
+/* Nothing when it is there already. One that died is started anew, with all that it knew; not at once when they die again and
+ * again: ERR_COMMAND. */
+bool guard_open(struct err *e) LATHE_CHECK;
+void guard_look(void);         /* the same every few seconds, for programs that run */
+void guard_watch_me(void);     /* between fork and exec, so that there is no moment in which nobody watches */
+void guard_watch(pid_t group); /* until guard_forget */
 void guard_forget(pid_t group);
 void guard_end(pid_t group); /* SIGTERM now, and SIGKILL in half a second unless it is forgotten before */
 void guard_close(void);      /* it kills what is left, and is gone when this returns */

@@ -204,6 +204,7 @@ void processes_idle(void)
     while ((p = take_old(clock_now(), false)))
         process_end(p);
     bury_ended();
+    guard_look();
 }
 
 void processes_release(void)

@@ -128,7 +128,7 @@ static void forget_signals(void)
 static LATHE_NORETURN void become(const struct recipe *r)
 {
     setpgid(0, 0);
-    guard_watch(getpid());
+    guard_watch_me();
     if (dup2(r->in, 0) < 0 || dup2(r->out, 1) < 0 || dup2(r->log, 2) < 0 || dup2(r->status, STATUS_FD) < 0)
         _exit(126);
     fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC);
@@ -207,6 +207,7 @@ static bool fork_one(const struct recipe *r, struct spawned *s, struct err *e)
     if (s->pid < 0)
         return err_errno(e, "no process for the command %s", r->command->name);
     setpgid(s->pid, s->pid); /* whoever comes first */
+    guard_watch(s->pid);
     s->pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
     return s->pidfd >= 0 || err_errno(e, "the command %s cannot be watched", r->command->name);
 }

@@ -4,6 +4,7 @@
  */
 #include "runs.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -284,11 +285,86 @@ static void test_cancel(void **unused)
     }
 }
 
+/* ---- guards */
+
+/* Is it the guard of this process? /proc/PID/stat: "PID (NAME) STATE PARENT …" */
+static bool is_guard(const char *pid)
+{
+    static const char name[] = " (lathe-guard) S ";
+    char path[300], line[200] = "";
+    snprintf(path, sizeof path, "/proc/%s/stat", pid);
+    FILE *f = fopen(path, "re");
+    if (f && !fgets(line, sizeof line, f))
+        line[0] = '\0';
+    if (f)
+        fclose(f);
+    const char *at = strstr(line, name);
+    return at && strtol(at + strlen(name), NULL, 10) == getpid();
+}
+
+/* -1: there is none. */
+static pid_t find_guard(void)
+{
+    DIR *all = opendir("/proc");
+    struct dirent *d;
+    pid_t found = -1;
+    while (all && found < 0 && (d = readdir(all)))
+        if (is_guard(d->d_name))
+            found = (pid_t)strtol(d->d_name, NULL, 10);
+    closedir(all);
+    return found;
+}
+
+static void kill_guard(void)
+{
+    siginfo_t info;
+    pid_t pid = find_guard();
+    if (pid > 0 && kill(pid, SIGKILL) == 0)
+        waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+}
+
+static const char *pid_of_program(struct seen *s)
+{
+    arena_release(&s->arena);
+    return only(s, "{}", "{\"do\":\"pid\"}", "sequential");
+}
+
+/* One that dies is replaced; if they die again and again who needs a new program hears of it, and not for ever. */
+static void test_guards_that_die(void **unused)
+{
+    static struct seen s;
+    int64_t give_up = clock_after_ms(60000);
+    const char *said = pid_of_program(&s);
+    bool told = false;
+    (void)unused;
+    while (!told) {
+        assert_true(clock_now() < give_up);
+        if (strncmp(said, "ok ", 3) == 0)
+            kill((pid_t)strtol(said + 3, NULL, 10), SIGKILL);
+        kill_guard();
+        said = pid_of_program(&s);
+        told = strncmp(said, "failed command ", 15) == 0;
+    }
+    assert_non_null(strstr(said, "guard"));
+    for (; strncmp(said, "ok ", 3) != 0; poll(NULL, 0, 10)) {
+        assert_true(clock_now() < give_up);
+        said = pid_of_program(&s);
+    }
+    assert_true(find_guard() > 0);
+    arena_release(&s.arena);
+}
+
 /* ---- who is killed leaves nothing behind */
+
+static bool guard_too;
 
 static void on_hanging(void *arg, int64_t index, struct span text)
 {
     (void)index;
+    if (span_is(text, "hangs") && guard_too) {
+        kill_guard();
+        exec_idle(); /* as a worker does now and then */
+    }
     if (span_is(text, "hangs") && write(*(int *)arg, "x", 1) != 1)
         _exit(1);
 }
@@ -346,11 +422,12 @@ static bool killed_leaves_nothing(void)
 static int tests(void)
 {
     const struct CMUnitTest list[] = {
-        cmocka_unit_test(test_examples),   cmocka_unit_test(test_blame),
-        cmocka_unit_test(test_time_limit), cmocka_unit_test(test_one_death_is_forgiven),
-        cmocka_unit_test(test_retries),    cmocka_unit_test(test_programs_that_do_not_run),
-        cmocka_unit_test(test_lines),      cmocka_unit_test(test_what_it_is_given),
-        cmocka_unit_test(test_cancel),     cmocka_unit_test(test_next_run),
+        cmocka_unit_test(test_examples),        cmocka_unit_test(test_blame),
+        cmocka_unit_test(test_time_limit),      cmocka_unit_test(test_one_death_is_forgiven),
+        cmocka_unit_test(test_retries),         cmocka_unit_test(test_programs_that_do_not_run),
+        cmocka_unit_test(test_lines),           cmocka_unit_test(test_what_it_is_given),
+        cmocka_unit_test(test_cancel),          cmocka_unit_test(test_next_run),
+        cmocka_unit_test(test_guards_that_die),
     };
     return cmocka_run_group_tests(list, NULL, NULL);
 }
@@ -383,9 +460,13 @@ int main(void)
         return 1;
     }
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    if (!killed_leaves_nothing()) {
-        printf("Bail out! who is killed leaves processes behind\n");
-        return 1;
+    for (int i = 0; i < 2; i++) {
+        guard_too = i > 0;
+        if (!killed_leaves_nothing()) {
+            printf("Bail out! who is killed leaves processes behind%s\n",
+                   i ? ", with its guard before it" : "");
+            return 1;
+        }
     }
     int failed = run_suite(tests);
     rmdir(folder);
