@@ -334,6 +334,35 @@ static void t11_the_same_work_in_many(void **state)
         1);
 }
 
+#define LIMITED(key) \
+    "SELECT lathe.submit('echo', options => '{\"limit\": {\"key\": \"" key "\", \"concurrency\": 1}}')"
+#define FILL "INSERT INTO gates (name, concurrency) SELECT 'key/' || i, 1 FROM generate_series(1, %d) i"
+
+/* As many keys as there may be, and what is one more waits, or is refused, and stands in nobody's way. */
+static void t12_no_more_keys_than_there_may_be(void **state)
+{
+    struct store_bench *b = *state;
+    bench_sql(b, LIMITED("a"));
+    bench_sql(b, LIMITED("b"));
+    bench_sql(b, LIMITED("5"));
+    bench_sql(b, arena_printf(&b->arena, FILL, (int)LIMIT_GATES - 1));
+    wake(b);
+    bench_count(b, "gates", LIMIT_GATES);
+    bench_count(b, "work", 2); /* of the one that still came in, and of the one that was there */
+    bench_count(b, "waiting WHERE run_at > now()", 1);
+    refused(b->admin, LIMITED("c"), "options.limit.key: there are 100000 keys in use, and \"c\"");
+    refused(
+        b->admin,
+        "SELECT lathe.submit_many('echo', ARRAY[jsonb '{}'], options => '{\"limit\": {\"key\": \"c\", \"rate\": 1}}')",
+        "options.limit.key");
+    bench_sql(b, LIMITED("7"));
+    bench_sql(b, "DELETE FROM gates WHERE name = 'key/9'; UPDATE waiting SET run_at = now()");
+    wake(b);
+    bench_count(b, "gates", LIMIT_GATES);
+    bench_count(b, "waiting", 0);
+    bench_count(b, "work", 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +377,7 @@ int main(void)
         STORE_TEST(t09_what_follows),
         STORE_TEST(t10_no_clock_is_held),
         STORE_TEST(t11_the_same_work_in_many),
+        STORE_TEST(t12_no_more_keys_than_there_may_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
