@@ -3,7 +3,7 @@
  * what comes with them, or is left with a claim of which nobody knows.
  *
  * log may say: canceling statement due to lock timeout|violates check constraint "nothing_goes"
- * log may say: canceling statement due to statement timeout
+ * log may say: canceling statement due to statement timeout|connection to client lost
  */
 #include "../lib/test.h"
 
