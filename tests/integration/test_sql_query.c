@@ -26,7 +26,7 @@
 static PGconn *admin;
 
 static struct conf_database databases[] = {
-    {.name = "main", .connections = 4, .timeout = 20000},
+    {.name = "main", .connections = 4, .timeout = 120000},
     {.name = "hasty", .connections = 2, .timeout = 300},
     {.name = "away", .url = "host=/nowhere/at/all user=lathe", .connections = 4, .timeout = 300},
 };

@@ -56,18 +56,24 @@ static void t04_waits_overlap_up_to_the_width(void **state)
 {
     (void)state;
     const enum act acts[] = {NAP, NAP_TWICE, ON_FD};
-    for (size_t i = 0; i < COUNT_OF(acts); i++) {
+    int64_t ms = 3;
+    for (size_t i = 0; i < COUNT_OF(acts);) {
         fixture_clear(NULL);
         struct notes *n = notes_new();
-        struct orders o = {.act = acts[i], .ms = 3, .counts = counts};
+        struct orders o = {.act = acts[i], .ms = ms, .counts = counts};
         struct plan p = fixture_plan(n, &o, 300, one_thread(100));
         struct exec_report r = run(&p, n);
         assert_int_equal(r.ok, 300);
-        assert_int_equal(counts->most_in_flight, 100);
+        assert_true(counts->most_in_flight <= 100);
         /* each of them waited for what it asked for, and for that only */
-        assert_true(r.wait_ns >= 300 * 2 * NS_PER_MS);
+        assert_true(r.wait_ns >= 300 * (ms - 1) * NS_PER_MS);
         assert_true(r.wait_ns == n->wait && r.item_cpu_ns == n->cpu);
         mem_free(n);
+        bool all =
+            counts->most_in_flight == 100; /* on a slow machine the first is over before the last was begun */
+        i += all;
+        ms *= all ? 1 : 4;
+        assert_true(ms < 1000);
     }
 }
 
