@@ -1,73 +1,19 @@
+/* http.c: calls: whether they may begin, what they wait for, and what becomes of them. */
 #include "exec/http_call.h"
 
 #include <assert.h>
 #include <curl/curl.h>
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "core/limits.h"
 #include "core/mem.h"
-#include "core/net.h"
 #include "model/redis.h"
 
-#define IDLE_MOST 8       /* clients that are kept for the next run */
-#define IDLE_CALLS 64     /* one that had more calls at once has too many connections to be kept */
-#define FILES_MOST 131072 /* descriptors: a table that large costs 1 MiB */
-#define EVENTS 64         /* looked at together */
-#define SPARE 64          /* connections that are kept beyond as many as were ever in use at once */
-
-struct line {
-    struct call *first, *last;
-};
-
-struct http {
-    CURLM *multi;
-    int sockets, alarm; /* an epoll set, and a timerfd in it */
-    int64_t per_host;
-    int64_t calls, most_calls; /* in progress, LIMIT_HTTP_CALLS at most; and at once so far */
-    int64_t resolving;         /* of them: that may have a resolver's thread, LIMIT_HTTP_RESOLVING at most */
-    struct line lines[2];      /* that wait for a place: of addresses, and of names */
-    int later;                 /* a timerfd for the gates */
-    struct gate **gates;       /* of this run, to hosts that have limits */
-    size_t gates_n;
-    struct http *next; /* idle */
-};
-
-/* ---- curl's sockets and its one timer, in the client's descriptor */
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
-{
-    struct http *h = arg;
-    struct epoll_event ev = {.data.fd = fd};
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        epoll_ctl(h->sockets, EPOLL_CTL_DEL, fd, NULL);
-        return 0;
-    }
-    ev.events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
-    if (epoll_ctl(h->sockets, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev) < 0 &&
-        (errno == EEXIST || errno == ENOENT))
-        epoll_ctl(h->sockets, errno == EEXIST ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev);
-    curl_multi_assign(h->multi, fd, h);
-    return 0;
-}
-
-static int on_timer(CURLM *multi, long ms, void *arg)
-{
-    struct http *h = arg;
-    struct itimerspec t = {{0}, {0}}; /* off */
-    (void)multi;
-    if (ms >= 0)
-        t.it_value = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS + 1};
-    timerfd_settime(h->alarm, 0, &t, NULL);
-    return 0;
-}
+#define EVENTS 64 /* looked at together */
+#define SPARE 64  /* connections that are kept beyond as many as were ever in use at once */
 
 /* ---- the limits of hosts */
 
@@ -125,149 +71,6 @@ static struct gate *gate_of(struct http *h, struct item *it, const char *host)
     return h->gates[h->gates_n++];
 }
 
-/* ---- clients */
-
-static struct {
-    pthread_mutex_t lock;
-    struct http *list;
-    int count;
-} idle = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static CURLcode ready = CURLE_FAILED_INIT;
-static int64_t process_most; /* calls in progress of all threads: three quarters of the descriptors */
-static _Atomic int64_t process_calls;
-
-/* A call has a socket. */
-static void raise_files(void)
-{
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max < FILES_MOST ? files.rlim_max : FILES_MOST;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-        files.rlim_cur = 1024;
-    process_most = (int64_t)(files.rlim_cur - files.rlim_cur / 4);
-}
-
-/* At the first call of a process, which is after all forks: the zygote has no libcurl in it that was used, and each child
- * comes here by itself. TLS writes with write(2), so that a closed connection would kill a process that did not ask. */
-static void prepare(void)
-{
-    struct sigaction usual;
-    if (sigaction(SIGPIPE, NULL, &usual) == 0 && usual.sa_handler == SIG_DFL) {
-        struct sigaction ignore = {.sa_handler = SIG_IGN};
-        sigaction(SIGPIPE, &ignore, NULL);
-    }
-    raise_files();
-    ready = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
-int64_t http_most_calls(void)
-{
-    pthread_once(&once, prepare);
-    return process_most < LIMIT_HTTP_CALLS ? process_most : LIMIT_HTTP_CALLS;
-}
-
-static void free_client(struct http *h)
-{
-    if (h->multi)
-        curl_multi_cleanup(h->multi);
-    net_close(h->alarm);
-    net_close(h->later);
-    net_close(h->sockets);
-    mem_free(h);
-}
-
-static bool open_client(struct http *h, struct err *e)
-{
-    struct epoll_event ev = {.events = EPOLLIN};
-    h->sockets = epoll_create1(EPOLL_CLOEXEC);
-    h->alarm = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    ev.data.fd = h->alarm;
-    h->later = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (h->sockets < 0 || h->alarm < 0 || h->later < 0 ||
-        epoll_ctl(h->sockets, EPOLL_CTL_ADD, h->alarm, &ev) < 0)
-        return err_errno(e, "no descriptors for outgoing HTTP");
-    ev.data.fd = h->later;
-    if (epoll_ctl(h->sockets, EPOLL_CTL_ADD, h->later, &ev) < 0)
-        return err_errno(e, "no descriptors for outgoing HTTP");
-    h->multi = curl_multi_init();
-    if (!h->multi)
-        return err_set(e, ERR_SYSTEM, "libcurl could not be started");
-    curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
-    curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
-    return true;
-}
-
-static struct http *take_idle(void)
-{
-    pthread_mutex_lock(&idle.lock);
-    struct http *h = idle.list;
-    if (h) {
-        idle.list = h->next;
-        idle.count--;
-    }
-    pthread_mutex_unlock(&idle.lock);
-    return h;
-}
-
-bool http_open(void **ret, struct err *e)
-{
-    pthread_once(&once, prepare);
-    if (ready != CURLE_OK)
-        return err_set(e, ERR_SYSTEM, "libcurl could not be started: %s", curl_easy_strerror(ready));
-    struct http *h = take_idle();
-    if (!h) {
-        h = mem_alloc(sizeof *h);
-        h->alarm = h->sockets = h->later = -1;
-        if (!open_client(h, e)) {
-            free_client(h);
-            return false;
-        }
-    }
-    *ret = h;
-    return true;
-}
-
-void http_close(void *client)
-{
-    struct http *h = client;
-    if (!h)
-        return;
-    assert(h->calls == 0 && !h->lines[0].first && !h->lines[1].first);
-    close_gates(h);
-    bool keep = h->most_calls <= IDLE_CALLS;
-    h->most_calls = 0;
-    if (keep) {
-        pthread_mutex_lock(&idle.lock);
-        keep = idle.count < IDLE_MOST;
-        if (keep) {
-            h->next = idle.list;
-            idle.list = h;
-            idle.count++;
-        }
-        pthread_mutex_unlock(&idle.lock);
-    }
-    if (!keep)
-        free_client(h);
-}
-
-void http_release(void)
-{
-    struct http *h;
-    while ((h = take_idle()))
-        free_client(h);
-}
-
-int http_descriptor(const void *client)
-{
-    return ((const struct http *)client)->sockets;
-}
-
 /* ---- what comes back */
 
 static void set_error(struct call *c, CURLcode code)
@@ -317,7 +120,7 @@ static bool has_room(const struct http *h, bool name)
     if (h->calls >= LIMIT_HTTP_CALLS || (name && h->resolving >= LIMIT_HTTP_RESOLVING))
         return false;
     /* One may always go on: nobody tells this thread when another has given descriptors back. */
-    return h->calls == 0 || atomic_load_explicit(&process_calls, memory_order_relaxed) < process_most;
+    return h->calls == 0 || http_process_room();
 }
 
 /* As many connections are kept as were in use at once: curl would keep four times as many. */
@@ -332,7 +135,7 @@ static bool start(struct call *c)
     struct http *h = c->client;
     if (curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)
         return false;
-    atomic_fetch_add_explicit(&process_calls, 1, memory_order_relaxed);
+    http_process_count(1);
     c->resolving = c->name;
     h->resolving += c->name;
     c->moving = true;
@@ -395,7 +198,7 @@ static void leave(struct call *c)
     http_resolved(c);
     c->moving = false;
     h->calls--;
-    atomic_fetch_sub_explicit(&process_calls, 1, memory_order_relaxed);
+    http_process_count(-1);
     fill(h);
 }
 
@@ -572,6 +375,16 @@ void http_drop(struct http_call *shown)
     buf_release(&c->head);
     buf_release(&c->body);
     mem_free(c);
+}
+
+void http_close(void *client)
+{
+    struct http *h = client;
+    if (!h)
+        return;
+    assert(h->calls == 0 && !h->lines[0].first && !h->lines[1].first);
+    close_gates(h);
+    http_put_away(h);
 }
 
 const struct port_kind http_port = {

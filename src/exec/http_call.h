@@ -1,6 +1,6 @@
 /*
- * http_call.h: one call of an HTTP client, between http.c, which has the clients and drives them, and http_call.c, which tells curl
- * what is asked and what may be. For these two files only.
+ * http_call.h: an HTTP client and one of its calls, between http_client.c, which makes and keeps clients, http.c, which drives their
+ * calls, and http_call.c, which tells curl what is asked and what may be. For these three files only.
  */
 #ifndef LATHE_EXEC_HTTP_CALL_H
 #define LATHE_EXEC_HTTP_CALL_H
@@ -11,8 +11,25 @@
 #include "core/limits.h"
 #include "exec/gate.h"
 #include "exec/http.h"
-#include "model/outgoing.h"
 #include "exec/places.h"
+#include "model/outgoing.h"
+
+struct line {
+    struct call *first, *last;
+};
+
+struct http {
+    CURLM *multi;
+    int sockets, alarm; /* an epoll set, and a timerfd in it */
+    int64_t per_host;
+    int64_t calls, most_calls; /* in progress, LIMIT_HTTP_CALLS at most; and at once so far */
+    int64_t resolving;         /* of them: that may have a resolver's thread, LIMIT_HTTP_RESOLVING at most */
+    struct line lines[2];      /* that wait for a place: of addresses, and of names */
+    int later;                 /* a timerfd for the gates */
+    struct gate **gates;       /* of this run, to hosts that have limits */
+    size_t gates_n;
+    struct http *next; /* idle */
+};
 
 struct call {
     struct http_call shown;
@@ -49,5 +66,12 @@ void http_resolved(struct call *c);
 
 /* A resolver is about to be started. False: there are too many of them: redirects to ever other names make no threads without end. */
 bool http_resolves(struct call *c);
+
+/* Without calls: kept for the next run, or freed. */
+void http_put_away(struct http *h);
+
+/* Calls in progress, of all threads of the process: whether there may be more; and how many more there are now. Any thread. */
+bool http_process_room(void);
+void http_process_count(int more);
 
 #endif
