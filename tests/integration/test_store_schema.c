@@ -2,6 +2,7 @@
  * The schema: migrations on an empty database, again, at once, and on one that is newer; and that the states of tasks are
  * one table, in SQL as in C.
  *
+ * log may say: canceling statement due to lock timeout
  * log may say: may not become|begins as|relation "schema_migrations" does not exist|relation "workers" already exists
  */
 #include "../lib/test.h"
@@ -154,6 +155,61 @@ static void t05_one_that_fails(void **state)
     assert_int_equal(applied, migrations_count);
 }
 
+/* Somebody reads what the first migration writes. */
+static void stand_in_the_way(struct fresh *f)
+{
+    f->bench.conf.store_timeout = 1000;
+    bench_sql(&f->bench, "CREATE TABLE schema_migrations (version integer PRIMARY KEY, name text NOT NULL, "
+                         "checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())");
+    bench_sql(&f->bench, "SET application_name = 'a report'");
+    bench_sql(&f->bench, "BEGIN; LOCK TABLE schema_migrations IN SHARE MODE");
+}
+
+struct told {
+    struct fresh *fresh;
+    int waits, applied;
+};
+
+static void go_away_when_told(void *arg, const char *text)
+{
+    struct told *t = arg;
+    t->applied += strncmp(text, "applied", 7) == 0;
+    if (!strstr(text, "001_tables.sql waits for a lock (held: schema_migrations by process "))
+        return;
+    if (t->waits++ == 0)
+        bench_sql(&t->fresh->bench, "COMMIT");
+}
+
+/* It waits shortly, lets others go on, and tries again. */
+static void t06_a_lock_that_comes_free(void **state)
+{
+    struct fresh *f = *state;
+    struct err e = ERR_INIT;
+    struct told told = {.fresh = f};
+    stand_in_the_way(f);
+    if (!store_migrate(f->bench.store, go_away_when_told, &told, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(told.waits, 1);
+    assert_int_equal(told.applied, migrations_count);
+}
+
+/* Not for ever: it says who has what. */
+static void t07_a_lock_that_does_not(void **state)
+{
+    struct fresh *f = *state;
+    struct err e = ERR_INIT;
+    _Atomic int applied = 0;
+    stand_in_the_way(f);
+    assert_false(store_migrate(f->bench.store, count_applied, &applied, &e));
+    if (!strstr(e.text, "001_tables.sql did not get a lock") ||
+        !strstr(e.text, "held: schema_migrations by process ") ||
+        !strstr(e.text, "\"a report\", idle in transaction") || !strstr(e.text, "End that, and run"))
+        fail_msg("%s", e.text);
+    bench_sql(&f->bench, "COMMIT");
+    assert_true(store_migrate(f->bench.store, count_applied, &applied, &e));
+    assert_int_equal(applied, migrations_count);
+}
+
 /* ---- states ---- */
 
 #define EACH(s) for (int s = 0; s < TASK_STATES; s++)
@@ -254,7 +310,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FRESH(t01_empty_then_again),        FRESH(t02_at_once),
         FRESH(t03_newer_is_left_alone),     FRESH(t04_another_text),
-        FRESH(t05_one_that_fails),          STORE_TEST(t10_states_are_the_same),
+        FRESH(t05_one_that_fails),          FRESH(t06_a_lock_that_comes_free),
+        FRESH(t07_a_lock_that_does_not),    STORE_TEST(t10_states_are_the_same),
         STORE_TEST(t11_moves_are_the_same), STORE_TEST(t12_no_task_begins_at_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
