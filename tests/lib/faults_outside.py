@@ -9,6 +9,7 @@ from faultrun import fault
 from proc import ROOT, descendants, send, wait_until
 from stack import read_proc
 
+TORN = r"connection to client lost"  # PostgreSQL, of a worker that was killed
 STRATEGIES = ("hybrid", "multiprocessing", "threading", "async-batch", "background")
 
 
@@ -116,9 +117,13 @@ def guards(r):
     return [pid for p in (r.worker, r.other) for pid in descendants(p.pid) if read_proc(pid, "comm").strip() == b"lathe-guard"]
 
 
-@fault("the guard of commands killed", prepare=with_commands)
+def programs(worker):
+    return [pid for pid in descendants(worker.pid) if b"naughty.py" in read_proc(pid, "cmdline")]
+
+
+@fault("the guard of commands killed", TORN, prepare=with_commands)
 def guard_killed(r):
-    "SIGKILL of the processes that end programs whose worker dies, with programs hanging; what hangs afterwards is ended all the same"
+    "SIGKILL of the processes that end programs whose worker dies, while programs hang; then of a worker: its programs are gone with it"
     tasks = [(s, *submit(r, s, {"do": "hang"}, item_timeout_ms=4000)) for s in ("threading", "async-batch")]
     killed = wait_until("programs have guards", lambda: guards(r))
     for pid in killed:
@@ -126,5 +131,13 @@ def guard_killed(r):
     for strategy, items, id in tasks:
         r.web.finished(id)
         check(strategy, items, r.web.results(id), "item-timeout", "item_timeout_ms")
-    spoils(r, {"do": "hang"}, "item-timeout", "item_timeout_ms", item_timeout_ms=4000)
-    r.note(f"{len(killed)} guards")
+    strategy = "async-batch"
+    items, id = submit(r, strategy, {"do": "hang"}, item_timeout_ms=4000)
+    worker = wait_until("a worker has programs and a guard again", lambda: next((p for p in (r.worker, r.other) if programs(p) and guards(r)), None))
+    left = programs(worker)
+    worker.kill()
+    wait_until("its programs are gone", lambda: not any(b"naughty.py" in read_proc(pid, "cmdline") for pid in left))
+    worker.start()
+    r.web.finished(id)
+    check(strategy, items, r.web.results(id), "item-timeout", "item_timeout_ms")
+    r.note(f"{len(killed)} guards, {len(left)} programs")
