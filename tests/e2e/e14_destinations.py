@@ -84,10 +84,11 @@ def t04_circuit(w):
     "a server that fails again and again is left alone, tried again by one call, and used again when it answers"
     with BadServer(status=500) as s:
         url = s.url(host="localhost")
-        id = w.submit("sequential", handler="http.fetch", items=[url] * 10)
+        same = url.replace("localhost", "localhost.", 1)  # said in full
+        id = w.submit("sequential", handler="http.fetch", items=[url] * 10 + [same])
         assert w.finished(id)["state"] == "failed"
         errors = [r["error"] for r in w.results(id)]
-        assert [e["type"] for e in errors] == ["upstream"] * 3 + ["circuit-open"] * 7, errors
+        assert [e["type"] for e in errors] == ["upstream"] * 3 + ["circuit-open"] * 8, errors
         assert len(s.seen) == 3, s.seen
         assert f"http://localhost:{s.port} " in errors[-1]["detail"] and "tried again" in errors[-1]["detail"], errors[-1]
 

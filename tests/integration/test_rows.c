@@ -2,7 +2,7 @@
  * Rows that handlers put, on a real PostgreSQL: what gathers, whose fault is whose, and what a repeated run finds.
  *
  * log may say: duplicate key value violates unique constraint
- * log may say: violates check constraint "no_bob"
+ * log may say: violates check constraint "no_(bob|teapot)"
  * log may say: terminating connection due to administrator command
  * log may say: canceling statement
  * log may say: connection to client lost
@@ -18,9 +18,11 @@
 
 #include "../lib/http_server.h"
 #include "core/mem.h"
+#include "core/metrics.h"
 #include "core/net_guard.h"
 #include "exec/exec.h"
 #include "handlers/registry.h"
+#include "model/outgoing.h"
 #include "model/rows.h"
 #include "model/strategy.h"
 #include "store_bench.h"
@@ -371,6 +373,38 @@ static void t11_records(void **state)
     assert_memory_equal(first, seen->text[3], strcspn(first, ","));
 }
 
+static int64_t dropped(void)
+{
+    static const char name[] = "\nlathe_outgoing_dropped_total ";
+    struct buf b CLEANUP(buf_release) = BUF_INIT(MIB);
+    metrics_write(&b);
+    buf_char(&b, '\0');
+    const char *at = strstr(b.ptr, name);
+    return at ? strtoll(at + strlen(name), NULL, 10) : 0;
+}
+
+/* Lines of the log of calls that PostgreSQL refuses: nobody waits for them, so they are counted. Their neighbours are written. */
+static void t13_refused_lines_are_counted(void **state)
+{
+    enum { LINES = 20, BAD = 3 };
+    struct store_bench *b = *state;
+    int64_t before = dropped(), give_up = clock_after_ms(30000);
+    bench_sql(b, "ALTER TABLE outgoing ADD CONSTRAINT no_teapot CHECK (status <> 418)");
+    for (int i = 0; i < LINES; i++)
+        outgoing_note(&(struct outgoing){.task = uuid_v7(),
+                                         .item = i,
+                                         .method = SPAN("GET"),
+                                         .url = SPAN("http://127.0.0.1/"),
+                                         .status = i % 7 == 1 ? 418 : 200});
+    while (bench_number(b, "SELECT count(*) FROM outgoing") < LINES - BAD || dropped() < before + BAD) {
+        assert_true(clock_now() < give_up);
+        poll(NULL, 0, 5);
+    }
+    assert_int_equal(dropped(), before + BAD);
+    bench_count(b, "outgoing", LINES - BAD);
+    bench_sql(b, "ALTER TABLE outgoing DROP CONSTRAINT no_teapot");
+}
+
 static int begin(void **state)
 {
     struct err e = ERR_INIT;
@@ -404,12 +438,15 @@ int main(void)
         ROWS_TEST(t10_cancelled),
         ROWS_TEST(t11_records),
         ROWS_TEST(t12_a_row_in_the_way),
+        ROWS_TEST(t13_refused_lines_are_counted),
     };
     struct err e = ERR_INIT;
     seen = mem_alloc(sizeof *seen);
     conf.store_url = test_pg();
     conf.store_timeout = 20000;
     rows_configure(&conf);
+    if (!metrics_open(NULL, &e))
+        return 99;
     http_server_open(&server);
     if (!exec_start(&e)) /* before there is a thread */
         return 99;

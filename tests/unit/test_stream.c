@@ -6,6 +6,11 @@
 #include "core/limits.h"
 #include "core/mem.h"
 #include "queue/inside.h"
+#include "queue/stream.c" /* whose deadline is set back */
+
+#undef LIMIT_UPLOAD_S
+#define LIMIT_UPLOAD_S 1 /* for what reads a file: the least that there can be */
+#include "cmd/upload.c"
 
 static struct {
     bool refuse, fail_add, fail_end;
@@ -313,12 +318,39 @@ static void t08_verdicts(void **state)
     assert_int_equal(store.open, 0);
 }
 
+/* An upload is a transaction: it ends in time, whether pieces come too slowly or none comes at all. */
+static void t09_deadlines(void **state)
+{
+    (void)state;
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    struct queue_stream *st;
+    struct err e = ERR_INIT;
+    int silent[2];
+    assert_true(begin(&a, "background", "handler=echo", &st, &e));
+    assert_true(queue_stream_feed(st, SPAN("1\n"), &e));
+    st->until = clock_now();
+    assert_false(queue_stream_feed(st, SPAN("2\n"), &e));
+    assert_int_equal(e.code, ERR_TIMEOUT);
+    queue_stream_drop(st);
+
+    e = (struct err)ERR_INIT;
+    assert_true(begin(&a, "background", "handler=echo", &st, &e));
+    assert_int_equal(pipe2(silent, O_CLOEXEC), 0);
+    assert_false(pour_all(&(struct pour){.fd = silent[0]}, st, &e));
+    assert_int_equal(e.code, ERR_TIMEOUT);
+    queue_stream_drop(st);
+    close(silent[0]);
+    close(silent[1]);
+    assert_int_equal(store.open, 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {
         TEST(t01_units),       TEST(t02_one_unit),    TEST(t03_as_it_is_kept), TEST(t04_a_unit_is_bounded),
         TEST(t05_also_of_two), TEST(t06_the_largest), TEST(t07_refused),       TEST(t08_verdicts),
+        TEST(t09_deadlines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
