@@ -246,8 +246,10 @@ struct finish {
     struct span used; /* the strategy whose shape it was; "": a free one */
     int64_t bare_us;  /* predicted without the strategy's correction; 0: not. These two make the correction */
     int64_t item_cpu_ns, item_wait_ns; /* sums over items: for the profile */
-    int64_t started_us, finished_us;   /* clock_now() in us: no wall clock, which may be set in between */
-    bool remembers;                    /* its task asks for that (cache_ttl_s): measured.cached counts */
+    bool
+        familiar; /* so many runs came before that nobody misses what this one teaches while it is being stored */
+    int64_t started_us, finished_us; /* clock_now() in us: no wall clock, which may be set in between */
+    bool remembers;                  /* its task asks for that (cache_ttl_s): measured.cached counts */
     struct err err;
     struct span log;   /* NDJSON of worker/diary.h for the task's log, "" if there is nothing to say */
     int64_t logged_us; /* wall clock: the place of it in the log */
@@ -386,6 +388,9 @@ bool store_pause_queue(struct store *s, struct span name, bool paused, struct sp
  * Asked by many workers, the one that is alive longest gets the answer, the others 0. */
 bool store_horizon(struct store_worker *w, int64_t *ret_count, double *ret_age_s, char *ret_what, size_t room,
                    struct err *e) LATHE_CHECK;
+
+/* Has PostgreSQL count the rows of tables whose size it does not know any more, so that plans fit it. *ret: how many those were. */
+bool store_measure(struct store_worker *w, int64_t *ret, struct err *e) LATHE_CHECK;
 
 /* ---- evidence ---------------------------------------------------------------------------------------------------- */
 

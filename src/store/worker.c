@@ -145,8 +145,8 @@ static bool committed(const struct step *s)
     return s && s->synced && s->err.code == ERR_NONE;
 }
 
-/* Who waits for a task is told when what it taught is stored too, so that he can ask for it; not after the claim, which is
- * somebody else's. */
+/* Who waits for a task is told not after the claim, which is somebody else's; and unless it was familiar, when what it taught is
+ * stored too, so that he can ask for it. */
 static void on_finished(void *arg)
 {
     struct turn *t = arg;
@@ -201,6 +201,14 @@ static void add_finishes(struct turn *t)
     t->finish_step->sync = true;
 }
 
+static bool all_familiar(struct finish *const *list, size_t n)
+{
+    size_t familiar = 0;
+    while (familiar < n && list[familiar]->familiar)
+        familiar++;
+    return familiar == n;
+}
+
 static void prepare(struct turn *t, struct store_worker *w, struct finish *const *list, size_t n, int want)
 {
     *t = (struct turn){.worker = w,
@@ -220,9 +228,11 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
         if (cached_params(&t->cached, list, n))
             add(t, (struct step){.stmt = &cached_stmt, .params = &t->cached});
         add_finishes(t);
-        t->n += learn_steps(&t->learning, list, n, &t->steps[t->n]);
-        t->steps[t->n - 1].over = on_finished;
-        t->steps[t->n - 1].arg = t;
+        size_t taught = learn_steps(&t->learning, list, n, &t->steps[t->n]);
+        struct step *last = all_familiar(list, n) ? t->finish_step : &t->steps[t->n + taught - 1];
+        t->n += taught;
+        last->over = on_finished;
+        last->arg = t;
     }
     if (want > 0) {
         t->lease = uuid_v7();

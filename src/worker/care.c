@@ -14,6 +14,8 @@
 #define RETURN_GRACE \
     (5 * NS_PER_S) /* for a handler in the worker to come back after its deadline or a cancel */
 #define TELL_MOST 256
+#define MEASURE_MS 5000       /* how often to look whether PostgreSQL knows how large the tables are */
+#define MEASURE_SOON_MS 1000  /* when something took long */
 #define HORIZON_MS 60000      /* how often to look what holds the vacuum back */
 #define FORGET_PAUSE_MS 100   /* between two rounds of a pass */
 #define FORGET_MOST_MS 600000 /* between two passes */
@@ -197,6 +199,24 @@ static void look_at_horizon(struct worker *w)
     queue_look_at_horizon(w->queue_worker);
 }
 
+static void measure(struct worker *w)
+{
+    int64_t tables = 0;
+    struct err e = ERR_INIT;
+    w->measured = clock_now();
+    w->next_measure = clock_after_ms(clock_jitter(MEASURE_MS));
+    if (queue_measure(w->queue_worker, &tables, &e) && tables > 0)
+        log_debug("worker.measured", "tables=%lld meaning=PostgreSQL makes its plans anew",
+                  (long long)tables);
+}
+
+void care_measure_soon(struct worker *w)
+{
+    int64_t at = w->measured + MEASURE_SOON_MS * NS_PER_MS;
+    if (w->next_measure == 0 || at < w->next_measure)
+        w->next_measure = at;
+}
+
 /* A pass over the tasks that are old enough, then a rest: what is old and stays is looked at again by every pass. */
 static void forget(struct worker *w)
 {
@@ -270,6 +290,8 @@ bool care(struct worker *w)
         wake(w);
     } else if (now >= w->next_fire) {
         fire(w);
+    } else if (now >= w->next_measure) {
+        measure(w);
     } else if (now >= w->next_look) {
         look_at_horizon(w);
     } else if (now >= w->next_forget) {
@@ -291,7 +313,7 @@ int64_t care_next(const struct worker *w)
 {
     int64_t next =
         sooner(sooner(w->next_beat, w->next_wake), sooner(sooner(w->next_reap, w->next_fire), w->next_look));
-    next = sooner(next, w->next_forget);
+    next = sooner(next, sooner(w->next_forget, w->next_measure));
     int64_t oldest = slots_oldest(w->slots);
     if (oldest != CLOCK_NEVER)
         next = sooner(next, oldest + WAIT_MOST_NS);

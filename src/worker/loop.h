@@ -53,8 +53,9 @@ struct worker {
     int64_t last_end;    /* of a unit */
     int store_failures;  /* in a row */
     int64_t next_turn, next_poll, next_beat, next_tell, next_reap, next_wake, next_fire, next_look,
-        next_forget; /* clock_now() deadlines */
+        next_forget, next_measure; /* clock_now() deadlines */
 
+    int64_t measured;  /* when tables were last measured */
     int64_t forgotten; /* tasks that this pass has deleted */
 
     enum ending ending;
@@ -86,6 +87,7 @@ bool care(struct worker *w);                     /* one thing that is due; false
 int64_t care_next(const struct worker *w);       /* when care() should be called next */
 void care_look_for_messages(struct worker *w);   /* cancels, and times that units wait for */
 void care_wake_by(struct worker *w, int64_t ms); /* something waits for its time: look then at the latest */
+void care_measure_soon(struct worker *w); /* the store was slow: its plans may be those of smaller tables */
 
 /* worker.c */
 void worker_recycle(struct worker *w, const char *why);

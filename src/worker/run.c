@@ -10,6 +10,8 @@
 #include "model/submission.h"
 #include "worker/again.h"
 
+#define FAMILIAR 32 /* runs */
+
 struct run *run_new(struct unit *u, void *batch)
 {
     struct run *r = mem_alloc(sizeof *r);
@@ -92,6 +94,7 @@ static void foretell(struct finish *f, const struct choice *c, const struct grou
     struct correction used;
     const struct correction *own = c->strategy != NULL ? &g->corrections[strategy_index(c->strategy)] : NULL;
     f->used = span_of(c->strategy != NULL ? c->strategy->name : "");
+    f->familiar = g->known && g->profile.runs >= FAMILIAR;
     if (!g->known)
         return;
     double wall = predict_corrected(&g->profile, &g->host, &c->shape, f->unit->count, own, &used).wall;

@@ -8,6 +8,7 @@
 
 #define TURN_BYTES (16u * MIB)       /* results that one turn carries; a larger unit goes alone */
 #define PREFETCH_NS (20 * NS_PER_MS) /* claimed ahead: so much work per slot */
+#define SLOW_NS (250 * NS_PER_MS)    /* a turn that may have been planned for other tables */
 #define RETRY_FIRST_MS 100
 #define RETRY_LAST_MS 2000
 
@@ -162,6 +163,15 @@ static void claimed(struct worker *w, struct claim *c, int wanted)
     board_claimed(w, c);
 }
 
+static bool timed_turn(struct worker *w, int want, struct claim *ret, struct err *e)
+{
+    int64_t began = clock_now();
+    bool ok = queue_turn(w->queue_worker, w->finishes, w->finishes_n, want, ret, e);
+    if (clock_now() - began > SLOW_NS && w->ending == ENDING_NOT)
+        care_measure_soon(w);
+    return ok;
+}
+
 void turn(struct worker *w)
 {
     struct err e = ERR_INIT;
@@ -169,7 +179,7 @@ void turn(struct worker *w)
     int n = w->look || clock_now() >= w->next_poll ? room(w) : 0;
 
     if (fault_hit("worker.turn") || !release(w, false, &e) || !release(w, true, &e) ||
-        !queue_turn(w->queue_worker, w->finishes, w->finishes_n, n, &c, &e)) {
+        !timed_turn(w, n, &c, &e)) {
         back_off(w, &e);
         return;
     }

@@ -54,6 +54,8 @@ static bool start(struct worker *w, struct err *e)
     w->info.costs = evidence_host(w->evidence);
     w->env = (struct run_env){.conf = w->conf, .evidence = w->evidence};
     w->look = true;
+    w->measured = clock_now();
+    care_measure_soon(w);
     return slots_new((int)w->conf->worker_slots, &w->env, w->slot_bell, &w->slots, e) &&
            queue_worker_new(w->queue, &w->info, w->queue_bell, &w->queue_worker, e);
 }
@@ -83,7 +85,8 @@ static void drain(struct worker *w, enum ending ending, const char *why)
     w->ending = ending;
     if (first) {
         w->drain_until = clock_after_ms(conf_now(&w->conf->worker_drain));
-        w->next_reap = w->next_wake = w->next_fire = w->next_look = w->next_forget = CLOCK_NEVER;
+        w->next_reap = w->next_wake = w->next_fire = w->next_look = w->next_forget = w->next_measure =
+            CLOCK_NEVER;
         board_return_queued(w, CLOCK_NEVER);
     }
     log_info("worker.draining", "why=%s running=%zu deadline_ms=%d", why, w->running,
