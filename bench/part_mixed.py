@@ -12,7 +12,7 @@ def parts(base):
     """name: strategy, submission."""
     yield "computing", "hybrid", dict(handler="cpu.compress", items_count=200, params={"bytes": 1 << 20, "level": 3}, batch_size=256)
     yield "URLs", "async-batch", dict(handler="http.fetch", items=urls(base, 100), batch_size=100)
-    yield "a database", "async-batch", dict(handler="db.users", items_count=2000, batch_size=2000)
+    yield "a database", "async-batch", dict(handler="db.users", items_count=20000, batch_size=8000)
 
 
 def submit(s, body):
