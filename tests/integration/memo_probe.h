@@ -1,5 +1,5 @@
 /*
- * memo_probe.h: the handler of test_memo: it counts what it is asked, in memory that children share.
+ * memo_probe.h: the handler of test_memo: it counts what it is asked, in memory that children share; and what is seen of a run.
  */
 #ifndef LATHE_MEMO_PROBE_H
 #define LATHE_MEMO_PROBE_H
@@ -7,6 +7,8 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "../lib/test.h"
+#include "exec/exec.h"
 #include "model/handler.h"
 
 struct tape {
@@ -70,5 +72,29 @@ static const struct handler counting = {
     .state_size = sizeof(struct work_state),
     .step = count_step,
 };
+
+#define MOST 512 /* items */
+
+struct seen {
+    struct plan plan;
+    struct exec_report report;
+    int reports[MOST];
+    bool cached[MOST];
+    char text[MOST][160]; /* of results as far as it fits, or the slug of the error */
+};
+
+static void on_item(void *arg, const struct outcome *o)
+{
+    struct seen *s = arg;
+    assert_in_range(o->index, 0, MOST - 1);
+    s->reports[o->index]++;
+    s->cached[o->index] = o->cached;
+    if (o->cached)
+        assert_true(o->kind == OUTCOME_OK && o->cpu_ns == 0 && o->wait_ns == 0);
+    if (o->kind == OUTCOME_OK)
+        snprintf(s->text[o->index], sizeof s->text[0], SPAN_FMT, SPAN_ARG(o->result));
+    else
+        snprintf(s->text[o->index], sizeof s->text[0], "%s", err_slug(o->err->code));
+}
 
 #endif

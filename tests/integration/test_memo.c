@@ -21,34 +21,10 @@
 #include "model/strategy.h"
 #include "memo_probe.h"
 
-#define MOST 512
-
 static struct redis_server server;
 static struct conf conf;
 
 /* ---- runs */
-
-struct seen {
-    struct plan plan;
-    struct exec_report report;
-    int reports[MOST];
-    bool cached[MOST];
-    char text[MOST][160]; /* of results as far as it fits, or the slug of the error */
-};
-
-static void on_item(void *arg, const struct outcome *o)
-{
-    struct seen *s = arg;
-    assert_in_range(o->index, 0, MOST - 1);
-    s->reports[o->index]++;
-    s->cached[o->index] = o->cached;
-    if (o->cached)
-        assert_true(o->kind == OUTCOME_OK && o->cpu_ns == 0 && o->wait_ns == 0);
-    if (o->kind == OUTCOME_OK)
-        snprintf(s->text[o->index], sizeof s->text[0], SPAN_FMT, SPAN_ARG(o->result));
-    else
-        snprintf(s->text[o->index], sizeof s->text[0], "%s", err_slug(o->err->code));
-}
 
 static struct plan plan_of(struct seen *s, const struct handler *h, const void *args,
                            const struct span *inputs, int64_t count, struct shape shape)
