@@ -3,8 +3,8 @@
 -- A worker's plans are made once and kept. Where arrays meet a table they are right only if the planner knows that the table is
 -- large: of one with a handful of rows it rather reads the whole index once than looks each element up, and does so still when a
 -- million rows have come. ANALYZE makes every session plan anew. It is due for a table that has doubled since the last; and, because rows of a
--- transaction that is not over do not count, where far more was changed than it has counted, or hardly a row was
--- found in many pages. Returns the tables that were measured. Who is not their owner cannot.
+-- transaction that is not over do not count, where far more was changed than it has counted, or more rows are there.
+-- Returns the tables that were measured. Who is not their owner cannot.
 CREATE FUNCTION lathe_measure() RETURNS text[] LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -24,8 +24,7 @@ BEGIN
             OR c.relname IN ('tasks', 'results', 'inputs')
                 AND pg_stat_get_mod_since_analyze(c.oid) > 10000 + 2 * greatest(c.reltuples, 0)
             OR c.relname = 'tasks' AND c.relpages > 64 AND c.reltuples < c.relpages
-                AND greatest(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid))
-                    < now() - interval '20 s')
+                AND (SELECT count(*) FROM (SELECT FROM tasks LIMIT 1000 + 2 * c.reltuples::bigint) x) >= 1000 + 2 * c.reltuples)
     LOOP
         BEGIN
             EXECUTE format('ANALYZE %I', due);

@@ -10,7 +10,7 @@
 #include "model/submission.h"
 #include "worker/again.h"
 
-#define FAMILIAR 32 /* runs */
+#define FAMILIAR 32 /* runs: of what so many are known of, one more changes little */
 
 struct run *run_new(struct unit *u, void *batch)
 {
