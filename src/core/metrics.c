@@ -1,6 +1,7 @@
 /*
- * The file: a header, then ROWS rows of cells. Row 0 belongs to nobody: there the counters of dead processes end up when
- * a newcomer takes their row. Rows are taken under an exclusive flock; counting takes no lock at all.
+ * The file: a header that says whose each row is, then ROWS rows of cells. Row 0 belongs to nobody: there the counters of dead
+ * processes end up when a newcomer takes their row. Rows are taken under an exclusive flock; counting takes no lock at all.
+ * Owners stand together, because all are looked at: a row that nobody has is never touched, and takes no memory.
  */
 #include "core/metrics.h"
 
@@ -24,19 +25,18 @@
 #include "core/net.h"
 
 #define ROWS 256u
-#define MAGIC UINT64_C(0x314d656874614c0a)
+#define MAGIC UINT64_C(0x324d656874614c0a)
+
+struct owner {
+    _Atomic int64_t pid; /* 0: free */
+    _Atomic int64_t
+        birth; /* of the process, as the kernel counts: a later process with this pid is another one */
+};
 
 struct header {
     uint64_t magic, signature, rows, row_size;
     char padding[32];
-};
-
-struct row {
-    _Atomic int64_t pid; /* 0: free */
-    _Atomic int64_t
-        birth;        /* of the process, as the kernel counts: a later process with this pid is another one */
-    char padding[48]; /* cells begin on a cache line of their own */
-    _Atomic int64_t cells[];
+    struct owner owners[ROWS]; /* of the row at the same place */
 };
 
 static struct {
@@ -48,8 +48,8 @@ static _Atomic(_Atomic int64_t *) my_cells;
 
 static size_t row_size(void)
 {
-    size_t size = sizeof(struct row) + metric_cells() * sizeof(int64_t);
-    return (size + 127) / 128 * 128;
+    size_t size = metric_cells() * sizeof(int64_t);
+    return (size + 127) / 128 * 128; /* begins on a cache line of its own */
 }
 
 static size_t file_size(void)
@@ -57,7 +57,7 @@ static size_t file_size(void)
     return sizeof(struct header) + ROWS * row_size();
 }
 
-static struct row *row_at(size_t i)
+static _Atomic int64_t *cells_at(size_t i)
 {
     return (void *)((char *)file.header + sizeof(struct header) + i * row_size());
 }
@@ -82,13 +82,13 @@ static int64_t birth_of(int64_t pid)
     return span_to_int(span_cut(&rest, ' '), &birth) ? birth : 0;
 }
 
-static bool is_alive(struct row *r)
+static bool is_alive(struct owner *o)
 {
-    int64_t pid = atomic_load(&r->pid);
+    int64_t pid = atomic_load(&o->pid);
     if (kill((pid_t)pid, 0) != 0 && errno == ESRCH)
         return false;
     int64_t birth = birth_of(pid);
-    return birth == 0 || birth == atomic_load(&r->birth); /* without /proc the pid has to do */
+    return birth == 0 || birth == atomic_load(&o->birth); /* without /proc the pid has to do */
 }
 
 /* ---- taking a row; the lock is held */
@@ -102,37 +102,37 @@ static bool is_gauge_cell(size_t cell)
     return false;
 }
 
-static void fold(struct row *from)
+static void fold(size_t row)
 {
-    struct row *kept = row_at(0);
+    _Atomic int64_t *from = cells_at(row), *kept = cells_at(0);
     for (size_t i = 0; i < metric_cells(); i++) {
-        int64_t value = atomic_exchange(&from->cells[i], 0);
+        int64_t value = atomic_exchange(&from[i], 0);
         if (value && !is_gauge_cell(i))
-            atomic_fetch_add(&kept->cells[i], value);
+            atomic_fetch_add(&kept[i], value);
     }
-    atomic_store(&from->pid, 0);
+    atomic_store(&file.header->owners[row].pid, 0);
 }
 
 static bool take_row(struct err *e)
 {
-    struct row *mine = NULL;
+    struct owner *owners = file.header->owners;
+    size_t mine = 0;
     for (size_t i = 1; i < ROWS; i++) {
-        struct row *r = row_at(i);
-        int64_t pid = atomic_load(&r->pid);
-        if (pid != 0 && !is_alive(r)) {
-            fold(r);
+        int64_t pid = atomic_load(&owners[i].pid);
+        if (pid != 0 && !is_alive(&owners[i])) {
+            fold(i);
             pid = 0;
         }
         if (pid == getpid())
-            mine = r; /* opened before, by this very process */
-        else if (pid == 0 && !mine)
-            mine = r;
+            mine = i; /* opened before, by this very process */
+        else if (pid == 0 && mine == 0)
+            mine = i;
     }
-    if (!mine)
+    if (mine == 0)
         return err_set(e, ERR_BUSY, "all %u rows of the metrics file belong to living processes", ROWS - 1);
-    atomic_store(&mine->birth, birth_of(getpid()));
-    atomic_store(&mine->pid, getpid());
-    atomic_store(&my_cells, mine->cells);
+    atomic_store(&owners[mine].birth, birth_of(getpid()));
+    atomic_store(&owners[mine].pid, getpid());
+    atomic_store(&my_cells, cells_at(mine));
     return true;
 }
 
@@ -147,7 +147,8 @@ static bool map(int fd, bool fresh, struct err *e)
     file.header = memory;
     file.fd = fd;
     if (fresh)
-        *file.header = (struct header){MAGIC, metric_signature(), ROWS, row_size(), {0}};
+        *file.header = (struct header){
+            .magic = MAGIC, .signature = metric_signature(), .rows = ROWS, .row_size = row_size()};
     return true;
 }
 
@@ -231,9 +232,9 @@ void metric_rows(void (*each)(_Atomic int64_t *cells, bool alive, void *arg), vo
      * better than waiting for it. */
     bool locked = file.fd >= 0 && flock(file.fd, LOCK_SH | LOCK_NB) == 0;
     for (size_t i = 0; i < ROWS; i++) {
-        struct row *r = row_at(i);
-        if (i == 0 || atomic_load(&r->pid) != 0)
-            each(r->cells, i > 0 && is_alive(r), arg);
+        struct owner *o = &file.header->owners[i];
+        if (i == 0 || atomic_load(&o->pid) != 0)
+            each(cells_at(i), i > 0 && is_alive(o), arg);
     }
     if (locked)
         flock(file.fd, LOCK_UN);
