@@ -149,7 +149,8 @@ bool queue_wake(struct queue_worker *w, int64_t *ret_next_ms, int64_t *ret_fire_
 /* Fires one schedule that is due: its tasks are put, it is moved on, workers are told. *ret_fired false: none is due, or another
  * worker fires. */
 bool queue_fire(struct queue_worker *w, bool *ret_fired, struct err *e) LATHE_CHECK;
-/* store_measure. */
+/* store_warm, store_measure. */
+bool queue_warm(struct queue_worker *w, struct err *e) LATHE_CHECK;
 bool queue_measure(struct queue_worker *w, int64_t *ret, struct err *e) LATHE_CHECK;
 /* store_horizon, and a line in the log if there is something. */
 void queue_look_at_horizon(struct queue_worker *w);

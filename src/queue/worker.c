@@ -242,6 +242,11 @@ bool queue_wake(struct queue_worker *w, int64_t *ret_next_ms, int64_t *ret_fire_
     return true;
 }
 
+bool queue_warm(struct queue_worker *w, struct err *e)
+{
+    return store_warm(w->store, e);
+}
+
 bool queue_measure(struct queue_worker *w, int64_t *ret, struct err *e)
 {
     return store_measure(w->store, ret, e);

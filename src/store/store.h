@@ -389,6 +389,9 @@ bool store_pause_queue(struct store *s, struct span name, bool paused, struct sp
 bool store_horizon(struct store_worker *w, int64_t *ret_count, double *ret_age_s, char *ret_what, size_t room,
                    struct err *e) LATHE_CHECK;
 
+/* Has PostgreSQL read and plan what the first finish will call, which takes it some 20 ms: for a worker that has nothing else to do. */
+bool store_warm(struct store_worker *w, struct err *e) LATHE_CHECK;
+
 /* Has PostgreSQL count the rows of tables whose size it does not know any more, so that plans fit it. *ret: how many those were. */
 bool store_measure(struct store_worker *w, int64_t *ret, struct err *e) LATHE_CHECK;
 

@@ -242,6 +242,21 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
     }
 }
 
+bool store_warm(struct store_worker *w, struct err *e)
+{
+    struct params alone CLEANUP(params_release_at) = PARAMS_INIT;
+    struct params all CLEANUP(params_release_at) = PARAMS_INIT;
+    finish_alone_params(&alone, NULL, 0, 0);
+    finish_params(&all, NULL, 0);
+    struct step steps[] = {{.stmt = &finish_alone_stmt, .params = &alone},
+                           {.stmt = &finish_stmt, .params = &all, .sync = true}};
+    bool ok = db_run(&w->db, steps, COUNT_OF(steps), store_worker_deadline(w), e);
+    if (ok && steps[1].err.code != ERR_NONE)
+        ok = err_set(e, steps[1].err.code, "%s", steps[1].err.text);
+    db_steps_clear(steps, COUNT_OF(steps));
+    return ok;
+}
+
 /* Acts as if the connection had been lost before the answers came: from `s` on nothing is known. */
 static bool lose(struct store_worker *w, struct turn *t, struct step *s, const char *point, struct err *e)
 {

@@ -199,6 +199,23 @@ static void look_at_horizon(struct worker *w)
     queue_look_at_horizon(w->queue_worker);
 }
 
+static bool cold(const struct worker *w)
+{
+    return w->first_claim && !w->warm && w->finishes_n == 0;
+}
+
+/* While the first units run there is time for what their end would have to wait for. */
+static bool warm(struct worker *w)
+{
+    struct err e = ERR_INIT;
+    if (!cold(w))
+        return false;
+    w->warm = true;
+    if (!queue_warm(w->queue_worker, &e))
+        log_debug("worker.warm", "error=%s", e.text); /* the next turn tells of the store */
+    return true;
+}
+
 static void measure(struct worker *w)
 {
     int64_t tables = 0;
@@ -299,7 +316,7 @@ bool care(struct worker *w)
     } else if (now >= w->next_reap) {
         keep_house(w);
     } else {
-        return false;
+        return warm(w);
     }
     return true;
 }
@@ -317,6 +334,8 @@ int64_t care_next(const struct worker *w)
     int64_t oldest = slots_oldest(w->slots);
     if (oldest != CLOCK_NEVER)
         next = sooner(next, oldest + WAIT_MOST_NS);
+    if (cold(w))
+        return 0;
     /* Nothing runs: nothing to tell or to watch. */
     return w->running > 0 ? sooner(next, w->next_tell) : next;
 }

@@ -47,11 +47,11 @@ struct worker {
     struct run **finished;   /* the runs of finishes[] */
     size_t finishes_n, finishes_bytes;
 
-    bool look; /* there may be work: claim at the next turn */
-    bool first_claim;
-    double mean_unit_ns; /* moving average of a unit's time, for the prefetch */
-    int64_t last_end;    /* of a unit */
-    int store_failures;  /* in a row */
+    bool look;              /* there may be work: claim at the next turn */
+    bool first_claim, warm; /* warm: the store knows what is coming */
+    double mean_unit_ns;    /* moving average of a unit's time, for the prefetch */
+    int64_t last_end;       /* of a unit */
+    int store_failures;     /* in a row */
     int64_t next_turn, next_poll, next_beat, next_tell, next_reap, next_wake, next_fire, next_look,
         next_forget, next_measure; /* clock_now() deadlines */
 
