@@ -23,6 +23,7 @@ struct http {
     int sockets, alarm; /* an epoll set, and a timerfd in it */
     int64_t per_host;
     int64_t calls, most_calls; /* in progress, LIMIT_HTTP_CALLS at most; and at once so far */
+    int64_t ended;             /* calls that may have left a connection which none has taken since */
     int64_t resolving;         /* of them: that may have a resolver's thread, LIMIT_HTTP_RESOLVING at most */
     struct line lines[2];      /* that wait for a place: of addresses, and of names */
     int later;                 /* a timerfd for the gates */

@@ -175,6 +175,18 @@ static void t03_connections_are_used_again(void **state)
     assert_int_equal(server.connections, before);
 }
 
+/* With so many it does not look for a free connection where there can be none; and takes those that there are. */
+static void t03b_of_many_too(void **state)
+{
+    (void)state;
+    struct wish w = {.path = "/echo"};
+    struct notes *n = notes_new();
+    int before = server.connections;
+    assert_int_equal(run(&w, n, plan_of(n, 1000, 100)).ok, 1000);
+    assert_in_range(server.connections - before, 1, 200);
+    mem_free(n);
+}
+
 static void t04_calls_of_one_thread_overlap(void **state)
 {
     (void)state;
@@ -562,6 +574,7 @@ int main(void)
         TEST(t01_what_is_asked_and_answered),
         TEST(t02_a_status_is_an_answer),
         TEST(t03_connections_are_used_again),
+        TEST(t03b_of_many_too),
         TEST(t04_calls_of_one_thread_overlap),
         TEST(t05_servers_that_misbehave),
         TEST(t06_redirects),
