@@ -2,14 +2,14 @@
 import http.client
 import json
 import os
-import re
 import socket
 import statistics
+import subprocess
 import sys
 import threading
 import time
 
-from service import Nginx, Row, Service, descendants, fdatasync_ms, memory, servers, wait_until
+from service import BUILD, Nginx, Row, Service, descendants, fdatasync_ms, memory, servers, wait_until
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "peers"))
 import part_http  # noqa: E402
@@ -188,47 +188,16 @@ def drain_peers(s, plan, ours):
 
 # ---- how soon
 
-class Caller(threading.Thread):
-    """Sends its share of a steady stream, one request at a time on a kept connection; late ones count from when they were due."""
-
-    def __init__(self, port, times, path, body):
-        super().__init__()
-        self.sock = socket.create_connection(("127.0.0.1", port))
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.request = (f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-                        .encode() + body)
-        self.times, self.took = times, []
-
-    def run(self):
-        for due in self.times:
-            wait = due - time.perf_counter()
-            if wait > 0:
-                time.sleep(wait)
-            self.sock.sendall(self.request)
-            text = b""
-            while b"\r\n\r\n" not in text or len(text) < self.end(text):
-                text += self.sock.recv(65536)
-            assert text.startswith(b"HTTP/1.1 20"), text[:200]
-            self.took.append(time.perf_counter() - due)
-
-    @staticmethod
-    def end(text):
-        head, _, _ = text.partition(b"\r\n\r\n")
-        return len(head) + 4 + int(re.search(rb"(?i)content-length: (\d+)", head).group(1))
-
-def stream(port, rate, seconds, path, body, callers=8):
-    """Latencies in ms, sorted, of `rate` requests a second."""
-    start, count = time.perf_counter() + 0.2, rate * seconds
-    team = [Caller(port, [start + i / rate for i in range(k, count, callers)], path, body) for k in range(callers)]
-    for c in team:
-        c.start()
-    for c in team:
-        c.join()
-    return sorted(t * 1e3 for c in team for t in c.took)
+def stream(port, rate, seconds, path, body):
+    """Latencies in ms, sorted, of `rate` requests a second; late ones count from when they were due."""
+    out = subprocess.run([os.path.join(BUILD, "bench", "stream"), str(port), path, body, str(rate), str(seconds)],
+                         capture_output=True, text=True, timeout=seconds + 60)
+    assert out.returncode == 0, out.stderr
+    return sorted(float(line) for line in out.stdout.split())
 
 def latency(s, plan):
     sync = fdatasync_ms(s.stack.dir)
-    body = json.dumps(ECHO).encode()
+    body = json.dumps(ECHO)
     stream(s.nginx.port, 200, 3, "/api/v1/tasks/sequential", body)  # warm
     p50, p99 = [], []
     for _ in range(plan.runs):
