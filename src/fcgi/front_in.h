@@ -32,6 +32,8 @@
 #define SEND_MS 30000 /* an answer of which the other side takes nothing for so long is given up */
 #define UPLOAD_MS (LIMIT_UPLOAD_S * 1000LL) /* a body that comes in pieces is there so long after its head */
 #define LINGER_MS 2000
+#define AWAY_MS 100   /* for the rest of a body that nobody wants */
+#define AWAY_MOST MIB /* of it */
 #define HELD_MS 10000 /* a call that had no thread to wait on for so long is not begun any more */
 #define FRESH_MS 1000 /* a stopping front waits so long for the request of a connection just made */
 
@@ -135,6 +137,7 @@ void peer_discard(struct front *f, struct peer *p); /* front_free */
 /* peer.c, whoever owns the state */
 enum peer_next { NEXT_IDLE, NEXT_CLOSE, NEXT_LINGER };
 void peer_next(struct front *f, struct peer *p, enum peer_next next);
+void peer_patience(int fd, int64_t ms); /* of one read */
 void peer_send_later(struct front *f, struct exchange *x);
 void count_parked(struct front *f, int by);
 /* The client may have left meanwhile. Caller holds the lock; the state is PARKED. */

@@ -75,11 +75,16 @@ void peer_break(struct front *f, struct peer *p, const char *why)
     peer_close(f, p);
 }
 
+void peer_patience(int fd, int64_t ms)
+{
+    const struct timeval patience = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+}
+
 void peer_open(struct front *f, int fd)
 {
     const int on = 1;
-    const struct timeval patience = {.tv_sec = READ_MS / 1000};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    peer_patience(fd, READ_MS);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a unix socket, which has no delay */
 
     struct peer *p = peer_take(f);

@@ -293,15 +293,32 @@ static void run_waiting(struct front *f, struct exchange *x)
             run(f, x, NULL);
 }
 
-/* What was not read of its body is left to the dispatcher. */
+/* True: all of the body was there. */
+static bool read_away(struct reader *reader, int fd)
+{
+    char away[8192];
+    struct err e = ERR_INIT;
+    size_t n = 0, all = 0;
+    int64_t deadline = clock_after_ms(AWAY_MS);
+    enum read_result r = READ_OK;
+    peer_patience(fd, AWAY_MS);
+    do
+        r = reader_piece(reader, deadline, away, sizeof away, &n, &e);
+    while (r == READ_OK && n > 0 && (all += n) < AWAY_MOST);
+    peer_patience(fd, READ_MS);
+    return r == READ_OK && n == 0;
+}
+
+/* nginx, which has sent all of a body, uses the connection again as soon as it has the answer: it must not be closed then. Of a body
+ * that is still coming the rest is left to the dispatcher. */
 static void refuse_upload(struct front *f, struct exchange *x, struct reader *reader)
 {
     struct err e = ERR_INIT;
+    x->left = !read_away(reader, x->peer->fd);
     reader_end(reader);
     net_close_at(&x->peer->source);
     err_set(&e, ERR_BUSY, "as many uploads are under way as may be, %d: try again", f->o.uploads);
     metric_add(M_http_refused, "", 1);
-    x->left = true;
     run(f, x, &e);
 }
 

@@ -284,8 +284,14 @@ def t09_many_at_once(w):
 
 
 def t10_held_uploads_hold_nobody_else(w):
-    "uploads that stand still hold no thread of the api"
+    "uploads that stand still hold no thread of the api; one that is refused leaves its connection good"
     held = [Half(w) for _ in range(4)]
+    with Client(f"{w.dir}/api.sock") as c:
+        for _ in range(3):
+            c.send(request(ECHO, lines(0, 10000), CONTENT_TYPE="application/x-ndjson"))
+            assert c.answer().status == 503
+            c.send(request("/readyz"))
+            assert c.answer().status == 200
     for _ in range(20):
         assert w.call("GET", "/readyz")[0] == 200
         assert w.call("POST", "/api/v1/tasks/threading", {"handler": "echo", "items": [1]})[0] == 200
