@@ -21,6 +21,7 @@
 #define AHEAD_NS (2 * NS_PER_MS) /* how much work is sent ahead */
 #define AGAIN_MOST 10
 #define READ_LEAST 8192           /* that libpq makes room for when it reads */
+#define LOOK_MS "1000"            /* so often the server looks whether we are still there */
 #define QUICK_NS (50 * NS_PER_MS) /* what takes longer and is not wanted any more is cancelled */
 
 void sql_list_put(struct sql_list *l, struct sql_one *c)
@@ -183,7 +184,8 @@ static bool send_setting(struct sql_conn *c, const char *name, const char *value
            lost_on_the_way(c);
 }
 
-/* The server ends what takes too long, and changes nothing unless the query says so. */
+/* The server ends what takes too long, and soon what nobody waits for: of calls that were sent ahead a cancel reaches only the first, and
+ * the session would work off the others before it saw that we have gone. It changes nothing unless the query says so. */
 static bool send_hello(struct sql_conn *c)
 {
     char timeout[24];
@@ -194,6 +196,7 @@ static bool send_hello(struct sql_conn *c)
         return lost_on_the_way(c);
     begin_chore(c, NULL);
     return send_setting(c, "statement_timeout", timeout) &&
+           send_setting(c, "client_connection_check_interval", LOOK_MS) &&
            send_setting(c, "default_transaction_read_only", "on");
 }
 
