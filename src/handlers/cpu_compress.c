@@ -24,6 +24,7 @@ static const struct field fields[] = {
     PACK_FIELDS(struct args, pack),
     SOURCE_FIELDS(struct args, source),
     DIGEST_FIELD(struct args, pack.digest, "digest", DIGEST_CRC32, "of the packed bytes"),
+    KEEP_FIELD(struct args, pack),
 };
 
 const struct handler handler_cpu_compress = {

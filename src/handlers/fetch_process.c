@@ -57,6 +57,7 @@ static const struct field fields[] = {
      .summary = "what is done to the body: words (lines and words are counted), hash or compress"},
     DIGEST_FIELD(struct args, hash, "hash", DIGEST_SHA256, "by what the body is hashed"),
     PACK_FIELDS(struct args, pack),
+    KEEP_FIELD(struct args, pack),
 };
 
 const struct handler handler_fetch_process = {

@@ -22,13 +22,16 @@ struct pack_args {
 /* "bytes", "packed", "ratio", "digest"; "data" if they are kept. ERR_ITEM_TOO_LARGE: too many for that. */
 bool process_pack(struct item *it, struct source *s, const struct pack_args *args, struct json_out *o);
 
-/* Rows of a handler's table of params: target is its struct, member the pack_args in it, or the int that says which digest. */
+/* Rows of a handler's table of params: target is its struct, member the pack_args in it, or the int that says which digest.
+ * Their order in a table is that of what is written, and so of the digests that profiles and remembered results are kept by. */
 /* clang-format off */
 #define PACK_FIELDS(target, member)                                                                                   \
     {.name = "method", .type = FIELD_ENUM, .offset = offsetof(target, member.method), .words = pack_names,            \
      .def = PACK_ZSTD, .summary = "of compression: zlib, gzip or zstd"},                                              \
     {.name = "level", .type = FIELD_INT, .offset = offsetof(target, member.level), .min = 1, .max = PACK_LEVEL_MOST,  \
-     .def = 3, .summary = "of compression, from quick to small"},                                                     \
+     .def = 3, .summary = "of compression, from quick to small"}
+
+#define KEEP_FIELD(target, member)                                                                                    \
     {.name = "keep", .type = FIELD_BOOL, .offset = offsetof(target, member.keep),                                     \
      .summary = "puts the packed bytes into the result, in base64; more than 764 KiB fail the item"}
 

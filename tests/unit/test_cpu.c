@@ -10,6 +10,7 @@
 #include "handlers/registry.h"
 #include "handlers/source.h"
 #include "handlers/squares.h"
+#include "model/submission.h"
 
 static struct arena arena = ARENA_INIT;
 static struct err e;
@@ -235,6 +236,27 @@ static void t07_stopped_within_milliseconds(void **state)
     }
 }
 
+/* Profiles and remembered results are kept by what params are written as: a row that moves in a table makes strangers of all. */
+static void t08_params_are_written_as_ever(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *handler;
+        uint64_t digest;
+    } known[] = {{"cpu.hash", UINT64_C(0x9843c8a2be68fb1c)},
+                 {"cpu.compress", UINT64_C(0x7e8824ff66ecd2a8)},
+                 {"fetch.process", UINT64_C(0xc987ed9f48f9a8d9)}};
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        struct buf b CLEANUP(buf_release) = BUF_INIT(LIMIT_PARAMS);
+        struct json_out o = json_out(&b);
+        const struct handler *h = find(known[i].handler);
+        fields_write(&h->params, run_args(&arena, h, "{}", &e), &o);
+        uint64_t digest = submission_digest(h->name, buf_view(&b));
+        if (digest != known[i].digest)
+            fail_msg("%s: %#" PRIx64 " of " SPAN_FMT, h->name, digest, SPAN_ARG(buf_view(&b)));
+    }
+}
+
 static int clean(void **state)
 {
     (void)state;
@@ -259,6 +281,7 @@ int main(void)
         cmocka_unit_test_teardown(t05_items_that_are_no_bytes, clean),
         cmocka_unit_test_teardown(t06_compress, clean),
         cmocka_unit_test_teardown(t07_stopped_within_milliseconds, clean),
+        cmocka_unit_test_teardown(t08_params_are_written_as_ever, clean),
     };
     return cmocka_run_group_tests(tests, NULL, release);
 }
