@@ -1,11 +1,11 @@
 #include "core/mem.h"
 
 #include <malloc.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/clock.h"
 
@@ -94,8 +94,9 @@ void mem_free_at(void *pointer_to_pointer)
 /* As many as threads can run at once: each keeps what it has. The C library would make eight times as many. */
 static int heaps(void)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores > 2 ? (int)cores : 2;
+    cpu_set_t set;
+    int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return cores > 2 ? cores : 2;
 }
 
 void mem_keep(void)

@@ -46,8 +46,6 @@ static const struct stmt horizon_stmt = {
     "SELECT count(*) OVER (), age_s, what FROM lathe_horizon(" HORIZON ") WHERE $1::uuid = "
     "(SELECT id FROM workers WHERE seen_at > now() - interval '1 minute' ORDER BY id LIMIT 1) LIMIT 1"};
 
-static const struct stmt measure_stmt = {"measure", "SELECT cardinality(lathe_measure())"};
-
 static struct host read_host(struct row *r)
 {
     struct host h = {.cores = row_int(r)};
@@ -205,16 +203,5 @@ bool store_horizon(struct store_worker *w, int64_t *ret_count, double *ret_age_s
     *ret_age_s = row_num(&row);
     struct span what = row_span(&row);
     snprintf(ret_what, room, SPAN_FMT, SPAN_ARG(what));
-    return true;
-}
-
-bool store_measure(struct store_worker *w, int64_t *ret, struct err *e)
-{
-    PGresult *r CLEANUP(db_result_clear) = NULL;
-    *ret = 0;
-    if (!db_one(&w->db, &measure_stmt, NULL, store_worker_deadline(w), &r, e))
-        return false;
-    struct row row = row_at(r, 0);
-    *ret = row_int(&row);
     return true;
 }

@@ -171,7 +171,7 @@ void claim_read(const PGresult *r, struct uuid lease, struct claim *ret);
 extern const struct stmt release_stmt;
 void release_params(struct params *p, struct uuid lease); /* all of it */
 
-/* sweep.c: vacuums `work` in the background when `dead` rows are many. Called now and then; never waits for it. */
+/* sweep.c, with store_measure: vacuums `work` in the background when `dead` rows are many. Called now and then; never waits for it. */
 void sweep(struct store_worker *w, int64_t dead);
 
 #endif

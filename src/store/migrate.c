@@ -1,6 +1,7 @@
 /* migrate.c: the schema. Each migration is one transaction that also takes the lock, looks again which is the next, and
  * records it: processes that migrate at once wait for each other and find nothing left to do. For a lock on a table it waits only
  * shortly, since everybody else waits behind it; then it lets the others go on, and tries again. */
+#include <assert.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,10 +10,10 @@
 #include "store/inside.h"
 #include "store/migrations.h"
 #include "store/rows.h"
+#include "store/sqlstate.h"
 
 #define TRIES 6
-#define PAUSE_MS 500        /* before the second; each is twice as long as the one before */
-#define NO_LOCK " (55P03: " /* sqlstate.c */
+#define PAUSE_MS 500 /* before the second; each is twice as long as the one before */
 #define MIGRATE_MS (10 * 60 * 1000)
 #define MIGRATE_LOCK "7523458000"
 
@@ -158,11 +159,12 @@ static bool migrate_next(struct db *db, int64_t deadline, const struct migration
         struct err why = ERR_INIT;
         if (migrate_one(db, deadline, ret_applied, &why))
             return true;
-        if (!strstr(why.text, NO_LOCK)) {
+        if (!sqlstate_was_locked(&why)) {
             if (e)
                 *e = why;
             return false;
         }
+        assert(*ret_applied); /* locks are waited for without limit until there is one to apply */
         const char *name = (*ret_applied)->name;
         find_holders(db, deadline, holders, sizeof holders);
         if (tries == TRIES)

@@ -50,3 +50,8 @@ bool sqlstate_was_slow(const struct err *e)
 {
     return e->code == ERR_STORE && (strstr(e->text, " (55P03: ") || strstr(e->text, " (57014: "));
 }
+
+bool sqlstate_was_locked(const struct err *e)
+{
+    return e->code == ERR_STORE && (strstr(e->text, " (55P03: ") || strstr(e->text, " (40P01: "));
+}

@@ -13,4 +13,7 @@ bool sqlstate_err(const PGresult *r, struct err *e);
 /* Of such an error: was there no more to it than that something took too long, a lock that another holds above all? */
 bool sqlstate_was_slow(const struct err *e);
 
+/* Did it not get a lock, for want of time or because others waited for it? */
+bool sqlstate_was_locked(const struct err *e);
+
 #endif

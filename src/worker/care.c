@@ -212,19 +212,21 @@ static bool warm(struct worker *w)
         return false;
     w->warm = true;
     if (!queue_warm(w->queue_worker, &e))
-        log_debug("worker.warm", "error=%s", e.text); /* the next turn tells of the store */
+        log_warn("worker.warm", "error=%s meaning=the first units end a little later", e.text);
     return true;
 }
 
 static void measure(struct worker *w)
 {
-    int64_t tables = 0;
+    bool due = false;
     struct err e = ERR_INIT;
+    if (!queue_measure(w->queue_worker, &due, &e))
+        log_warn("worker.measure", "error=%s meaning=plans may be those of smaller tables", e.text);
+    else if (due)
+        log_info("worker.measure",
+                 "meaning=tables have outgrown their statistics; PostgreSQL counts and plans anew");
     w->measured = clock_now();
     w->next_measure = clock_after_ms(clock_jitter(MEASURE_MS));
-    if (queue_measure(w->queue_worker, &tables, &e) && tables > 0)
-        log_debug("worker.measured", "tables=%lld meaning=PostgreSQL makes its plans anew",
-                  (long long)tables);
 }
 
 void care_measure_soon(struct worker *w)

@@ -104,6 +104,36 @@ static void t03_refused_evidence(void **state)
     claim_release(&c);
 }
 
+static void on_told(void *arg, const struct finish *f)
+{
+    (void)f;
+    bench_sql(arg, "COMMIT");
+}
+
+/* Who waits is told before the lesson is stored where it is familiar, and else afterwards: here, when the lock was not had. */
+static void t03b_told_before_or_after_the_lesson(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n[] = {bench_task(1, 1), bench_task(1, 1), bench_task(1, 1)};
+    bench_put_ok(b, n, 3);
+    b->conf.store_timeout = 2000;
+    struct claim c = bench_claim(b, 3);
+    struct finish first = bench_end(b, &c.units[0], TASK_succeeded, 0);
+    bench_finish(b, &first, 1); /* all is prepared */
+    store_worker_tell(b->worker, on_told, b);
+    for (int i = 1; i < 3; i++) {
+        struct finish f = bench_end(b, &c.units[i], TASK_succeeded, 0);
+        f.familiar = i == 2;
+        bench_sql(b, "BEGIN");
+        bench_sql(b, "LOCK TABLE profiles IN EXCLUSIVE MODE");
+        bench_finish(b, &f, 1);
+        assert_true(f.applied);
+        assert_int_equal(bench_number(b, "SELECT runs FROM profiles"), f.familiar ? 2 : 1);
+    }
+    b->conf.store_timeout = 20000;
+    claim_release(&c);
+}
+
 /* A worker that leaves with a claim of which it does not know gives it back. */
 static void t04_an_unsure_claim_at_the_end(void **state)
 {
@@ -167,9 +197,13 @@ static void t06_old_evidence(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_TEST(t01_as_large_as_may_be),   STORE_TEST(t02_too_slow_again_and_again),
-        STORE_TEST(t03_refused_evidence),     STORE_TEST(t04_an_unsure_claim_at_the_end),
-        STORE_TEST(t05_one_asks_for_figures), STORE_TEST(t06_old_evidence),
+        STORE_TEST(t01_as_large_as_may_be),
+        STORE_TEST(t02_too_slow_again_and_again),
+        STORE_TEST(t03_refused_evidence),
+        STORE_TEST(t03b_told_before_or_after_the_lesson),
+        STORE_TEST(t04_an_unsure_claim_at_the_end),
+        STORE_TEST(t05_one_asks_for_figures),
+        STORE_TEST(t06_old_evidence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
