@@ -246,8 +246,9 @@ bool store_warm(struct store_worker *w, struct err *e)
 {
     struct params alone CLEANUP(params_release_at) = PARAMS_INIT;
     struct params all CLEANUP(params_release_at) = PARAMS_INIT;
-    finish_alone_params(&alone, NULL, 0, 0);
-    finish_params(&all, NULL, 0);
+    struct finish *const none[1] = {NULL};
+    finish_alone_params(&alone, none, 0, 0);
+    finish_params(&all, none, 0);
     struct step steps[] = {{.stmt = &finish_alone_stmt, .params = &alone},
                            {.stmt = &finish_stmt, .params = &all, .sync = true}};
     bool ok = db_run(&w->db, steps, COUNT_OF(steps), store_worker_deadline(w), e);
