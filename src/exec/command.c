@@ -16,6 +16,7 @@
 #include "core/mem.h"
 #include "core/net.h"
 #include "exec/command_answer.h"
+#include "exec/command_guard.h"
 #include "exec/command_process.h"
 
 #define GATHERED (256u * KIB) /* bytes to write after which no more items are added */
@@ -46,11 +47,13 @@ struct client {
     const struct command *command; /* NULL: no call yet */
     int set, alarm;                /* an epoll set, and a timerfd in it */
     struct process *process;       /* NULL: none runs */
-    struct queue waits, hand;      /* not handed over; handed over, in that order */
-    struct buf out, in, log;       /* to be written; read, and not yet a whole line */
-    bool writing;                  /* the process takes no more for the moment: epoll tells when it does */
-    bool deaf;                     /* it will never take more */
-    bool mute;                     /* it will never say more */
+    int64_t
+        patience; /* with the guard, without which none is started: until then; 0: it has not been missed */
+    struct queue waits, hand; /* not handed over; handed over, in that order */
+    struct buf out, in, log;  /* to be written; read, and not yet a whole line */
+    bool writing;             /* the process takes no more for the moment: epoll tells when it does */
+    bool deaf;                /* it will never take more */
+    bool mute;                /* it will never say more */
     struct arena arena;
 };
 
@@ -250,11 +253,25 @@ static bool adopt(struct client *k, struct process *p, struct err *e)
            watch(k, p->pidfd, SOURCE_END, EPOLLIN, e);
 }
 
+/* There is no guard until `again`, which is not the program's fault. False: that goes on for longer than it should. */
+static bool await_guard(struct client *k, int64_t again)
+{
+    if (k->patience == 0)
+        k->patience = clock_after_ms(2 * GUARD_PAUSE_MOST_MS);
+    if (clock_now() > k->patience) {
+        k->patience = 0;
+        return false;
+    }
+    ring_at(k, again);
+    return true;
+}
+
 /* False: there is none for now, and who waited has been told, or will be when the alarm rings. */
 static bool have_process(struct client *k)
 {
     struct err e = ERR_INIT;
     struct process *p;
+    int64_t again;
     if (k->process)
         return true;
     struct luck luck = luck_now(k->command);
@@ -265,11 +282,15 @@ static bool have_process(struct client *k)
             ring_at(k, luck.until);
         return false;
     }
-    if (!process_open(k->command, &p, &e)) {
-        luck_bad(k->command, &e, true);
+    if (!process_open(k->command, &p, &again, &e)) {
+        if (again > 0 && await_guard(k, again))
+            return false;
+        if (again == 0)
+            luck_bad(k->command, &e, true);
         fail_waiting(k, &e);
         return false;
     }
+    k->patience = 0;
     if (!adopt(k, p, &e)) {
         process_end(detach(k));
         fail_waiting(k, &e);
@@ -328,6 +349,8 @@ static void write_out(struct client *k)
 static void flush(void *client)
 {
     struct client *k = client;
+    if (k->waits.count == 0)
+        k->patience = 0;
     if (k->waits.count == 0 || !have_process(k) || k->deaf || k->mute)
         return;
     int64_t before = k->hand.count;

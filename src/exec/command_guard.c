@@ -16,7 +16,6 @@
 #define GRACE_MS 500
 #define CALM_NS (10 * NS_PER_S) /* of life, after which a death is not counted */
 #define PAUSE_FIRST_MS 100
-#define PAUSE_MOST_MS 10000
 
 enum word_kind { WORD_WATCH, WORD_FORGET, WORD_END };
 
@@ -52,6 +51,12 @@ static void hear(const struct word *w)
         *known = wards[--ward_count];
     else if (w->kind == WORD_END && known)
         known->until = clock_after_ms(GRACE_MS);
+}
+
+static void kill_all(void)
+{
+    for (int i = 0; i < ward_count; i++)
+        kill(-wards[i].group, SIGKILL);
 }
 
 /* Returns when the next is due. */
@@ -91,8 +96,7 @@ static LATHE_NORETURN void guard_main(int sock)
             break;
         hear(&w);
     }
-    for (int i = 0; i < ward_count; i++)
-        kill(-wards[i].group, SIGKILL);
+    kill_all();
     _exit(0);
 }
 
@@ -107,10 +111,11 @@ static struct {
 } guard = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* A new one knows from its birth what its predecessor knew: it is a copy of us. */
-static bool start(struct err *e)
+static bool start(int64_t *ret_again, struct err *e)
 {
     int pair[2];
-    if (guard.until > clock_now())
+    *ret_again = guard.until > clock_now() ? guard.until : 0;
+    if (*ret_again > 0)
         return err_set(e, ERR_COMMAND,
                        "the guard of commands died %d times in a row, and is started again in %.1f s",
                        guard.deaths, (double)(guard.until - clock_now()) / (double)NS_PER_S);
@@ -131,30 +136,42 @@ static bool start(struct err *e)
     return true;
 }
 
+/* One that lives nevertheless must not see the end of its socket, at which it kills all; and one that is frozen would never end. */
 static void let_go(void)
 {
     int sock = guard.sock;
+    kill(guard.pid, SIGKILL);
     guard.sock = 0; /* before its number may be another's: guard_watch_me has no lock */
     close(sock);
     while (waitpid(guard.pid, NULL, 0) < 0 && errno == EINTR)
         continue;
 }
 
+/* While there is no guard nobody comes back for those that were told to end: they have had their time. */
+static void kill_told(void)
+{
+    kill_due(CLOCK_NEVER - 1);
+}
+
 /* It was not we who ended it. At once another one, unless they die like flies. */
 static void replace(void)
 {
     struct err e;
-    int64_t now = clock_now(), pause_ms = PAUSE_FIRST_MS;
+    int64_t now = clock_now(), pause_ms = PAUSE_FIRST_MS, again;
     let_go();
     guard.deaths = now - guard.born < CALM_NS ? guard.deaths + 1 : 0;
-    for (int i = 2; i < guard.deaths && pause_ms < PAUSE_MOST_MS; i++)
+    for (int i = 2; i < guard.deaths && pause_ms < GUARD_PAUSE_MOST_MS; i++)
         pause_ms *= 2;
+    if (pause_ms > GUARD_PAUSE_MOST_MS)
+        pause_ms = GUARD_PAUSE_MOST_MS;
     guard.until = guard.deaths > 1 ? now + pause_ms * NS_PER_MS : 0;
     log_warn("command.guard_lost",
-             "deaths=%d meaning=it was killed: programs go on, and another one watches over them",
+             "deaths=%d meaning=it was killed, or stopped: programs go on, and another one watches over them",
              guard.deaths);
-    if (!start(&e))
-        log_debug("command.guard", "error=%s", e.text);
+    if (start(&again, &e))
+        return;
+    log_debug("command.guard", "error=%s", e.text);
+    kill_told();
 }
 
 static void look(void)
@@ -164,11 +181,12 @@ static void look(void)
         replace();
 }
 
-bool guard_open(struct err *e)
+bool guard_open(int64_t *ret_again, struct err *e)
 {
     pthread_mutex_lock(&guard.lock);
+    *ret_again = 0;
     look();
-    bool ok = guard.sock > 0 || start(e);
+    bool ok = guard.sock > 0 || start(ret_again, e);
     pthread_mutex_unlock(&guard.lock);
     return ok;
 }
@@ -176,17 +194,19 @@ bool guard_open(struct err *e)
 void guard_look(void)
 {
     struct err e;
+    int64_t again;
     pthread_mutex_lock(&guard.lock);
     look();
-    if (guard.sock == 0 && ward_count > 0 && !start(&e))
+    if (guard.sock == 0 && ward_count > 0 && !start(&again, &e))
         log_debug("command.guard", "error=%s", e.text);
     pthread_mutex_unlock(&guard.lock);
 }
 
+/* Never waits: one that is frozen listens as little as one that is gone. */
 static bool say(const struct word *w)
 {
     ssize_t sent;
-    while ((sent = send(guard.sock, w, sizeof *w, MSG_NOSIGNAL)) < 0 && errno == EINTR)
+    while ((sent = send(guard.sock, w, sizeof *w, MSG_NOSIGNAL | MSG_DONTWAIT)) < 0 && errno == EINTR)
         continue;
     return sent == sizeof *w;
 }
@@ -196,7 +216,9 @@ static void tell(enum word_kind kind, pid_t group)
     struct word w = {kind, group};
     pthread_mutex_lock(&guard.lock);
     hear(&w);
-    if (guard.sock > 0 && !say(&w))
+    if (guard.sock == 0)
+        kill_told();
+    else if (!say(&w))
         replace();
     pthread_mutex_unlock(&guard.lock);
 }
@@ -226,6 +248,7 @@ void guard_end(pid_t group)
 void guard_close(void)
 {
     pthread_mutex_lock(&guard.lock);
+    kill_all();
     if (guard.sock > 0)
         let_go();
     ward_count = 0;

@@ -141,9 +141,10 @@ static void prepare(void)
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-bool process_open(const struct command *c, struct process **ret, struct err *e)
+bool process_open(const struct command *c, struct process **ret, int64_t *ret_again, struct err *e)
 {
     struct process *p;
+    *ret_again = 0;
     pthread_once(&once, prepare);
     bury_ended();
     while ((p = take_idle(c))) {
@@ -155,7 +156,7 @@ bool process_open(const struct command *c, struct process **ret, struct err *e)
         process_end(p);
     }
     struct spawned s;
-    if (!command_spawn(c, &s, e))
+    if (!guard_open(ret_again, e) || !command_spawn(c, &s, e))
         return false;
     p = mem_alloc(sizeof *p);
     *p = (struct process){

@@ -20,8 +20,10 @@ struct process {
     struct process *next; /* idle */
 };
 
-/* An idle one that lives, or a new one. ERR_COMMAND: it cannot be started. */
-bool process_open(const struct command *c, struct process **ret, struct err *e) LATHE_CHECK;
+/* An idle one that lives, or a new one. ERR_COMMAND: it cannot be started; not for its own fault, but for want of a guard, if
+ * *ret_again says when to try again. */
+bool process_open(const struct command *c, struct process **ret, int64_t *ret_again,
+                  struct err *e) LATHE_CHECK;
 void process_keep(struct process *p); /* for the next run; it has nothing in hand */
 void process_end(struct process *p);  /* it is told to end, and killed if it does not; *p is gone */
 

@@ -11,7 +11,7 @@ struct spawned {
     int pidfd, in, out, log; /* our ends, non-blocking, closed on exec */
 };
 
-/* Waits until the program is running. The guard watches it. ERR_COMMAND, ERR_SYSTEM. Any thread. */
+/* Waits until the program is running. The guard, which the caller has opened, watches it. ERR_COMMAND, ERR_SYSTEM. Any thread. */
 bool command_spawn(const struct command *c, struct spawned *ret, struct err *e) LATHE_CHECK;
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "core/conf_table.h"
+#include "exec/command_guard.h"
 #include "handlers/command.h"
 
 #define COUNT 40
@@ -329,29 +330,103 @@ static const char *pid_of_program(struct seen *s)
     return only(s, "{}", "{\"do\":\"pid\"}", "sequential");
 }
 
-/* One that dies is replaced; if they die again and again who needs a new program hears of it, and not for ever. */
+/* Until the next is not started at once. */
+static void lose_guard(void)
+{
+    struct err e;
+    int64_t again;
+    do
+        kill_guard();
+    while (guard_open(&again, &e));
+    assert_true(again > 0);
+    assert_non_null(strstr(e.text, "guard"));
+}
+
+static void have_guard(void)
+{
+    struct err e;
+    int64_t again, give_up = clock_after_ms(60000);
+    for (; !guard_open(&again, &e) || find_guard() < 0; poll(NULL, 0, 2))
+        assert_true(clock_now() < give_up);
+}
+
+/* One that dies is replaced; if they die again and again who needs a new program waits for the next one. */
 static void test_guards_that_die(void **unused)
 {
     static struct seen s;
-    int64_t give_up = clock_after_ms(60000);
     const char *said = pid_of_program(&s);
-    bool told = false;
     (void)unused;
-    while (!told) {
-        assert_true(clock_now() < give_up);
-        if (strncmp(said, "ok ", 3) == 0)
-            kill((pid_t)strtol(said + 3, NULL, 10), SIGKILL);
-        kill_guard();
-        said = pid_of_program(&s);
-        told = strncmp(said, "failed command ", 15) == 0;
-    }
-    assert_non_null(strstr(said, "guard"));
-    for (; strncmp(said, "ok ", 3) != 0; poll(NULL, 0, 10)) {
-        assert_true(clock_now() < give_up);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(strncmp(said, "ok ", 3), 0);
+        kill((pid_t)strtol(said + 3, NULL, 10), SIGKILL);
+        lose_guard();
         said = pid_of_program(&s);
     }
-    assert_true(find_guard() > 0);
+    if (strncmp(said, "ok ", 3) != 0)
+        fail_msg("%s", said);
     arena_release(&s.arena);
+}
+
+/* A group that does not end for a polite word. */
+static pid_t new_ward(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    pid_t pid = fork();
+    if (pid == 0) {
+        sigaction(SIGTERM, &ignore, NULL);
+        for (;;)
+            pause();
+    }
+    assert_true(pid > 0);
+    setpgid(pid, pid);
+    guard_watch(pid);
+    return pid;
+}
+
+static bool is_dead(pid_t pid)
+{
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
+static void await_death(pid_t pid)
+{
+    for (int64_t give_up = clock_after_ms(60000); !is_dead(pid); poll(NULL, 0, 2))
+        assert_true(clock_now() < give_up);
+    guard_forget(pid);
+    waitpid(pid, NULL, 0);
+}
+
+/* One that takes no more words is replaced: nobody waits for it, and those that it watched over live on. */
+static void test_a_guard_that_is_frozen(void **unused)
+{
+    int64_t give_up = clock_after_ms(60000);
+    (void)unused;
+    have_guard();
+    pid_t frozen = find_guard(), ward = new_ward();
+    kill(frozen, SIGSTOP);
+    while (kill(frozen, 0) == 0) {
+        assert_true(clock_now() < give_up);
+        guard_watch(ward);
+    }
+    have_guard();
+    assert_false(is_dead(ward));
+    guard_end(ward);
+    await_death(ward);
+}
+
+/* While there is none nobody is left alive for want of it. */
+static void test_no_guard(void **unused)
+{
+    (void)unused;
+    pid_t told = new_ward(), left = new_ward();
+    lose_guard();
+    guard_end(told);
+    await_death(told);
+    assert_false(is_dead(left));
+    lose_guard();
+    guard_close();
+    await_death(left);
 }
 
 /* ---- who is killed leaves nothing behind */
@@ -427,7 +502,8 @@ static int tests(void)
         cmocka_unit_test(test_retries),         cmocka_unit_test(test_programs_that_do_not_run),
         cmocka_unit_test(test_lines),           cmocka_unit_test(test_what_it_is_given),
         cmocka_unit_test(test_cancel),          cmocka_unit_test(test_next_run),
-        cmocka_unit_test(test_guards_that_die),
+        cmocka_unit_test(test_guards_that_die), cmocka_unit_test(test_a_guard_that_is_frozen),
+        cmocka_unit_test(test_no_guard),
     };
     return cmocka_run_group_tests(list, NULL, NULL);
 }
