@@ -157,11 +157,21 @@ static int64_t count_in(const struct gate *g, int64_t n)
 {
     pthread_mutex_lock(&own.lock);
     struct own_count *o = &own.list[g->own];
-    int64_t most = g->limits->concurrency, room = most > o->inside ? most - o->inside : 0;
-    n = most > 0 && room < n ? room : n;
+    int64_t most = g->limits->concurrency, left = most > o->inside ? most - o->inside : 0;
+    n = most > 0 && left < n ? left : n;
     o->inside += n;
     pthread_mutex_unlock(&own.lock);
     return n;
+}
+
+/* How many it would let in now. More are not asked for: what the script grants it has taken from the bucket. */
+static int64_t room(const struct gate *g)
+{
+    int64_t most = g->limits->concurrency;
+    pthread_mutex_lock(&own.lock);
+    int64_t inside = own.list[g->own].inside;
+    pthread_mutex_unlock(&own.lock);
+    return most == 0 ? INT64_MAX : most > inside ? most - inside : 0;
 }
 
 static void count_out(const struct gate *g)
@@ -328,7 +338,12 @@ static void ask(struct gate *g)
     if (g->question || g->busy || !g->first)
         return;
     g->retry_at = CLOCK_NEVER;
-    g->asked = g->waiting < GATE_BATCH ? g->waiting : GATE_BATCH;
+    int64_t free_here = room(g), most = free_here < GATE_BATCH ? free_here : GATE_BATCH;
+    if (most == 0) {
+        pause_a_while(g);
+        return;
+    }
+    g->asked = g->waiting < most ? g->waiting : most;
     g->from = g->next_lease;
     g->next_lease += g->asked;
     g->since = clock_now();

@@ -185,7 +185,12 @@ static void t04_asked_anew(void **state)
 
 #define PLACES "lathe:dest:{slow}:places"
 
+#define BUCKET "lathe:dest:{slow}:bucket"
+
 static const struct conf_destination one_at_a_time = {.name = "slow", .concurrency = 1};
+static const struct conf_destination elsewhere = {.name = "slow",
+                                                  .concurrency = 1}; /* as in another process */
+static const struct conf_destination in_time = {.name = "slow", .concurrency = 1, .rate = 100, .per_s = 1};
 static int gone; /* through a gate */
 
 static void on_go(void *arg, struct pass *p)
@@ -200,10 +205,10 @@ static void on_timer(void *arg)
     (void)arg;
 }
 
-static struct gate *new_gate(void)
+static struct gate *new_gate(const struct conf_destination *limits)
 {
     gone = 0;
-    return gate_new(&one_at_a_time, client, on_go, on_timer, NULL);
+    return gate_new(limits, client, on_go, on_timer, NULL);
 }
 
 /* Leases that last for so long yet, at least. */
@@ -230,7 +235,7 @@ static void make_old(void)
 /* A call that lasts keeps its place: its lease is renewed, also when Redis has forgotten it. */
 static void t05_a_place_is_kept(void **state)
 {
-    struct gate *a = new_gate(), *b = new_gate();
+    struct gate *a = new_gate(&one_at_a_time), *b = new_gate(&elsewhere);
     struct pass long_one, other;
     char reply[64];
     (void)state;
@@ -264,7 +269,7 @@ static void t05_a_place_is_kept(void **state)
 /* The place of a worker that died comes free, and a call that goes while Redis is away is told of when it is back. */
 static void t06_others_come_in(void **state)
 {
-    struct gate *g = new_gate();
+    struct gate *g = new_gate(&one_at_a_time);
     struct pass p;
     (void)state;
     assert_int_equal(redis_server_number(&server, "ZADD " PLACES " +inf dead"), 1);
@@ -286,11 +291,34 @@ static void t06_others_come_in(void **state)
     gate_free(g);
 }
 
+/* What the process would refuse by its own count is not asked for: it would be taken from those of a time, for nothing. */
+static void t08_asks_for_what_it_can_use(void **state)
+{
+    struct gate *a = new_gate(&in_time), *b = new_gate(&in_time);
+    struct pass one, other;
+    char reply[64];
+    (void)state;
+    gate_enter(a, &one);
+    drive_until(&gone, 1);
+    assert_int_equal(redis_server_number(&server, "EXISTS " BUCKET), 1);
+    redis_server_ask(&server, "FLUSHALL", reply, sizeof reply);
+    gate_enter(b, &other);
+    ask_and_wait();
+    assert_int_equal(gone, 1);
+    assert_int_equal(redis_server_number(&server, "EXISTS " BUCKET), 0);
+    gate_leave(&one);
+    gate_look(b, gate_due(b));
+    drive_until(&gone, 2);
+    gate_leave(&other);
+    gate_free(a);
+    gate_free(b);
+}
+
 /* A place that is given back as the connection is found to be lost: what is free then is not looked at again. */
 static void t07_given_back_to_nobody(void **state)
 {
     static char filler[64 * KIB - 27]; /* with it the next command is one too many to be kept */
-    struct gate *g = new_gate();
+    struct gate *g = new_gate(&one_at_a_time);
     struct pass p;
     struct err e = ERR_INIT;
     (void)state;
@@ -320,6 +348,7 @@ int main(void)
         TEST(t05_a_place_is_kept),
         TEST(t06_others_come_in),
         TEST(t07_given_back_to_nobody),
+        TEST(t08_asks_for_what_it_can_use),
     };
     redis_server_init(&server);
     conf = (struct conf){.cache_url = server.address,
