@@ -1,10 +1,12 @@
 /*
  * port.c: Redis for the items of a thread (model/redis.h). A client is one connection, a queue of the calls whose answers are to
- * come, in their order, and an epoll set with the socket and a timerfd. Nothing here waits.
+ * come, in their order, and an epoll set with the socket and a timerfd. Nothing here waits, but who lets an idle client go, for
+ * answers to what it was told last.
  */
 #include "cache/port.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -396,16 +398,20 @@ static bool open_at(struct target *t, void **ret, struct err *e)
         return err_set(e, ERR_CACHE, "there is no Redis: the setting %s is empty", t->name);
     pthread_once(&once, prepare);
     struct client *c = take_idle(t, CLOCK_NEVER);
-    if (c)
-        drive(c); /* the answers to what the last run told it and did not wait for */
-    else
+    if (c) {
+        if (c->waiting > 0)
+            c->deadline =
+                clock_after_ms(conf_now(t->timeout)); /* it begins anew: nobody has looked meanwhile */
+        drive(
+            c); /* the answers to what the last run told it and did not wait for, and what it did not take then */
+    } else {
         c = new_client(t, e);
-    if (c && c->waiting > 0)
-        c->deadline = clock_after_ms(conf_now(t->timeout)); /* it begins anew: nobody has looked meanwhile */
+    }
     *ret = c;
     return c != NULL;
 }
 
+/* One that has not taken everything is kept in any case: there are no more of those than there were threads. */
 static void close_client(void *arg)
 {
     struct client *c = arg;
@@ -413,12 +419,11 @@ static void close_client(void *arg)
     send_held(c, SIZE_MAX);
     flush(c);
     if (c->waiting > 0)
-        leave(c, true,
-              NULL); /* nobody will look at the answers; what is known is that it took the commands */
+        leave(c, true, NULL); /* no failure that is known: nobody looks at the answers before the next run */
     pthread_mutex_lock(&t->lock);
-    bool keep = c->redis != NULL && !c->blocked && t->idle_n < IDLE_MOST;
+    bool keep = c->redis != NULL && (c->blocked || t->idle_n < IDLE_MOST);
     if (keep) {
-        c->since = clock_now();
+        c->since = c->blocked ? 0 : clock_now(); /* 0: let_go looks after it soon, if no run does */
         c->next = t->idle;
         t->idle = c;
         t->idle_n++;
@@ -428,11 +433,28 @@ static void close_client(void *arg)
         free_client(c);
 }
 
+/* Until everything was taken and answered, which a Redis that is well has done in no time. */
+static void settle(struct client *c, int64_t until)
+{
+    struct pollfd p = {.fd = c->set, .events = POLLIN};
+    size_t told = c->blocked ? c->waiting : 0;
+    for (drive(c); c->waiting > 0 && clock_now() < until; drive(c))
+        poll(&p, 1, clock_poll_ms(until));
+    if (told > 0 && (c->blocked || !c->redis))
+        log_warn("redis.dropped", "setting=%s calls_at_most=%zu meaning=it did not take them in time",
+                 c->target->name, told);
+}
+
 static void let_go(struct target *t, int64_t unused_since)
 {
     struct client *c;
-    while ((c = take_idle(t, unused_since)))
+    int64_t until = CLOCK_NEVER;
+    while ((c = take_idle(t, unused_since))) {
+        if (until == CLOCK_NEVER) /* for all of them */
+            until = clock_after_ms(conf_now(t->timeout));
+        settle(c, until);
         free_client(c);
+    }
 }
 
 static int descriptor(const void *arg)

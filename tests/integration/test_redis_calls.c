@@ -181,6 +181,31 @@ static void t04_asked_anew(void **state)
     redis_drop(again);
 }
 
+/* What a run leaves to a Redis that takes no more for the moment is carried out: by the next run, or when there is none. */
+static void t09_taken_later(void **state)
+{
+    enum { CALLS = LIMIT_REDIS_CALLS + 500 };
+    static char filler[KIB];
+    struct err e = ERR_INIT;
+    (void)state;
+    memset(filler, 'x', sizeof filler);
+    for (int round = 1; round <= 2; round++) {
+        redis_server_freeze(&server);
+        for (int i = 0; i < CALLS; i++)
+            redis_drop(redis_start_for(client,
+                                       (struct span[]){SPAN("RPUSH"), SPAN("l"), {filler, sizeof filler}}, 3,
+                                       count, &over, &e));
+        redis_own_port.close(client);
+        redis_server_thaw(&server);
+        if (round == 2)
+            redis_own_port.release();
+        assert_true(redis_own_port.open(&client, &e));
+        if (round == 1)
+            ask_and_wait();
+        assert_int_equal(redis_server_number(&server, "LLEN l"), round * CALLS);
+    }
+}
+
 /* ---- gates */
 
 #define PLACES "lathe:dest:{slow}:places"
@@ -349,6 +374,7 @@ int main(void)
         TEST(t06_others_come_in),
         TEST(t07_given_back_to_nobody),
         TEST(t08_asks_for_what_it_can_use),
+        TEST(t09_taken_later),
     };
     redis_server_init(&server);
     conf = (struct conf){.cache_url = server.address,
