@@ -3,6 +3,7 @@
 nothing there is nothing of it in PostgreSQL."""
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -55,9 +56,10 @@ def uploading(w):
 
 
 def let_go(w, halves):
-    "Closes them, and waits until an upload has a place again."
+    "Closes them, and waits until PostgreSQL has nothing of them and an upload has a place again."
     for half in halves:
         half.client.close()
+    wait_until("they are over", lambda: not uploading(w))
     wait_until("an upload is taken again", lambda: upload(w, lines(0, 10))[0] == 202)
 
 
@@ -65,13 +67,27 @@ class Half:
     """An upload by FastCGI that has begun, and of which PostgreSQL has some."""
 
     def __init__(self, w, first=lines(0, 100000), rest=b"x"):
-        self.client = Client(f"{w.dir}/api.sock")
         path = ECHO + "&batch_size=1000"
         whole = request(path, b"x", method="POST", length=len(first) + len(rest), CONTENT_TYPE="application/x-ndjson")
         self.head = whole[:whole.rindex(record(STDIN, b"x"))]
-        self.client.send(self.head)
-        self.send(first)
-        wait_until("PostgreSQL has some of it", lambda: uploading(w))
+        before = len(uploading(w))
+
+        def begun():
+            "An upload that is over may have its place for a moment more: then this one is refused, and comes again."
+            self.client = Client(f"{w.dir}/api.sock")
+            try:
+                self.client.send(self.head)
+                self.send(first)
+            except OSError:
+                return False
+            wait_until("it is there, or refused", lambda: len(uploading(w)) > before or self.answered())
+            if self.answered():
+                self.client.close()
+            return not self.answered()
+        wait_until("PostgreSQL has some of it", begun)
+
+    def answered(self):
+        return self.client.fileno() < 0 or bool(select.select([self.client], [], [], 0)[0])
 
     def send(self, text):
         for at in range(0, len(text), 32768):
