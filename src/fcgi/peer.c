@@ -214,11 +214,11 @@ void peer_sweep(struct front *f, struct peer *p, int64_t now)
 {
     pthread_mutex_lock(&p->lock);
     enum peer_state state = p->deadline != CLOCK_NEVER ? p->state : PEER_FREE;
-    bool late = now >= p->deadline;
+    bool late = now >= p->deadline, drips = now >= p->deadline - (UNFINISHED_MS - DRIPS_MS) * NS_PER_MS;
     pthread_mutex_unlock(&p->lock);
     if (state == PEER_IDLE && late)
         peer_break(f, p, "late");
-    else if (state == PEER_IDLE && !p->fresh)
+    else if (state == PEER_IDLE && !p->fresh && drips)
         intake_gather(f, p);
     else if (state == PEER_SENDING && late)
         exchange_finish(p->exchange, RECORD_BROKEN);
