@@ -1,5 +1,7 @@
 /* What is on board. A run is freed when the slots do not have it any more and its unit is not ours any more, in either
  * order; its batch when the last run is. */
+#include <assert.h>
+
 #include "core/log.h"
 #include "core/mem.h"
 #include "worker/loop.h"
@@ -67,6 +69,13 @@ void board_let_go(struct worker *w, struct run *r)
     r->hold = HOLD_GONE;
     if (!r->aboard)
         close_run(w, r);
+}
+
+void board_forget(struct worker *w)
+{
+    assert(w->running == 0);
+    while (w->runs != NULL)
+        close_run(w, w->runs);
 }
 
 size_t board_lose(struct worker *w, struct batch *b)

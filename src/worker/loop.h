@@ -68,6 +68,8 @@ struct worker {
 void board_claimed(struct worker *w, struct claim *c); /* takes the claim's arena */
 void board_landed(struct worker *w, struct run *r);    /* the slots have it no more; may free it */
 void board_let_go(struct worker *w, struct run *r);    /* HOLD_GONE; may free it */
+void board_forget(
+    struct worker *w); /* what could be neither stored nor given back: its lease ends by itself */
 size_t board_lose(struct worker *w,
                   struct batch *b); /* the lease is gone; returns the units that this costs */
 void board_return_queued(struct worker *w,

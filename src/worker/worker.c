@@ -64,6 +64,7 @@ static bool start(struct worker *w, struct err *e)
 static void stop(struct worker *w)
 {
     slots_free(w->slots);
+    board_forget(w);
     queue_worker_free(w->queue_worker);
     evidence_free(w->evidence);
     net_close_at(&w->queue_bell);
