@@ -29,7 +29,9 @@ BAD = re.compile(
     r'|\blevel=error\b|"level": ?"error"'                        # Lathe
     r"|REDIS BUG REPORT|Guru Meditation|Assertion .*failed"
     r"|==\d+==\s*ERROR|runtime error:|WARNING: ThreadSanitizer|SUMMARY: \w+Sanitizer")
-HARMLESS = re.compile(r"the database system is (starting up|shutting down|not yet accepting connections)")
+# The last is what a session says that has not come in yet when the server is stopped.
+HARMLESS = re.compile(r"the database system is (starting up|shutting down|not yet accepting connections)"
+                      r"|canceling authentication due to timeout")
 
 
 def read_proc(pid, name):
