@@ -153,7 +153,7 @@ def t03_every_strategy(w):
         assert text == expected(0, 70000)
     status, _, task = upload(w, body[:len(lines(0, 30000))], ECHO + "&batch_size=1")
     assert status == 202 and task["batch_size"] == 4 and task["units"]["total"] == 7500, task
-    assert w.finished(task["id"], 120)["state"] == "succeeded"
+    assert w.finished(task["id"], 600)["state"] == "succeeded"
     _, _, text = w.raw("GET", f"/api/v1/tasks/{task['id']}/results", headers={"Accept": "application/x-ndjson"})
     assert text == expected(0, 30000)
 
