@@ -30,7 +30,9 @@
     10000 /* a request must be there this long after its first byte, its body after its head */
 #define DRIPS_MS \
     500 /* one that is not there after this is gathered in memory, which an upload does not fit into */
-#define READ_MS 5000  /* one read of a body */
+#define READ_MS 5000 /* one read of a body */
+#define UPLOAD_READ_MS \
+    20000 /* of one that comes in pieces, by no thread of the front: more than client_body_timeout of conf/nginx */
 #define SEND_MS 30000 /* an answer of which the other side takes nothing for so long is given up */
 #define UPLOAD_MS (LIMIT_UPLOAD_S * 1000LL) /* a body that comes in pieces is there so long after its head */
 #define LINGER_MS 2000

@@ -22,6 +22,7 @@ struct upload {
 static void end_reading(struct upload *u)
 {
     reader_end(u->reader);
+    peer_patience(u->exchange->peer->fd, READ_MS);
     net_close_at(&u->exchange->peer->source);
     u->over = true;
 }
@@ -114,6 +115,7 @@ bool upload_start(struct exchange *x, struct reader *reader)
         return false;
     struct upload *u = mem_alloc(sizeof *u);
     *u = (struct upload){.front = f, .exchange = x, .reader = reader, .deadline = clock_after_ms(UPLOAD_MS)};
+    peer_patience(x->peer->fd, UPLOAD_READ_MS);
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     bool begun = pthread_create(&thread, &detached, upload_thread, u) == 0;

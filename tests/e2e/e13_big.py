@@ -52,7 +52,9 @@ def nothing_new(w, before):
 
 
 def uploading(w):
-    return w.pg.sql("select pid from pg_stat_activity where application_name = 'lathe-api' and state like 'idle in transaction%'").split()
+    "The transactions of uploads, each by its session and its beginning: a session may have the next one when one is over."
+    return set(w.pg.sql("select pid, xact_start from pg_stat_activity where application_name = 'lathe-api'"
+                        " and state like 'idle in transaction%'").splitlines())
 
 
 def let_go(w, halves):
@@ -70,7 +72,7 @@ class Half:
         path = ECHO + "&batch_size=1000"
         whole = request(path, b"x", method="POST", length=len(first) + len(rest), CONTENT_TYPE="application/x-ndjson")
         self.head = whole[:whole.rindex(record(STDIN, b"x"))]
-        before = len(uploading(w))
+        before = uploading(w)
 
         def begun():
             "An upload that is over may have its place for a moment more: then this one is refused, and comes again."
@@ -80,7 +82,7 @@ class Half:
                 self.send(first)
             except OSError:
                 return False
-            wait_until("it is there, or refused", lambda: len(uploading(w)) > before or self.answered())
+            wait_until("it is there, or refused", lambda: uploading(w) - before or self.answered())
             if self.answered():
                 self.client.close()
             return not self.answered()
@@ -249,7 +251,28 @@ def t07_api_killed(w):
     assert upload(w, b"1\n")[0] == 202
 
 
-def t08_postgres_restarted(w):
+def t08_stopped(w):
+    "an api that is to stop at once does not wait for the end of an upload, however busily its client sends"
+    before = rows(w)
+    half = Half(w, rest=b"x" * MIB)
+    w.api.signal(15)
+    w.api.wait_log("event=api.stop")
+    w.api.signal(15)
+
+    def over():
+        try:
+            half.send(b"x")
+        except OSError:
+            pass
+        return not w.api.running()
+    wait_until("it ended", over, every=0.1)
+    half.client.close()
+    nothing_new(w, before)
+    w.api.start()
+    assert upload(w, b"1\n")[0] == 202
+
+
+def t09_postgres_restarted(w):
     "PostgreSQL restarted in the middle of an upload: 503, and nothing is left; the next one is good"
     w.allow("terminating connection|connection to client|level=(error|warn)")
     before = rows(w)
@@ -265,7 +288,7 @@ def t08_postgres_restarted(w):
     wait_until("the next one is good", lambda: upload(w, b"1\n")[0] == 202)
 
 
-def t09_many_at_once(w):
+def t10_many_at_once(w):
     "20 at once: as many as may be, the others 503 with Retry-After; each comes through in the end, and the api stays small"
     body, ids, refused, wrong = lines(0, 200000), [], [], []
 
@@ -299,7 +322,7 @@ def t09_many_at_once(w):
     assert peak(w.api) < 250
 
 
-def t10_held_uploads_hold_nobody_else(w):
+def t11_held_uploads_hold_nobody_else(w):
     "uploads that stand still hold no thread of the api; one that is refused leaves its connection good"
     held = [Half(w) for _ in range(4)]
     with Client(f"{w.dir}/api.sock") as c:
@@ -314,7 +337,7 @@ def t10_held_uploads_hold_nobody_else(w):
     let_go(w, held)
 
 
-def t11_terms(w):
+def t12_terms(w):
     "unique work is uploaded once; what depends on nothing that is there is refused; a delay is kept"
     path = ECHO + "&unique=%7B%22key%22%3A%22big%22%2C%22for_s%22%3A600%7D"
     status, _, first = upload(w, lines(0, 1000), path)
@@ -331,7 +354,7 @@ def t11_terms(w):
     assert w.finished(task["id"])["state"] == "succeeded"
 
 
-def t12_command_line(w):
+def t13_command_line(w):
     "lathe submit --ndjson streams a file, or what it reads"
     def run(*args, text=b""):
         return subprocess.run([servers.lathe_program(), "submit", "--handler=echo", *args], input=text, capture_output=True,

@@ -136,6 +136,12 @@ def workload(w):
     w.finished(frozen)
     w.worker.thaw()
 
+    # Cancelled before any of it runs: of a queue that is paused nothing is leased.
+    w.call("POST", "/api/v1/queues/still/pause", {"reason": "to be cancelled"})
+    still = w.submit("background", handler="echo", queue="still", items_count=4, batch_size=2)
+    w.call("DELETE", f"/api/v1/tasks/{still}")
+    ids.append(still)
+
     # Cancelled while some of it runs and some does not; given back by a worker that stops; both at once.
     for stop in (False, True):
         id = w.submit("background", params={"ms": 60000}, **nap)
