@@ -135,18 +135,13 @@ static void set_field(struct reading *r, const char *name, const char *value)
 
 /* ---- lines */
 
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /* What inih will make of the line, as far as sections and their fields have to know. */
 static void look_at(struct reading *r, struct span line)
 {
     size_t n = 0;
     if (r->line == 1 && span_starts(line, "\xef\xbb\xbf"))
         span_take(&line, 3);
-    while (n < line.len && is_blank(line.ptr[n]))
+    while (n < line.len && char_is_space(line.ptr[n]))
         n++;
     r->more = n > 0 && r->after_value;
     span_take(&line, n);

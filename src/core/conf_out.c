@@ -133,22 +133,17 @@ void conf_manual(struct buf *out)
     sections_manual(out);
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 /* "password" and what follows it up to the value; 0: there is none here. libpq takes blanks on both sides of the sign. */
 static size_t password_sign(struct span text)
 {
     size_t n = strlen("password");
     if (!span_starts(text, "password"))
         return 0;
-    while (n < text.len && is_blank(text.ptr[n]))
+    while (n < text.len && char_is_space(text.ptr[n]))
         n++;
     if (n == text.len || text.ptr[n++] != '=')
         return 0;
-    while (n < text.len && is_blank(text.ptr[n]))
+    while (n < text.len && char_is_space(text.ptr[n]))
         n++;
     return n;
 }

@@ -1,13 +1,13 @@
 #include "core/mem.h"
 
 #include <malloc.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/cores.h"
 
 #define KEEP_FREE (64 * 1024 * 1024)  /* at the end of a heap */
 #define KEEP_LARGE (16 * 1024 * 1024) /* blocks up to this size come from a heap, not each from the system */
@@ -94,8 +94,7 @@ void mem_free_at(void *pointer_to_pointer)
 /* As many as threads can run at once: each keeps what it has. The C library would make eight times as many. */
 static int heaps(void)
 {
-    cpu_set_t set;
-    int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    int cores = cores_usable();
     return cores > 2 ? cores : 2;
 }
 

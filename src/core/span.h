@@ -43,6 +43,12 @@ struct span span_take(struct span *s, size_t n);
 /* Cuts off and returns what stands before the first `mark`, which is dropped; the whole rest if there is none. */
 struct span span_cut(struct span *s, char mark);
 
+/* White space as the C locale has it, line ends included; the locale of the process changes nothing. */
+static inline bool char_is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 struct span span_trim(struct span s); /* without blanks and tabs at both ends */
 bool span_starts(struct span s, const char *prefix);
 bool span_eq_nocase(struct span s, const char *text); /* ASCII only, for header names */

@@ -118,11 +118,6 @@ bool process_pack(struct item *it, struct source *s, const struct pack_args *arg
 
 /* ---- words */
 
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 bool process_words(struct item *it, struct source *s, struct json_out *o)
 {
     int64_t lines = 0, words = 0;
@@ -131,7 +126,7 @@ bool process_words(struct item *it, struct source *s, struct json_out *o)
         if (stopped(it, s))
             return false;
         for (size_t i = 0; i < piece.len; i++) {
-            bool blank = is_blank(piece.ptr[i]);
+            bool blank = char_is_space(piece.ptr[i]);
             lines += piece.ptr[i] == '\n';
             words += !blank && !inside;
             inside = !blank;

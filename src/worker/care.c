@@ -64,11 +64,11 @@ static void beat(struct worker *w)
     w->info.busy = slots_busy(w->slots);
     w->info.costs = evidence_host(w->evidence);
     metric_set(M_slots_busy, NULL, (double)w->info.busy);
-    w->next_beat = clock_after_ms(conf_now(&w->conf->worker_lease) / 3);
+    w->due[CARE_BEAT] = clock_after_ms(conf_now(&w->conf->worker_lease) / 3);
     exec_idle();
     mem_rest();
     if (!queue_beat(w->queue_worker, &a, &w->info, ids, n, lost, &cancelled, &cancelled_n, &e)) {
-        w->next_beat = clock_after_ms(conf_now(&w->conf->worker_lease) / 10);
+        w->due[CARE_BEAT] = clock_after_ms(conf_now(&w->conf->worker_lease) / 10);
         log_debug("worker.beat", "leases=%zu error=%s", n, e.text);
         return;
     }
@@ -101,7 +101,7 @@ static void tell(struct worker *w)
     struct cache_view views[TELL_MOST];
     size_t n = 0;
     int64_t now = clock_now();
-    w->next_tell = clock_after_ms(TELL_MS);
+    w->due[CARE_RUNS] = clock_after_ms(TELL_MS);
     for (struct run *r = w->runs; r != NULL && n < TELL_MOST; r = r->next) {
         if (atomic_load(&r->state) != RUN_RUNNING || r->hold != HOLD_OURS ||
             now - atomic_load(&r->started) < TELL_AFTER)
@@ -176,7 +176,7 @@ static void keep_house(struct worker *w)
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
     struct reaped r = {0};
     struct err e = ERR_INIT;
-    w->next_reap = clock_after_ms(clock_jitter(conf_now(&w->conf->worker_lease) / 3));
+    w->due[CARE_REAP] = clock_after_ms(clock_jitter(conf_now(&w->conf->worker_lease) / 3));
     if (!queue_reap(w->queue_worker, &a, &r, &e))
         return; /* the next turn tells of the store */
     if (r.expired > 0)
@@ -195,7 +195,7 @@ static void keep_house(struct worker *w)
 
 static void look_at_horizon(struct worker *w)
 {
-    w->next_look = clock_after_ms(clock_jitter(HORIZON_MS));
+    w->due[CARE_HORIZON] = clock_after_ms(clock_jitter(HORIZON_MS));
     queue_look_at_horizon(w->queue_worker);
 }
 
@@ -226,14 +226,14 @@ static void measure(struct worker *w)
         log_info("worker.measure",
                  "meaning=tables have outgrown their statistics; PostgreSQL counts and plans anew");
     w->measured = clock_now();
-    w->next_measure = clock_after_ms(clock_jitter(MEASURE_MS));
+    w->due[CARE_MEASURE] = clock_after_ms(clock_jitter(MEASURE_MS));
 }
 
 void care_measure_soon(struct worker *w)
 {
     int64_t at = w->measured + MEASURE_SOON_MS * NS_PER_MS;
-    if (w->next_measure == 0 || at < w->next_measure)
-        w->next_measure = at;
+    if (w->due[CARE_MEASURE] == 0 || at < w->due[CARE_MEASURE])
+        w->due[CARE_MEASURE] = at;
 }
 
 /* A pass over the tasks that are old enough, then a rest: what is old and stays is looked at again by every pass. */
@@ -244,13 +244,13 @@ static void forget(struct worker *w)
     struct err e = ERR_INIT;
     if (rest_ms < FORGET_LEAST_MS || rest_ms > FORGET_MOST_MS) /* 0 may be changed meanwhile */
         rest_ms = rest_ms > FORGET_MOST_MS ? FORGET_MOST_MS : FORGET_LEAST_MS;
-    w->next_forget = clock_after_ms(clock_jitter(rest_ms));
+    w->due[CARE_FORGET] = clock_after_ms(clock_jitter(rest_ms));
     if (!queue_forget(w->queue_worker, &deleted, &more, &e)) {
         log_warn("worker.retention", "error=%s meaning=nothing is deleted until the next try", e.text);
         return;
     }
     if (more)
-        w->next_forget = clock_after_ms(FORGET_PAUSE_MS);
+        w->due[CARE_FORGET] = clock_after_ms(FORGET_PAUSE_MS);
     w->forgotten += deleted;
     metric_add(M_tasks_deleted, NULL, (double)deleted);
     if (!more && w->forgotten > 0) {
@@ -266,8 +266,8 @@ static void forget(struct worker *w)
 void care_wake_by(struct worker *w, int64_t ms)
 {
     int64_t at = clock_after_ms(ms);
-    if (at < w->next_wake)
-        w->next_wake = at;
+    if (at < w->due[CARE_WAKE])
+        w->due[CARE_WAKE] = at;
 }
 
 /* At the next time that is known, and at every poll for what others put to wait. */
@@ -275,12 +275,12 @@ static void wake(struct worker *w)
 {
     struct err e = ERR_INIT;
     int64_t next_ms, fire_ms;
-    w->next_wake = clock_after_ms(clock_jitter(conf_now(&w->conf->worker_poll)));
+    w->due[CARE_WAKE] = clock_after_ms(clock_jitter(conf_now(&w->conf->worker_poll)));
     if (!queue_wake(w->queue_worker, &next_ms, &fire_ms, &e))
         return;
     if (next_ms >= 0)
         care_wake_by(w, next_ms + 1);
-    w->next_fire = fire_ms >= 0 ? clock_after_ms(fire_ms + 1) : CLOCK_NEVER;
+    w->due[CARE_FIRE] = fire_ms >= 0 ? clock_after_ms(fire_ms + 1) : CLOCK_NEVER;
 }
 
 /* One schedule a call, as long as one is due. When another worker fires just now, ours is to look again soon. */
@@ -290,37 +290,34 @@ static void fire(struct worker *w)
     bool fired = false;
     if (queue_fire(w->queue_worker, &fired, &e) && fired)
         return;
-    w->next_fire = CLOCK_NEVER; /* until a look at what waits tells of the next one */
+    w->due[CARE_FIRE] = CLOCK_NEVER; /* until a look at what waits tells of the next one */
     care_wake_by(w, e.code == ERR_NONE ? FIRE_AGAIN_MS : conf_now(&w->conf->worker_poll));
 }
 
 /* ---- what is due ---- */
 
+static void see_to_runs(struct worker *w)
+{
+    tell(w);
+    watch(w);
+}
+
+static void (*const care_of[CARE_KINDS])(struct worker *w) = {
+    [CARE_BEAT] = beat,     [CARE_RUNS] = see_to_runs, [CARE_WAKE] = wake,
+    [CARE_FIRE] = fire,     [CARE_MEASURE] = measure,  [CARE_HORIZON] = look_at_horizon,
+    [CARE_FORGET] = forget, [CARE_REAP] = keep_house,
+};
+
 bool care(struct worker *w)
 {
     int64_t now = clock_now();
     board_return_queued(w, now - WAIT_MOST_NS);
-    if (now >= w->next_beat) {
-        beat(w);
-    } else if (now >= w->next_tell) {
-        tell(w);
-        watch(w);
-    } else if (now >= w->next_wake) {
-        wake(w);
-    } else if (now >= w->next_fire) {
-        fire(w);
-    } else if (now >= w->next_measure) {
-        measure(w);
-    } else if (now >= w->next_look) {
-        look_at_horizon(w);
-    } else if (now >= w->next_forget) {
-        forget(w);
-    } else if (now >= w->next_reap) {
-        keep_house(w);
-    } else {
-        return warm(w);
-    }
-    return true;
+    for (int i = 0; i < CARE_KINDS; i++)
+        if (now >= w->due[i]) {
+            care_of[i](w);
+            return true;
+        }
+    return warm(w);
 }
 
 static int64_t sooner(int64_t a, int64_t b)
@@ -330,14 +327,11 @@ static int64_t sooner(int64_t a, int64_t b)
 
 int64_t care_next(const struct worker *w)
 {
-    int64_t next =
-        sooner(sooner(w->next_beat, w->next_wake), sooner(sooner(w->next_reap, w->next_fire), w->next_look));
-    next = sooner(next, sooner(w->next_forget, w->next_measure));
-    int64_t oldest = slots_oldest(w->slots);
-    if (oldest != CLOCK_NEVER)
-        next = sooner(next, oldest + WAIT_MOST_NS);
     if (cold(w))
         return 0;
-    /* Nothing runs: nothing to tell or to watch. */
-    return w->running > 0 ? sooner(next, w->next_tell) : next;
+    int64_t next = CLOCK_NEVER, oldest = slots_oldest(w->slots);
+    for (int i = 0; i < CARE_KINDS; i++)
+        if (i != CARE_RUNS || w->running > 0)
+            next = sooner(next, w->due[i]);
+    return oldest != CLOCK_NEVER ? sooner(next, oldest + WAIT_MOST_NS) : next;
 }

@@ -25,6 +25,20 @@ struct batch {
     struct batch *next;
 };
 
+/* What care() sees to, each at its own time; what stands first goes first. */
+enum care_kind {
+    CARE_BEAT,               /* leases are renewed */
+    CARE_RUNS,               /* of what runs: progress, time limits; and how large this process is */
+    CARE_OTHERS,             /* from here on: for all workers; one that drains leaves it to the others */
+    CARE_WAKE = CARE_OTHERS, /* units that wait for their time */
+    CARE_FIRE,               /* schedules */
+    CARE_MEASURE,            /* tables that PostgreSQL knows too little of */
+    CARE_HORIZON,            /* who holds the vacuum back */
+    CARE_FORGET,             /* retention */
+    CARE_REAP,               /* leases that others lost */
+    CARE_KINDS
+};
+
 enum ending { ENDING_NOT, ENDING_RECYCLE, ENDING_STOP }; /* the later goes before the earlier */
 
 struct worker {
@@ -47,13 +61,12 @@ struct worker {
     struct run **finished;   /* the runs of finishes[] */
     size_t finishes_n, finishes_bytes;
 
-    bool look;              /* there may be work: claim at the next turn */
-    bool first_claim, warm; /* warm: the store knows what is coming */
-    double mean_unit_ns;    /* moving average of a unit's time, for the prefetch */
-    int64_t last_end;       /* of a unit */
-    int store_failures;     /* in a row */
-    int64_t next_turn, next_poll, next_beat, next_tell, next_reap, next_wake, next_fire, next_look,
-        next_forget, next_measure; /* clock_now() deadlines */
+    bool look;                                     /* there may be work: claim at the next turn */
+    bool first_claim, warm;                        /* warm: the store knows what is coming */
+    double mean_unit_ns;                           /* moving average of a unit's time, for the prefetch */
+    int64_t last_end;                              /* of a unit */
+    int store_failures;                            /* in a row */
+    int64_t next_turn, next_poll, due[CARE_KINDS]; /* clock_now() deadlines */
 
     int64_t measured;  /* when tables were last measured */
     int64_t forgotten; /* tasks that this pass has deleted */

@@ -1,9 +1,9 @@
 #include "worker/worker.h"
 
 #include <poll.h>
-#include <sched.h>
 #include <unistd.h>
 
+#include "core/cores.h"
 #include "core/limits.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -20,10 +20,7 @@
 
 static int64_t usable_cores(const struct conf *c)
 {
-    if (c->worker_cores > 0)
-        return c->worker_cores;
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return c->worker_cores > 0 ? c->worker_cores : cores_usable();
 }
 
 static void describe(struct worker *w)
@@ -86,8 +83,8 @@ static void drain(struct worker *w, enum ending ending, const char *why)
     w->ending = ending;
     if (first) {
         w->drain_until = clock_after_ms(conf_now(&w->conf->worker_drain));
-        w->next_reap = w->next_wake = w->next_fire = w->next_look = w->next_forget = w->next_measure =
-            CLOCK_NEVER;
+        for (int i = CARE_OTHERS; i < CARE_KINDS; i++)
+            w->due[i] = CLOCK_NEVER;
         board_return_queued(w, CLOCK_NEVER);
     }
     log_info("worker.draining", "why=%s running=%zu deadline_ms=%d", why, w->running,
@@ -110,7 +107,7 @@ static void leave(struct worker *w)
     w->leaving = true;
     w->drain_until = clock_after_ms(LEAVE_GRACE_MS);
     w->next_turn = 0; /* once more, even if the store was away just now */
-    w->next_beat = CLOCK_NEVER;
+    w->due[CARE_BEAT] = CLOCK_NEVER;
     board_return_running(w);
 }
 
