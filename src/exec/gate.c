@@ -19,6 +19,7 @@
 
 #define PAUSE_FIRST_MS 2 /* between two questions while all places are taken */
 #define PAUSE_LAST_MS 100
+#define UNANSWERED 2      /* questions, and each process goes by itself: one may only have been slow */
 #define WAIT_MOST_MS 1000 /* whatever Redis says, it is asked again */
 #define LEASE_MS 15000    /* a thread that one step holds for longer loses its places */
 #define RENEW_MS 5000
@@ -77,8 +78,10 @@ struct gate {
     int64_t asked, from, since; /* of the question: how many, the number of the first lease, and when */
     int64_t next_lease;
     int64_t retry_at, pause_ms;
-    int64_t renew_at; /* of all that are inside, before the first of them runs out */
-    bool busy;        /* lets in: what these do at once asks for nothing more meanwhile */
+    int unanswered;                /* questions in a row */
+    int64_t unsure_from, unsure_n; /* leases of the first of them */
+    int64_t renew_at;              /* of all that are inside, before the first of them runs out */
+    bool busy;                     /* lets in: what these do at once asks for nothing more meanwhile */
 };
 
 static size_t own_count_of(const struct conf_destination *limits)
@@ -315,6 +318,27 @@ static void heed(struct gate *g, int64_t answer)
         pause_a_while(g);
 }
 
+/* What was granted and came too late is given back when Redis answers again. */
+static void on_silence(struct gate *g)
+{
+    if (g->unsure_n == 0) {
+        g->unsure_from = g->from;
+        g->unsure_n = g->asked;
+    }
+    if (++g->unanswered < UNANSWERED)
+        retry_in(g, PAUSE_FIRST_MS);
+    else
+        go_alone(g);
+}
+
+static void on_sound(struct gate *g, int64_t answer)
+{
+    g->unanswered = 0;
+    give_back(g, g->unsure_from, g->unsure_n);
+    g->unsure_n = 0;
+    heed(g, answer);
+}
+
 static void on_answer(void *arg)
 {
     struct gate *g = arg;
@@ -326,9 +350,9 @@ static void on_answer(void *arg)
     g->question = NULL;
     redis_drop(q);
     if (ok)
-        heed(g, answer);
+        on_sound(g, answer);
     else
-        go_alone(g);
+        on_silence(g);
 }
 
 static void ask(struct gate *g)
@@ -355,8 +379,10 @@ static void ask(struct gate *g)
                            span_of(text[3]),   span_of(text[4]), span_of(g->name), span_of(text[5])};
     if (g->redis)
         g->question = redis_start_for(g->redis, words, COUNT_OF(words), on_answer, g, NULL);
-    if (!g->question)
+    if (!g->redis)
         go_alone(g);
+    else if (!g->question)
+        on_silence(g);
     else if (g->question->done)
         on_answer(g);
 }

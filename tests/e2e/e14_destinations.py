@@ -136,4 +136,4 @@ def t06_misbehaviour(w):
 
 
 if __name__ == "__main__":
-    main(globals(), lambda: Limited(http_allow="loopback", worker_lease="2s"))
+    main(globals(), lambda: Limited(http_allow="loopback", worker_lease="2s", cache_timeout="10s"))
