@@ -92,19 +92,33 @@ bool is_ndjson(const struct call *c)
     return span_eq_nocase(media_type(c->req.content_type), "application/x-ndjson");
 }
 
-bool body_read(struct call *c, const struct json **ret, struct err *e)
+static bool has_body(const struct call *c)
 {
-    if ((c->req.method != METHOD_POST && c->req.method != METHOD_PUT) || c->req.body.len == 0) {
-        *ret = NULL;
-        return true;
-    }
+    return (c->req.method == METHOD_POST || c->req.method == METHOD_PUT) && c->req.body.len > 0;
+}
+
+static bool body_is_json(struct call *c, struct err *e)
+{
     struct span type = media_type(c->req.content_type);
     if (type.len == 0)
         return err_set(e, ERR_MEDIA_TYPE, "the body has no Content-Type; it must be application/json");
     if (!span_eq_nocase(type, "application/json"))
         return err_set(e, ERR_MEDIA_TYPE, "the body must be application/json, not %s",
                        arena_text(&c->arena, type));
-    return json_read(&c->arena, c->req.body, ret, e);
+    return true;
+}
+
+bool body_read(struct call *c, const struct json **ret, struct err *e)
+{
+    *ret = NULL;
+    return !has_body(c) || (body_is_json(c, e) && json_read(&c->arena, c->req.body, ret, e));
+}
+
+/* Of a submission: its items are stored as the text that they came as. */
+static bool body_read_items(struct call *c, const struct json **ret, struct err *e)
+{
+    *ret = NULL;
+    return !has_body(c) || (body_is_json(c, e) && json_read_lines(&c->arena, c->req.body, "items", ret, e));
 }
 
 static bool put_member(struct span key, const struct json *value, void *arg)
@@ -135,7 +149,7 @@ static bool add_member(struct call *c, const struct json **body, const char *nam
     json_close(&o, '}');
     if (b.failed)
         return err_set(e, ERR_TOO_LARGE, "body and query together are larger than %u bytes", LIMIT_BODY);
-    return json_read(&c->arena, arena_copy(&c->arena, buf_view(&b)), body, e);
+    return json_read_lines(&c->arena, arena_copy(&c->arena, buf_view(&b)), "items", body, e);
 }
 
 /* The fields that are objects or lists, but for the items, whose place is a body; and for the list of strategies, which has a form
@@ -157,7 +171,7 @@ bool submission_of(const struct api *a, struct call *c, const struct strategy *s
                    struct submission *ret, struct err *e)
 {
     const struct json *body;
-    if (!body_read(c, &body, e) || !add_members(c, &body, q, e))
+    if (!body_read_items(c, &body, e) || !add_members(c, &body, q, e))
         return false;
     return submission_read(&c->arena, strategy, body, query_rest(c, q), handler_find, ret, e) &&
            queues_known(a->conf, ret, e);

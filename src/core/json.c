@@ -13,6 +13,7 @@
 #include <json-c/linkhash.h>
 #undef json_type
 
+#include "core/json_lines.h"
 #include "core/limits.h"
 
 struct json {
@@ -46,17 +47,11 @@ static void free_tokener(struct json_tokener **t)
     json_tokener_free(*t);
 }
 
-static bool is_blank(char c)
+/* Of a text that has passed json_check. */
+static bool build(struct arena *a, struct span text, struct json_object **ret, struct err *e)
 {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-bool json_read(struct arena *a, struct span text, const struct json **ret, struct err *e)
-{
-    if (!json_check(text, e))
-        return false;
     while (text.len &&
-           is_blank(text.ptr[text.len - 1])) /* strict json-c takes blanks behind a value for a fault */
+           char_is_space(text.ptr[text.len - 1])) /* strict json-c takes blanks behind a value for a fault */
         text.len--;
     struct json_tokener *t CLEANUP(free_tokener) = json_tokener_new_ex((int)LIMIT_JSON_DEPTH + 2);
     if (!t)
@@ -71,6 +66,43 @@ bool json_read(struct arena *a, struct span text, const struct json **ret, struc
         return err_set(e, ERR_BAD_JSON, "%s", json_tokener_error_desc(fault));
     if (tree)
         arena_defer(a, put_object, tree);
+    *ret = tree;
+    return true;
+}
+
+bool json_read(struct arena *a, struct span text, const struct json **ret, struct err *e)
+{
+    struct json_object *tree;
+    if (!json_check(text, e) || !build(a, text, &tree, e))
+        return false;
+    *ret = from_c(tree);
+    return true;
+}
+
+/* The tree has a string in the list's place, with where the lines are. */
+bool json_read_lines(struct arena *a, struct span text, const char *key, const struct json **ret,
+                     struct err *e)
+{
+    struct json_cut cut;
+    struct json_object *tree;
+    if (!json_check(text, e))
+        return false;
+    bool found = json_lines_cut(text, key, arena_alloc(a, text.len), &cut);
+    if (found) {
+        struct buf rest = BUF_INIT(LIMIT_BODY);
+        buf_span(&rest, cut.before);
+        buf_puts(&rest, "\"\"");
+        buf_span(&rest, cut.after);
+        text = arena_copy(a, buf_view(&rest));
+        buf_release(&rest);
+    }
+    if (!build(a, text, &tree, e))
+        return false;
+    if (found) {
+        struct span *lines = arena_alloc(a, sizeof *lines);
+        *lines = cut.lines;
+        json_object_set_userdata(json_object_object_get(tree, key), lines, NULL);
+    }
     *ret = from_c(tree);
     return true;
 }
@@ -85,7 +117,7 @@ enum json_type json_type(const struct json *v)
     case json_type_double:
         return JSON_NUM;
     case json_type_string:
-        return JSON_TEXT;
+        return json_object_get_userdata(to_c(v)) ? JSON_LINES : JSON_TEXT;
     case json_type_array:
         return JSON_LIST;
     case json_type_object:
@@ -99,7 +131,7 @@ enum json_type json_type(const struct json *v)
 const char *json_type_name(enum json_type t)
 {
     static const char *const names[] = {"null",     "true or false", "an integer", "a number",
-                                        "a string", "a list",        "an object"};
+                                        "a string", "a list",        "an object",  "a list"};
     assert((unsigned)t < COUNT_OF(names));
     return names[t];
 }
@@ -127,6 +159,12 @@ struct span json_as_text(const struct json *v)
     assert(json_type(v) == JSON_TEXT);
     struct json_object *o = to_c(v);
     return (struct span){json_object_get_string(o), (size_t)json_object_get_string_len(o)};
+}
+
+struct span json_as_lines(const struct json *v)
+{
+    assert(json_type(v) == JSON_LINES);
+    return *(struct span *)json_object_get_userdata(to_c(v));
 }
 
 size_t json_len(const struct json *v)
@@ -173,6 +211,14 @@ static void put_decimal(struct json_out *o, const struct json *v)
         json_put_num(o, json_as_num(v));
 }
 
+static void put_lines(struct json_out *o, struct span lines)
+{
+    json_open(o, '[');
+    while (lines.len)
+        json_put_raw(o, span_cut(&lines, '\n'));
+    json_close(o, ']');
+}
+
 static bool put_member(struct span key, const struct json *value, void *out)
 {
     json_key_span(out, key);
@@ -203,6 +249,9 @@ void json_put_value(struct json_out *o, const struct json *v)
         for (size_t i = 0, n = json_len(v); i < n; i++)
             json_put_value(o, json_at(v, i));
         json_close(o, ']');
+        break;
+    case JSON_LINES:
+        put_lines(o, json_as_lines(v));
         break;
     case JSON_OBJECT:
         json_open(o, '{');

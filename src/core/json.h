@@ -23,10 +23,24 @@
 
 struct json;
 
-enum json_type { JSON_NULL, JSON_BOOL, JSON_INT, JSON_NUM, JSON_TEXT, JSON_LIST, JSON_OBJECT };
+enum json_type {
+    JSON_NULL,
+    JSON_BOOL,
+    JSON_INT,
+    JSON_NUM,
+    JSON_TEXT,
+    JSON_LIST,
+    JSON_OBJECT,
+    JSON_LINES /* a list of which no tree was built: json_read_lines */
+};
 
 /* Depth and size are bounded by LIMIT_JSON_DEPTH and LIMIT_BODY. Empty text is ERR_BAD_JSON. */
 bool json_read(struct arena *a, struct span text, const struct json **ret, struct err *e) LATHE_CHECK;
+
+/* The same, but where the outermost object has a list under `key`, this becomes JSON_LINES: its values as text. A long list
+ * costs a tenth of what its tree would. (One whose key is written with escapes stays a JSON_LIST.) */
+bool json_read_lines(struct arena *a, struct span text, const char *key, const struct json **ret,
+                     struct err *e) LATHE_CHECK;
 
 /* The strict pass alone: is this one well-formed value by our rules? For NDJSON lines and stored values. */
 bool json_check(struct span text, struct err *e) LATHE_CHECK;
@@ -38,6 +52,8 @@ bool json_as_bool(const struct json *v); /* each asserts its type; json_as_num t
 int64_t json_as_int(const struct json *v);
 double json_as_num(const struct json *v);
 struct span json_as_text(const struct json *v);
+
+struct span json_as_lines(const struct json *v); /* of JSON_LINES: a line each value, with its line feed */
 
 size_t json_len(const struct json *v); /* of a list or an object */
 const struct json *json_at(const struct json *list, size_t i);

@@ -147,38 +147,61 @@ static bool read_handler(struct reader *r, const struct handler *(*lookup)(struc
     return true;
 }
 
+static void release_text(void *text)
+{
+    buf_release(text);
+}
+
+/* The list as lines, whichever way it was read. */
+static bool lines_of(struct arena *a, const struct json *list, struct span *ret, struct err *e)
+{
+    if (json_type(list) == JSON_LINES) {
+        *ret = json_as_lines(list);
+        return true;
+    }
+    struct buf *text = arena_alloc(a, sizeof *text);
+    buf_init(text, LIMIT_ITEMS_TEXT);
+    arena_defer(a, release_text, text);
+    for (size_t i = 0, n = json_len(list); i < n; i++) {
+        json_emit(text, json_at(list, i));
+        buf_char(text, '\n');
+    }
+    *ret = buf_view(text);
+    return !text->failed ||
+           err_at(e, ERR_TOO_LARGE, "/items", "the items together have more than %u bytes", LIMIT_ITEMS_TEXT);
+}
+
+static bool count_items(struct reader *r)
+{
+    struct submission *s = r->s;
+    char pointer[sizeof r->e->pointer];
+    struct span rest = s->lines;
+    for (s->items = 0; rest.len > 0; s->items++)
+        if (span_cut(&rest, '\n').len > LIMIT_ITEM_INPUT) {
+            snprintf(pointer, sizeof pointer, "/items/%lld", (long long)s->items);
+            return err_at(r->e, ERR_TOO_LARGE, pointer, "an item has more than %u bytes", LIMIT_ITEM_INPUT);
+        }
+    return (s->items >= 1 && s->items <= (int64_t)LIMIT_ITEMS) ||
+           err_at(r->e, ERR_BAD_FIELD, "/items", "\"/items\" must hold 1 to %u items, not %lld", LIMIT_ITEMS,
+                  (long long)s->items);
+}
+
 static bool read_items(struct reader *r)
 {
     struct submission *s = r->s;
-    struct buf text CLEANUP(buf_release) = BUF_INIT(LIMIT_ITEM_INPUT);
-    char pointer[sizeof r->e->pointer];
-
+    enum json_type type = json_type(s->items_json);
     s->items = s->items_count;
+    s->lines = (struct span){NULL, 0};
     if (!given(s->items_json)) {
         s->items_json = NULL;
         return true;
     }
-    if (json_type(s->items_json) != JSON_LIST)
+    if (type != JSON_LIST && type != JSON_LINES)
         return err_at(r->e, ERR_BAD_FIELD, "/items", "\"/items\" must be a list, not %s",
-                      json_type_name(json_type(s->items_json)));
+                      json_type_name(type));
     if (s->items_count_given)
         return err_at(r->e, ERR_BAD_FIELD, "/items_count", "give items or items_count, not both");
-
-    size_t n = json_len(s->items_json);
-
-    if (n < 1 || n > LIMIT_ITEMS)
-        return err_at(r->e, ERR_BAD_FIELD, "/items", "\"/items\" must hold 1 to %u items, not %zu",
-                      LIMIT_ITEMS, n);
-    for (size_t i = 0; i < n; i++) {
-        buf_clear(&text);
-        json_emit(&text, json_at(s->items_json, i));
-        if (text.failed) {
-            snprintf(pointer, sizeof pointer, "/items/%zu", i);
-            return err_at(r->e, ERR_TOO_LARGE, pointer, "an item has more than %u bytes", LIMIT_ITEM_INPUT);
-        }
-    }
-    s->items = (int64_t)n;
-    return true;
+    return lines_of(r->arena, s->items_json, &s->lines, r->e) && count_items(r);
 }
 
 static bool read_shape(struct reader *r)

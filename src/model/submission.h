@@ -37,6 +37,7 @@ struct submission {
     struct shape shape;
     const struct strategy *compared[16]; /* /compare: NULL at the end */
     int64_t items;                       /* how many */
+    struct span lines;                   /* their inputs as NDJSON, in the arena; "": they are only counted */
     int64_t uploaded, uploaded_unit,
         unit_size; /* its items are in the store already (queue/stream.c): bytes, of the largest unit, items of a unit; 0: not */
     struct uuid id;               /* that it is to have; nil: it is given one */

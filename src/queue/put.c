@@ -9,7 +9,6 @@
 #include "queue/inside.h"
 
 /* json_emit may write a little more than was read ("1e5", say); what is read is bounded by LIMIT_BODY. */
-#define INPUTS_MOST (4 * LIMIT_BODY)
 
 /* What is put in one commit; in the caller's arena. */
 struct put {
@@ -33,49 +32,29 @@ struct part {
     struct put *put;
     struct arena *arena;
     const struct submission *submission;
-    struct buf lines; /* inputs as NDJSON, "" when items are only counted */
-    size_t *ends;     /* of each item's line */
     struct span tags, meta, terms;
     size_t needs;
 };
 
 /* ---- inputs ---- */
 
-static void release_lines(void *lines)
+static struct span take_lines(struct span *rest, int64_t n)
 {
-    buf_release(lines);
-}
-
-static bool write_lines(struct part *p, struct err *e)
-{
-    const struct json *items = p->submission->items_json;
-    if (items == NULL)
-        return true;
-    size_t n = json_len(items);
-    buf_init(&p->lines, INPUTS_MOST);
-    arena_defer(p->arena, release_lines, &p->lines);
-    p->ends = arena_array(p->arena, n, sizeof *p->ends);
-    for (size_t i = 0; i < n; i++) {
-        json_emit(&p->lines, json_at(items, i));
-        buf_char(&p->lines, '\n');
-        p->ends[i] = p->lines.len;
-    }
-    return !p->lines.failed ||
-           err_at(e, ERR_TOO_LARGE, "/items", "the items together have more than %u bytes", INPUTS_MOST);
+    struct span all = *rest;
+    while (n-- > 0 && rest->len > 0)
+        span_cut(rest, '\n');
+    return (struct span){all.ptr, all.len - rest->len};
 }
 
 /* The lines cut into one chunk a unit; they share the bytes. */
 static const struct span *cut_lines(struct part *p, int64_t units, int64_t unit_size)
 {
-    if (p->ends == NULL)
+    struct span rest = p->submission->lines;
+    if (rest.len == 0)
         return NULL;
     struct span *chunks = arena_array(p->arena, (size_t)units, sizeof *chunks);
-    int64_t items = p->submission->items;
-    for (int64_t k = 0; k < units; k++) {
-        int64_t first = k * unit_size, end = first + unit_size < items ? first + unit_size : items;
-        size_t from = first > 0 ? p->ends[first - 1] : 0;
-        chunks[k] = (struct span){p->lines.ptr + from, p->ends[end - 1] - from};
-    }
+    for (int64_t k = 0; k < units; k++)
+        chunks[k] = take_lines(&rest, unit_size);
     return chunks;
 }
 
@@ -202,28 +181,21 @@ static size_t count_rows(const struct submission *s)
     return n;
 }
 
-static bool make_rows(struct put *all, const struct submission *s, struct uuid follows, struct new_task **ret,
-                      struct err *e);
+static struct new_task *make_rows(struct put *all, const struct submission *s, struct uuid follows);
 
-static bool make_callbacks(struct put *all, const struct submission *s, struct uuid follows, struct err *e)
+static void make_callbacks(struct put *all, const struct submission *s, struct uuid follows)
 {
-    struct new_task *t;
     for (size_t i = 0; i < s->callbacks_n; i++)
-        if (!make_rows(all, &s->callbacks[i], follows, &t, e))
-            return false;
-    return true;
+        make_rows(all, &s->callbacks[i], follows);
 }
 
 /* `follows`: the task whose callback it is; nil: of none. */
-static bool make_rows(struct put *all, const struct submission *s, struct uuid follows, struct new_task **ret,
-                      struct err *e)
+static struct new_task *make_rows(struct put *all, const struct submission *s, struct uuid follows)
 {
     struct part *p = arena_alloc(all->arena, sizeof *p);
     struct terms terms = s->terms;
     struct need need = {.id = follows};
     *p = (struct part){.put = all, .arena = all->arena, .submission = s};
-    if (!write_lines(p, e))
-        return false;
     if (!uuid_is_nil(follows)) {
         terms.follow.needs = &need;
         terms.follow.needs_n = 1;
@@ -235,8 +207,8 @@ static bool make_rows(struct put *all, const struct submission *s, struct uuid f
     p->needs = terms.follow.needs_n;
     struct new_task *t = s->strategy != NULL ? make_one(p, s->id) : make_family(p);
     t->waits = terms.follow.needs_n > 0;
-    *ret = t;
-    return make_callbacks(all, s, t->id, e);
+    make_callbacks(all, s, t->id);
+    return t;
 }
 
 static const char *label_of(const struct submission *s)
@@ -347,9 +319,7 @@ static bool fill(struct put *p, const struct submission *const *list, struct err
     p->results = arena_array(p->arena, p->results_n, sizeof *p->results);
     p->labels = arena_array(p->arena, p->results_n, sizeof *p->labels);
     for (size_t i = 0; i < p->results_n; i++) {
-        struct new_task *t;
-        if (!make_rows(p, list[i], (struct uuid){{0}}, &t, e))
-            return false;
+        const struct new_task *t = make_rows(p, list[i], (struct uuid){{0}});
         p->labels[i] = label_of(list[i]);
         p->results[i] = (struct put_result){
             .id = t->id,

@@ -17,6 +17,29 @@ static void check_good(struct arena *a, const struct json *v)
     MUST(span_eq(buf_view(&once), buf_view(&twice)));
 }
 
+/* A list of which no tree is built says what the tree says. */
+static void check_lines(struct arena *a, struct span text, const struct json *v)
+{
+    struct buf flat CLEANUP(buf_release) = BUF_INIT(8 * LIMIT_BODY),
+                    tree CLEANUP(buf_release) = BUF_INIT(8 * LIMIT_BODY);
+    const struct json *w, *again;
+    MUST(json_read_lines(a, text, "items", &w, NULL));
+    MUST(json_type(w) == json_type(v));
+    json_emit(&flat, w);
+    MUST(json_read(a, buf_view(&flat), &again, NULL));
+    buf_clear(&flat);
+    json_emit(&flat, again);
+    json_emit(&tree, v);
+    MUST(span_eq(buf_view(&flat), buf_view(&tree)));
+    const struct json *items = json_type(w) == JSON_OBJECT ? json_member(w, "items") : NULL;
+    if (json_type(items) != JSON_LINES)
+        return;
+    size_t n = 0;
+    for (struct span lines = json_as_lines(items); lines.len > 0; n++)
+        MUST(json_check(span_cut(&lines, '\n'), NULL));
+    MUST(n == json_len(json_member(v, "items")));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
@@ -28,8 +51,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(good == (v != NULL));
     MUST(good == (e.code == ERR_NONE));
     MUST(good || e.text[0]);
-    if (good)
+    if (good) {
         check_good(&a, v);
+        check_lines(&a, text, v);
+    }
     struct buf quoted CLEANUP(buf_release) = BUF_INIT(8 * LIMIT_BODY);
     struct json_out o = json_out(&quoted);
     json_put_text(&o, text); /* any bytes become a good string */

@@ -222,6 +222,7 @@ static void t06_the_tree(void **state)
     assert_int_equal(json_len(json_member(v, "o")), 0);
     assert_string_equal(json_type_name(JSON_INT), "an integer");
     assert_string_equal(json_type_name(JSON_OBJECT), "an object");
+    assert_string_equal(json_type_name(JSON_LINES), "a list");
 }
 
 static bool gather(struct span key, const struct json *value, void *arg)
@@ -342,6 +343,47 @@ static void t11_a_full_buffer_is_remembered(void **state)
     assert_true(b.len <= 8);
 }
 
+static void assert_lines(const char *text, const char *lines, const char *emitted)
+{
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    struct buf b CLEANUP(buf_release) = BUF_INIT(4096);
+    const struct json *v;
+    assert_true(json_read_lines(&a, span_of(text), "items", &v, NULL));
+    const struct json *items = json_type(v) == JSON_OBJECT ? json_member(v, "items") : NULL;
+    assert_int_equal(json_type(items) == JSON_LINES, lines != NULL);
+    if (lines)
+        assert_span(json_as_lines(items), lines);
+    json_emit(&b, v);
+    assert_span(buf_view(&b), emitted);
+}
+
+static void t12_lists_without_a_tree(void **state)
+{
+    (void)state;
+    assert_lines("{\"items\":[1,2]}", "1\n2\n", "{\"items\":[1,2]}");
+    assert_lines(
+        " { \"a\" : [ ] , \"items\" : [ { \"b\" : [ 1 , 2 ] } ,\n\t\"c , ] d\" , -1.50e3 ] , \"z\" : true } ",
+        "{\"b\":[1,2]}\n\"c , ] d\"\n-1.50e3\n",
+        "{\"a\":[],\"items\":[{\"b\":[1,2]},\"c , ] d\",-1.50e3],\"z\":true}");
+    assert_lines("{\"items\":[\"\\\"\\\\\",null]}", "\"\\\"\\\\\"\nnull\n",
+                 "{\"items\":[\"\\\"\\\\\",null]}");
+    assert_lines("{\"items\":[ ]}", "", "{\"items\":[]}");
+    /* Not the outermost object's, no list, or a name with escapes: as ever. */
+    assert_lines("{\"a\":{\"items\":[1]},\"b\":[\"items\",[1]]}", NULL,
+                 "{\"a\":{\"items\":[1]},\"b\":[\"items\",[1]]}");
+    assert_lines("{\"items\":\"text\"}", NULL, "{\"items\":\"text\"}");
+    assert_lines("{\"items\":7,\"b\":-2}", NULL, "{\"items\":7,\"b\":-2}");
+    assert_lines("{\"it\\u0065ms\":[1]}", NULL, "{\"items\":[1]}");
+    assert_lines("[1]", NULL, "[1]");
+    assert_lines("null", NULL, "null");
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    struct err e = ERR_INIT;
+    const struct json *v;
+    assert_false(json_read_lines(&a, SPAN("{\"items\":[1,]}"), "items", &v, &e));
+    assert_int_equal(e.code, ERR_BAD_JSON);
+    assert_false(json_read_lines(&a, SPAN("{\"items\":[1],\"items\":[2]}"), "items", &v, NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +398,7 @@ int main(void)
         cmocka_unit_test(t09_bad_utf8_is_replaced),
         cmocka_unit_test(t10_numbers),
         cmocka_unit_test(t11_a_full_buffer_is_remembered),
+        cmocka_unit_test(t12_lists_without_a_tree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
