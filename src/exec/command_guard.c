@@ -14,6 +14,8 @@
 #include "core/net.h"
 
 #define GRACE_MS 500
+#define HEAR_MS 100             /* a guard that is only busy has listened by then */
+#define LATE_NS (5 * NS_PER_S)  /* after which nobody believes that it will still kill */
 #define CALM_NS (10 * NS_PER_S) /* of life, after which a death is not counted */
 #define PAUSE_FIRST_MS 100
 
@@ -174,10 +176,23 @@ static void replace(void)
     kill_told();
 }
 
+/* A guard that is frozen hears, and does nothing. */
+static bool is_late(int64_t long_ago)
+{
+    for (int i = 0; i < ward_count; i++)
+        if (wards[i].until <= long_ago)
+            return true;
+    return false;
+}
+
 static void look(void)
 {
     struct pollfd ready = {.fd = guard.sock, .events = 0};
-    if (guard.sock > 0 && poll(&ready, 1, 0) > 0)
+    int64_t long_ago = clock_now() - LATE_NS;
+    bool late = is_late(long_ago);
+    if (late)
+        kill_due(long_ago);
+    if (guard.sock > 0 && (late || poll(&ready, 1, 0) > 0))
         replace();
 }
 
@@ -202,13 +217,18 @@ void guard_look(void)
     pthread_mutex_unlock(&guard.lock);
 }
 
-/* Never waits: one that is frozen listens as little as one that is gone. */
+/* Waits for a moment only: one that is frozen listens as little as one that is gone. */
 static bool say(const struct word *w)
 {
-    ssize_t sent;
-    while ((sent = send(guard.sock, w, sizeof *w, MSG_NOSIGNAL | MSG_DONTWAIT)) < 0 && errno == EINTR)
-        continue;
-    return sent == sizeof *w;
+    struct pollfd room = {.fd = guard.sock, .events = POLLOUT};
+    int64_t until = clock_after_ms(HEAR_MS);
+    while (send(guard.sock, w, sizeof *w, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        if (errno == EAGAIN && poll(&room, 1, clock_poll_ms(until)) == 0)
+            return false;
+        if (errno != EAGAIN && errno != EINTR)
+            return false;
+    }
+    return true;
 }
 
 static void tell(enum word_kind kind, pid_t group)

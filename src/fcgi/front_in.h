@@ -37,7 +37,6 @@
 #define UPLOAD_MS (LIMIT_UPLOAD_S * 1000LL) /* a body that comes in pieces is there so long after its head */
 #define LINGER_MS 2000
 #define AWAY_MS 100   /* for the rest of a body that nobody wants */
-#define AWAY_MOST MIB /* of it */
 #define HELD_MS 10000 /* a call that had no thread to wait on for so long is not begun any more */
 #define FRESH_MS 1000 /* a stopping front waits so long for the request of a connection just made */
 
@@ -98,6 +97,7 @@ struct front {
     atomic_int stopping; /* how often front_stop was called */
     atomic_size_t held;  /* connections that are not FREE */
     atomic_int parked;   /* connections that are PARKED */
+    atomic_int away;     /* threads that read away what nobody wants */
     atomic_bool paused;  /* not accepting, for want of descriptors or places */
     atomic_uint_fast64_t serial;
 

@@ -298,23 +298,27 @@ static bool read_away(struct reader *reader, int fd)
 {
     char away[8192];
     struct err e = ERR_INIT;
-    size_t n = 0, all = 0;
+    size_t n = 0;
     int64_t deadline = clock_after_ms(AWAY_MS);
     enum read_result r = READ_OK;
     peer_patience(fd, AWAY_MS);
     do
         r = reader_piece(reader, deadline, away, sizeof away, &n, &e);
-    while (r == READ_OK && n > 0 && (all += n) < AWAY_MOST);
+    while (r == READ_OK && n > 0);
     peer_patience(fd, READ_MS);
     return r == READ_OK && n == 0;
 }
 
 /* nginx, which has sent all of a body, uses the connection again as soon as it has the answer: it must not be closed then. Of a body
- * that is still coming the rest is left to the dispatcher. */
+ * that is still coming the rest is left to the dispatcher; and so is all of it when the other threads are at it already, since one is
+ * to be there for those who want something else. */
 static void refuse_upload(struct front *f, struct exchange *x, struct reader *reader)
 {
     struct err e = ERR_INIT;
-    x->left = !read_away(reader, x->peer->fd);
+    int others = atomic_fetch_add(&f->away, 1);
+    bool may = others == 0 || others < f->o.threads - 1;
+    x->left = !may || !read_away(reader, x->peer->fd);
+    atomic_fetch_sub(&f->away, 1);
     reader_end(reader);
     net_close_at(&x->peer->source);
     err_set(&e, ERR_BUSY, "as many uploads are under way as may be, %d: try again", f->o.uploads);

@@ -415,6 +415,23 @@ static void test_a_guard_that_is_frozen(void **unused)
     await_death(ward);
 }
 
+/* It heard, and is frozen before it does anything: whoever looks after guards sees who should be dead. */
+static void test_a_guard_that_does_nothing(void **unused)
+{
+    int64_t give_up = clock_after_ms(60000);
+    (void)unused;
+    have_guard();
+    pid_t frozen = find_guard(), ward = new_ward();
+    kill(frozen, SIGSTOP);
+    guard_end(ward);
+    for (; !is_dead(ward); poll(NULL, 0, 20)) {
+        assert_true(clock_now() < give_up);
+        guard_look();
+    }
+    assert_int_equal(kill(frozen, 0), -1);
+    await_death(ward);
+}
+
 /* While there is none nobody is left alive for want of it. */
 static void test_no_guard(void **unused)
 {
@@ -497,12 +514,19 @@ static bool killed_leaves_nothing(void)
 static int tests(void)
 {
     const struct CMUnitTest list[] = {
-        cmocka_unit_test(test_examples),        cmocka_unit_test(test_blame),
-        cmocka_unit_test(test_time_limit),      cmocka_unit_test(test_one_death_is_forgiven),
-        cmocka_unit_test(test_retries),         cmocka_unit_test(test_programs_that_do_not_run),
-        cmocka_unit_test(test_lines),           cmocka_unit_test(test_what_it_is_given),
-        cmocka_unit_test(test_cancel),          cmocka_unit_test(test_next_run),
-        cmocka_unit_test(test_guards_that_die), cmocka_unit_test(test_a_guard_that_is_frozen),
+        cmocka_unit_test(test_examples),
+        cmocka_unit_test(test_blame),
+        cmocka_unit_test(test_time_limit),
+        cmocka_unit_test(test_one_death_is_forgiven),
+        cmocka_unit_test(test_retries),
+        cmocka_unit_test(test_programs_that_do_not_run),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_what_it_is_given),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_next_run),
+        cmocka_unit_test(test_guards_that_die),
+        cmocka_unit_test(test_a_guard_that_is_frozen),
+        cmocka_unit_test(test_a_guard_that_does_nothing),
         cmocka_unit_test(test_no_guard),
     };
     return cmocka_run_group_tests(list, NULL, NULL);
