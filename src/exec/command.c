@@ -16,48 +16,11 @@
 #include "core/mem.h"
 #include "core/net.h"
 #include "exec/command_answer.h"
+#include "exec/command_client.h"
 #include "exec/command_guard.h"
 #include "exec/command_process.h"
 
 #define GATHERED (256u * KIB) /* bytes to write after which no more items are added */
-#define READ_BYTES (64u * KIB)
-#define READS 16 /* of one look: others have their turn as well */
-#define READS_AT_END 64
-#define DEAF_MS 100 /* how long one that does not read, or closed its output, is given to end */
-
-struct call {
-    struct command_call shown;
-    struct item *it;
-    struct client *client;
-    struct span params;
-    struct buf result;
-    int64_t id;
-    int deaths; /* of processes that had it in hand */
-    bool in_hand;
-    bool alone; /* a suspect: nobody is beside it in the process */
-    struct call *prev, *next;
-};
-
-struct queue {
-    struct call *first, *last;
-    int64_t count;
-};
-
-struct client {
-    const struct command *command; /* NULL: no call yet */
-    int set, alarm;                /* an epoll set, and a timerfd in it */
-    struct process *process;       /* NULL: none runs */
-    int64_t
-        patience; /* with the guard, without which none is started: until then; 0: it has not been missed */
-    struct queue waits, hand; /* not handed over; handed over, in that order */
-    struct buf out, in, log;  /* to be written; read, and not yet a whole line */
-    bool writing;             /* the process takes no more for the moment: epoll tells when it does */
-    bool deaf;                /* it will never take more */
-    bool mute;                /* it will never say more */
-    struct arena arena;
-};
-
-enum source { SOURCE_ALARM, SOURCE_IN, SOURCE_OUT, SOURCE_LOG, SOURCE_END };
 
 /* ---- queues */
 
@@ -79,7 +42,7 @@ static void push_first(struct queue *q, struct call *c)
     q->count++;
 }
 
-static void pull(struct queue *q, struct call *c)
+void command_pull(struct queue *q, struct call *c)
 {
     *(c->prev ? &c->prev->next : &q->first) = c->next;
     *(c->next ? &c->next->prev : &q->last) = c->prev;
@@ -164,30 +127,30 @@ static void close_client(void *client)
 
 /* ---- the ends of calls */
 
-static void finish(struct call *c)
+void command_finish(struct call *c)
 {
     c->shown.done = true;
     c->in_hand = false;
     item_call_over(c->it);
 }
 
-static void fail_call(struct call *c, const struct err *why)
+void command_fail(struct call *c, const struct err *why)
 {
     c->shown.err = *why;
-    finish(c);
+    command_finish(c);
 }
 
 static void fail_waiting(struct client *k, const struct err *why)
 {
     struct call *c;
     while ((c = k->waits.first)) {
-        pull(&k->waits, c);
-        fail_call(c, why);
+        command_pull(&k->waits, c);
+        command_fail(c, why);
     }
 }
 
 /* The time of the one that is first in the process's hand runs from now. */
-static void call_turn(struct client *k)
+void command_turn(struct client *k)
 {
     struct call *c = k->hand.first;
     if (c && !c->shown.turn) {
@@ -201,7 +164,7 @@ static void take_back(struct client *k)
 {
     struct call *c;
     while ((c = k->hand.last)) {
-        pull(&k->hand, c);
+        command_pull(&k->hand, c);
         push_first(&k->waits, c);
         c->in_hand = false;
         c->shown.progress = 0;
@@ -221,14 +184,14 @@ static void suspect(struct client *k, const struct err *why)
         c->alone = true;
     }
     if (alone && only->deaths > 1) {
-        pull(&k->hand, only);
-        fail_call(only, why);
+        command_pull(&k->hand, only);
+        command_fail(only, why);
     }
     take_back(k);
 }
 
 /* The process is of no use any more, for the reason that is given. */
-static void lose(struct client *k, const struct err *why)
+void command_lose(struct client *k, const struct err *why)
 {
     struct process *p = detach(k);
     if (p->answers == 0)
@@ -239,7 +202,7 @@ static void lose(struct client *k, const struct err *why)
 
 /* ---- handing over */
 
-static void ring_at(struct client *k, int64_t when)
+void command_ring_at(struct client *k, int64_t when)
 {
     struct itimerspec t = {{0}, {0}};
     t.it_value = (struct timespec){.tv_sec = when / NS_PER_S, .tv_nsec = when % NS_PER_S};
@@ -262,7 +225,7 @@ static bool await_guard(struct client *k, int64_t again)
         k->patience = 0;
         return false;
     }
-    ring_at(k, again);
+    command_ring_at(k, again);
     return true;
 }
 
@@ -279,7 +242,7 @@ static bool have_process(struct client *k)
         if (luck.out)
             fail_waiting(k, &luck.err);
         else
-            ring_at(k, luck.until);
+            command_ring_at(k, luck.until);
         return false;
     }
     if (!process_open(k->command, &p, &again, &e)) {
@@ -301,7 +264,7 @@ static bool have_process(struct client *k)
 
 static void hand_over(struct client *k, struct call *c)
 {
-    pull(&k->waits, c);
+    command_pull(&k->waits, c);
     push_last(&k->hand, c);
     c->in_hand = true;
     c->id = ++k->process->last_id;
@@ -337,7 +300,7 @@ static void write_out(struct client *k)
         if (n < 0 && errno != EAGAIN) { /* it ends, and how is seen in a moment; or it closed its input */
             k->deaf = true;
             buf_clear(&k->out);
-            ring_at(k, clock_after_ms(DEAF_MS));
+            command_ring_at(k, clock_after_ms(DEAF_MS));
         }
         if (n < 0)
             break;
@@ -357,168 +320,7 @@ static void flush(void *client)
     gather(k);
     if (k->hand.count != before)
         write_out(k);
-    call_turn(k);
-}
-
-/* ---- what comes back */
-
-static struct call *in_hand(const struct client *k, int64_t id)
-{
-    struct call *c = k->hand.first;
-    while (c && c->id != id)
-        c = c->next;
-    return c;
-}
-
-static void end_call(struct client *k, struct call *c, const struct answer *a)
-{
-    pull(&k->hand, c);
-    if (a->kind == ANSWER_ERROR) {
-        struct err e;
-        err_set(&e, a->again ? ERR_ITEM_FAILED : ERR_REJECTED, SPAN_FMT, SPAN_ARG(a->text));
-        fail_call(c, &e);
-    } else {
-        json_emit(&c->result, a->result);
-        c->shown.result = buf_view(&c->result);
-        if (c->result.failed)
-            err_set(&c->shown.err, ERR_ITEM_TOO_LARGE, "the result has more than %u bytes",
-                    LIMIT_ITEM_RESULT);
-        finish(c);
-    }
-    if (k->process->answers++ == 0)
-        luck_good(k->command);
-}
-
-static bool take_line(struct client *k, struct span line, struct err *e)
-{
-    struct answer a;
-    arena_clear(&k->arena);
-    if (!answer_read(&k->arena, line, &a, e))
-        return false;
-    struct call *c = in_hand(k, a.id);
-    if (!c)
-        return err_set(e, ERR_COMMAND, "it answered id %lld, which it does not have in hand",
-                       (long long)a.id);
-    if (a.kind == ANSWER_LOG) {
-        item_log(c->it, SPAN_FMT, SPAN_ARG(a.text));
-    } else if (a.kind == ANSWER_PROGRESS) {
-        c->shown.progress = a.progress;
-        item_call_over(c->it);
-    } else {
-        end_call(k, c, &a);
-    }
-    return true;
-}
-
-/* All whole lines of what was read. */
-static bool take_lines(struct client *k, struct err *e)
-{
-    struct span rest = buf_view(&k->in);
-    const char *end;
-    bool ok = true;
-    while (ok && rest.len && (end = memchr(rest.ptr, '\n', rest.len))) {
-        struct span line = span_take(&rest, (size_t)(end - rest.ptr));
-        span_take(&rest, 1);
-        ok = take_line(k, line, e);
-    }
-    buf_consume(&k->in, k->in.len - rest.len);
-    if (ok && k->in.len > LIMIT_COMMAND_LINE)
-        ok = err_set(e, ERR_COMMAND, "it answered a line of more than %u bytes", LIMIT_COMMAND_LINE);
-    return ok;
-}
-
-/* Bytes that were read, 0 when there are none for now, -1 at the end. */
-static ssize_t read_some(int fd, struct buf *b)
-{
-    char *to = buf_reserve(b, READ_BYTES);
-    ssize_t n;
-    assert(to);
-    while ((n = read(fd, to, READ_BYTES)) < 0 && errno == EINTR)
-        continue;
-    if (n > 0)
-        buf_advance(b, (size_t)n);
-    return n > 0 ? n : n < 0 && errno == EAGAIN ? 0 : -1;
-}
-
-/* Its end is near, as a rule: how it ended is seen in a moment. */
-static void fall_silent(struct client *k)
-{
-    epoll_ctl(k->set, EPOLL_CTL_DEL, k->process->out, NULL);
-    k->mute = true;
-    ring_at(k, clock_after_ms(DEAF_MS));
-}
-
-/* False: the process is lost. `all`: until there is nothing, though it takes one more look. */
-static bool read_answers(struct client *k, int most, bool all)
-{
-    struct err e = ERR_INIT;
-    bool ok = true;
-    while (ok && most-- > 0) {
-        ssize_t n = read_some(k->process->out, &k->in);
-        if (n < 0)
-            fall_silent(k);
-        if (n <= 0)
-            break;
-        ok = take_lines(k, &e);
-        if (n < (ssize_t)READ_BYTES && !all)
-            break;
-    }
-    if (!ok)
-        lose(k, &e);
-    else
-        call_turn(k);
-    return ok;
-}
-
-static void say_line(struct client *k, struct span line)
-{
-    const struct call *c = k->hand.first;
-    while (line.len && (line.ptr[line.len - 1] == '\r' || line.ptr[line.len - 1] == '\n'))
-        line.len--;
-    if (c && line.len)
-        item_log(c->it, SPAN_FMT, SPAN_ARG(line));
-}
-
-/* Its standard error, line by line, to the log of the task of the item that is first in its hand. */
-static void read_log(struct client *k)
-{
-    char bytes[4096];
-    ssize_t n;
-    for (int i = 0; i < READS && (n = read(k->process->log, bytes, sizeof bytes)) > 0; i++)
-        for (struct span rest = {bytes, (size_t)n}; rest.len;) {
-            const char *end = memchr(rest.ptr, '\n', rest.len);
-            size_t room = k->log.max - 1 - k->log.len, want = end ? (size_t)(end - rest.ptr) + 1 : rest.len;
-            struct span part = span_take(&rest, want < room ? want : room);
-            buf_span(&k->log, part);
-            if (k->log.ptr[k->log.len - 1] != '\n' && k->log.len < k->log.max - 1)
-                continue;
-            say_line(k, buf_view(&k->log));
-            buf_clear(&k->log);
-        }
-    if (n == 0)
-        epoll_ctl(k->set, EPOLL_CTL_DEL, k->process->log, NULL);
-}
-
-/* What it said before it went counts. */
-static void ended(struct client *k)
-{
-    char how[100];
-    struct err e;
-    read_log(k);
-    if (!read_answers(k, READS_AT_END, true) || !process_over(k->process, how, sizeof how))
-        return;
-    say_line(k, buf_view(&k->log));
-    err_set(&e, ERR_ITEM_CRASHED, "the program of the command %s: %s", k->command->name, how);
-    lose(k, &e);
-}
-
-/* It lives on, and is of no use. */
-static void lose_useless(struct client *k)
-{
-    struct err e;
-    err_set(&e, ERR_ITEM_CRASHED, "the command %s %s", k->command->name,
-            k->mute ? "closed its standard output" : "does not read its standard input any more");
-    lose(k, &e);
+    command_turn(k);
 }
 
 static void drive(void *client)
@@ -535,17 +337,17 @@ static void drive(void *client)
     if (!k->process)
         return;
     if (seen[SOURCE_LOG] && !seen[SOURCE_END])
-        read_log(k);
+        command_read_log(k);
     if (seen[SOURCE_END]) {
-        ended(k);
+        command_ended(k);
         return;
     }
-    if (seen[SOURCE_OUT] && !read_answers(k, READS, false))
+    if (seen[SOURCE_OUT] && !command_read_answers(k, READS, false))
         return;
     if (seen[SOURCE_IN])
         write_out(k);
     if (seen[SOURCE_ALARM] && (k->deaf || k->mute))
-        lose_useless(k);
+        command_lose_useless(k);
 }
 
 /* ---- for handlers */
@@ -576,11 +378,11 @@ void command_drop(struct command_call *shown)
     struct call *c = (void *)((char *)shown - offsetof(struct call, shown));
     struct client *k = c->client;
     if (c->in_hand) { /* its time is over, or it was cancelled: it ends, and the others go on elsewhere */
-        pull(&k->hand, c);
+        command_pull(&k->hand, c);
         process_end(detach(k));
         take_back(k);
     } else if (!shown->done) {
-        pull(&k->waits, c);
+        command_pull(&k->waits, c);
     }
     buf_release(&c->result);
     mem_free(c);
