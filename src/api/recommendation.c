@@ -1,9 +1,9 @@
 /* Evidence, candidates, and the words for both. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "api/recommendation.h"
+#include "core/cores.h"
 
 enum { PROBE_ITEMS = 32 };
 
@@ -20,8 +20,7 @@ struct submission probe_of(const struct submission *asked)
 /* Costs as they were measured on small machines: only used while no worker has told of its own. */
 static struct host this_host(void)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return (struct host){.cores = cores > 0 ? cores : 1,
+    return (struct host){.cores = cores_usable(),
                          .thread_start = 5e4,
                          .process_start = 1e6,
                          .item_cost = 2e3,

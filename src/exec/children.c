@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/cores.h"
 #include "core/limits.h"
 #include "core/mem.h"
 
@@ -20,7 +21,7 @@ struct room {
     int64_t kib;
 };
 #define ROOM_SHORT ((struct room){64, 64 * 1024})
-#define ROOM_LONG ((struct room){2 * cores(), 8 * 1024})
+#define ROOM_LONG ((struct room){2 * cores_usable(), 8 * 1024})
 
 static struct {
     pthread_mutex_t lock;
@@ -81,12 +82,6 @@ static void bury_all(struct child *list)
         next = c->next;
         children_bury(c);
     }
-}
-
-static int cores(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (int)n : 1;
 }
 
 static bool takes(struct room *r, const struct child *c)
