@@ -18,7 +18,6 @@ struct words {
 
 struct call {
     struct redis_call shown;
-    struct client *client;
     void (*over)(void *arg); /* NULL: dropped; nobody waits for the answer any more */
     void *arg;
     redisReply *reply;  /* the texts are in it */

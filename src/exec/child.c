@@ -16,12 +16,15 @@
 #include "exec/crew.h"
 #include "exec/frame.h"
 #include "exec/fds.h"
+#include "exec/ports.h"
 #include "exec/rss.h"
 
 #define FLUSH_BYTES (32u * KIB)
 #define FLUSH_NS \
     INT64_C(100000)       /* results are sent at the first end of a step when they are older than this */
 #define PATIENCE NS_PER_S /* the socket wakes everybody; this is for a wake-up that was lost */
+#define SETTLE_MOST (5 * NS_PER_S)
+#define SETTLE_LEAST (200 * NS_PER_MS) /* also after the deadline: less than herd.c grants then */
 
 /* What was found out and is still to be sent. The crew's lock is around it. */
 struct outbox {
@@ -99,6 +102,14 @@ static void limit_memory(int64_t bytes, struct rlimit *ret_before)
         _exit(CHILD_NO_LIMIT);
 }
 
+static int64_t settle_until(const struct order *order)
+{
+    int64_t now = clock_now(), least = now + SETTLE_LEAST, most = now + SETTLE_MOST;
+    return order->deadline < least ? least : order->deadline < most ? order->deadline : most;
+}
+
+/* What items have told servers is carried out before the end is told, and after the last result: a child that has ended its
+ * order may be killed at any moment, and nobody looks after its connections until it is given another. */
 static void run(int sock, const struct order *order, const struct shared *s, struct frame_end *ret)
 {
     struct work w = {.task = order->task,
@@ -124,6 +135,7 @@ static void run(int sock, const struct order *order, const struct shared *s, str
     crew_run(&w, order->threads, &sink, s->board->lanes + order->lane, &t);
     flush(&out);
     buf_release(&out.frames);
+    ports_settle(settle_until(order));
     ret->first_step = t.first_step;
 }
 

@@ -199,13 +199,14 @@ static struct process *take_old(int64_t now, bool any)
     return p;
 }
 
-void processes_idle(void)
+bool processes_idle(void)
 {
     struct process *p;
     while ((p = take_old(clock_now(), false)))
         process_end(p);
     bury_ended();
     guard_look();
+    return false;
 }
 
 void processes_release(void)

@@ -30,7 +30,7 @@ void process_end(struct process *p);  /* it is told to end, and killed if it doe
 /* Has it ended? Then what is left of its group is killed, and `text` says how it ended. */
 bool process_over(const struct process *p, char *text, size_t size);
 
-void processes_idle(void);    /* lets go those whose time is over */
+bool processes_idle(void);    /* lets go those whose time is over; false */
 void processes_release(void); /* everything, and waits for it */
 
 /* ---- luck: a program that ends before it answers anything is not started again and again */

@@ -91,10 +91,10 @@ bool exec_broken(void)
     return zygote_broken();
 }
 
-void exec_idle(void)
+bool exec_idle(void)
 {
     children_idle(clock_now());
-    ports_idle();
+    return ports_idle();
 }
 
 void exec_stop(void)

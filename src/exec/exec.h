@@ -105,11 +105,11 @@ void exec_stop(void);
 bool exec_broken(void);
 
 /*
- * Lets go children that wait warm for a run that does not come: to be called every few seconds, from any thread. Most go
- * after 10 seconds; up to 2 a core with 8 MiB between them after 60. Costs a few microseconds when there are none, some
- * milliseconds when many go.
+ * Lets go children and connections that wait warm for a run that does not come: to be called every few seconds, from any thread.
+ * Most children go after 10 seconds; up to 2 a core with 8 MiB between them after 60. Costs a few microseconds when there are
+ * none, some milliseconds when many go. True: something that a run has told a server is still to be sent; call again after PORT_SOON_MS.
  */
-void exec_idle(void);
+bool exec_idle(void);
 
 /* Measures the machine's own costs with empty items, in some tens of milliseconds; fills everything but cores. */
 bool exec_calibrate(struct host *h, struct err *e) LATHE_CHECK;

@@ -24,35 +24,49 @@ static void remember(const struct port_kind *kind)
     pthread_mutex_unlock(&used.lock);
 }
 
-static void each_used(void (*f)(const struct port_kind *kind))
+static void each_used(void (*f)(const struct port_kind *kind, void *arg), void *arg)
 {
     pthread_mutex_lock(&used.lock);
     int count = used.count; /* the list only grows */
     pthread_mutex_unlock(&used.lock);
     for (int i = 0; i < count; i++)
-        f(used.list[i]);
+        f(used.list[i], arg);
 }
 
-static void idle_one(const struct port_kind *kind)
+static void idle_one(const struct port_kind *kind, void *ret_soon)
 {
-    if (kind->idle)
-        kind->idle();
+    if (kind->idle && kind->idle())
+        *(bool *)ret_soon = true;
 }
 
-static void end_one(const struct port_kind *kind)
+static void settle_one(const struct port_kind *kind, void *until)
 {
+    if (kind->settle)
+        kind->settle(*(const int64_t *)until);
+}
+
+static void end_one(const struct port_kind *kind, void *arg)
+{
+    (void)arg;
     if (kind->release)
         kind->release();
 }
 
-void ports_idle(void)
+bool ports_idle(void)
 {
-    each_used(idle_one);
+    bool soon = false;
+    each_used(idle_one, &soon);
+    return soon;
+}
+
+void ports_settle(int64_t until)
+{
+    each_used(settle_one, &until);
 }
 
 void ports_end(void)
 {
-    each_used(end_one);
+    each_used(end_one, NULL);
 }
 
 /* ---- of one reactor */

@@ -1,6 +1,6 @@
 /*
  * ports.h: the clients that the items of one reactor have opened (model/port.h), a guest each among the descriptors that it
- * waits for. One thread, but for the last two.
+ * waits for. One thread, but for the last three.
  */
 #ifndef LATHE_EXEC_PORTS_H
 #define LATHE_EXEC_PORTS_H
@@ -25,8 +25,9 @@ void ports_init(struct ports_open *p, struct waiting *w);
 void ports_release(struct ports_open *p); /* before the waiting; all calls were dropped */
 void ports_flush(struct ports_open *p);
 
-/* Of all kinds that this process has opened a client of. Any thread. */
-void ports_idle(void);
+/* Of all kinds that this process has opened a client of (struct port_kind: idle, settle, release). Any thread. */
+bool ports_idle(void);
+void ports_settle(int64_t until);
 void ports_end(void); /* no reactor runs any more */
 
 #endif

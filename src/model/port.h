@@ -21,14 +21,18 @@
  *
  * A call may be over at once, inside the function that began it: look at `done` before you wait. A call that was dropped is
  * forgotten: item_call_over is not called for it any more.
+ *
+ * Only settle and release may wait, and both no longer than is said here: who calls idle renews the leases of all that runs.
  */
 #ifndef LATHE_MODEL_PORT_H
 #define LATHE_MODEL_PORT_H
 
 #include "model/handler.h"
 
-/* A constant that lives as long as the process. A client is used by one thread at a time; open, close, idle and release may
- * be called by any. Nothing of a library may be touched before the process's first open: children are forked without it. */
+#define PORT_SOON_MS 20 /* between two calls of idle, while there is something that it has to look after */
+
+/* A constant that lives as long as the process. A client is used by one thread at a time; open, close and what comes after flush
+ * may be called by any. Nothing of a library may be touched before the process's first open: children are forked without it. */
 struct port_kind {
     const char *name;
     bool (*open)(void **ret, struct err *e); /* an idle client, or a new one */
@@ -36,9 +40,15 @@ struct port_kind {
     int (*descriptor)(const void *client); /* readable: drive. The same for as long as the client is open */
     void (*drive)(void *client);           /* never blocks */
     void (*flush)(
-        void *client);  /* the thread has nothing to step: send what has gathered. NULL: nothing gathers */
-    void (*idle)(void); /* every few seconds: let go what nobody has used for a while. NULL: keeps nothing */
-    void (*release)(void); /* likewise everything, at the end of the process */
+        void *client); /* the thread has nothing to step: send what has gathered. NULL: nothing gathers */
+    /* Every few seconds: lets go what nobody has used for a while. What clients were told and have not passed on when they were
+     * closed is looked after here, a step at a time: true, call again after PORT_SOON_MS. Never blocks. NULL: keeps nothing */
+    bool (*idle)(void);
+    /* Waits until what closed clients were told is carried out, but not after `until` (clock_now()), nor for a server that says nothing:
+     * what is left then is dropped and logged. For a process that may be killed as soon as its run is over. NULL: nothing is left */
+    void (*settle)(int64_t until);
+    void (*release)(
+        void); /* settles, and lets everything go: at the end of the process. Takes some seconds at most */
 };
 
 /* The engine's side: of one thread that runs items. */

@@ -488,9 +488,10 @@ static void close_client(void *client)
     free_client(c);
 }
 
-static void idle(void)
+static bool idle(void)
 {
     sql_pools_idle(clock_now() - IDLE_MS * NS_PER_MS);
+    return false;
 }
 
 static void release(void)

@@ -7,6 +7,7 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "core/net.h"
+#include "model/port.h"
 #include "worker/loop.h"
 
 #define TELL_MS 200                  /* progress to Redis this often */
@@ -65,7 +66,6 @@ static void beat(struct worker *w)
     w->info.costs = evidence_host(w->evidence);
     metric_set(M_slots_busy, NULL, (double)w->info.busy);
     w->due[CARE_BEAT] = clock_after_ms(conf_now(&w->conf->worker_lease) / 3);
-    exec_idle();
     mem_rest();
     if (!queue_beat(w->queue_worker, &a, &w->info, ids, n, lost, &cancelled, &cancelled_n, &e)) {
         w->due[CARE_BEAT] = clock_after_ms(conf_now(&w->conf->worker_lease) / 10);
@@ -80,6 +80,13 @@ static void beat(struct worker *w)
                  gone);
     for (size_t i = 0; i < cancelled_n; i++)
         cancel_task(w, cancelled[i]);
+}
+
+/* As often as leases are renewed, and not with them: they wait for nothing. */
+static void idle(struct worker *w)
+{
+    bool soon = exec_idle();
+    w->due[CARE_IDLE] = clock_after_ms(soon ? PORT_SOON_MS : conf_now(&w->conf->worker_lease) / 3);
 }
 
 void care_look_for_messages(struct worker *w)
@@ -305,7 +312,7 @@ static void see_to_runs(struct worker *w)
 static void (*const care_of[CARE_KINDS])(struct worker *w) = {
     [CARE_BEAT] = beat,     [CARE_RUNS] = see_to_runs, [CARE_WAKE] = wake,
     [CARE_FIRE] = fire,     [CARE_MEASURE] = measure,  [CARE_HORIZON] = look_at_horizon,
-    [CARE_FORGET] = forget, [CARE_REAP] = keep_house,
+    [CARE_FORGET] = forget, [CARE_REAP] = keep_house,  [CARE_IDLE] = idle,
 };
 
 bool care(struct worker *w)

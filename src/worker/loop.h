@@ -36,6 +36,7 @@ enum care_kind {
     CARE_HORIZON,            /* who holds the vacuum back */
     CARE_FORGET,             /* retention */
     CARE_REAP,               /* leases that others lost */
+    CARE_IDLE, /* of this process again: what it keeps and nobody uses; the last, for it may be due often */
     CARE_KINDS
 };
 

@@ -83,7 +83,7 @@ static void drain(struct worker *w, enum ending ending, const char *why)
     w->ending = ending;
     if (first) {
         w->drain_until = clock_after_ms(conf_now(&w->conf->worker_drain));
-        for (int i = CARE_OTHERS; i < CARE_KINDS; i++)
+        for (int i = CARE_OTHERS; i < CARE_IDLE; i++)
             w->due[i] = CLOCK_NEVER;
         board_return_queued(w, CLOCK_NEVER);
     }

@@ -436,6 +436,55 @@ static void test_unsure_of_the_lock(void **state)
     }
 }
 
+/* ---- what a child leaves behind */
+
+enum { MANY = 500 };
+
+static void *freeze_when_all_compute(void *arg)
+{
+    (void)arg;
+    while (atomic_load(&tape->computed) < MANY)
+        poll(NULL, 0, 1);
+    redis_server_freeze(&server);
+    atomic_store(&tape->held, false);
+    return NULL;
+}
+
+static void thaw_after_all(void *arg, const struct outcome *o)
+{
+    struct seen *s = arg;
+    on_item(s, o);
+    if (++s->count == MANY)
+        redis_server_thaw(&server);
+}
+
+static long kept(void)
+{
+    return redis_server_number(&server, "EVAL \"local n=0 for _,k in ipairs(redis.call('keys','*')) do "
+                                        "if string.sub(redis.call('get',k),1,1)=='V' then n=n+1 end end "
+                                        "return n\" 0");
+}
+
+/* Redis takes nothing as the run ends, and no other follows: what its children had to say is said all the same, after the results. */
+static void test_left_by_children(void **state)
+{
+    static struct seen s;
+    struct orders o = {.bytes = 5000};
+    pthread_t thread;
+    (void)state;
+    flush_redis();
+    struct plan p = plan_of(&s, &counting, &o, NULL, MANY,
+                            (struct shape){.processes = 1, .threads = 1, .width = MANY, .grain = 1});
+    p.done = thaw_after_all;
+    atomic_store(&tape->held, true);
+    assert_int_equal(pthread_create(&thread, NULL, freeze_when_all_compute, NULL), 0);
+    run(&p, &s);
+    pthread_join(thread, NULL);
+    assert_int_equal(s.report.ok, MANY);
+    assert_int_equal(s.report.children_lost, 0);
+    assert_int_equal(kept(), MANY);
+}
+
 /* ---- redis.get */
 
 static long reads(void)
@@ -546,6 +595,7 @@ static int tests(void)
         cmocka_unit_test(test_rubbish),
         cmocka_unit_test(test_cancelled),
         cmocka_unit_test(test_unsure_of_the_lock),
+        cmocka_unit_test(test_left_by_children),
         cmocka_unit_test(test_killed),
         cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_get),

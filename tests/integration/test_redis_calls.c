@@ -9,6 +9,7 @@
 
 #include "../lib/redis_server.h"
 #include "cache/port.h"
+#include "core/breaker.h"
 #include "core/clock.h"
 #include "core/limits.h"
 #include "core/mem.h"
@@ -181,21 +182,29 @@ static void t04_asked_anew(void **state)
     redis_drop(again);
 }
 
-/* What a run leaves to a Redis that takes no more for the moment is carried out: by the next run, or when there is none. */
+/* ---- what a run leaves behind */
+
+/* More than the socket takes, to a Redis that is frozen. */
+static void leave_behind(void *of, int calls_n)
+{
+    static char filler[KIB];
+    struct span words[] = {SPAN("RPUSH"), SPAN("l"), {filler, sizeof filler}};
+    struct err e = ERR_INIT;
+    memset(filler, 'x', sizeof filler);
+    for (int i = 0; i < calls_n; i++)
+        redis_drop(redis_start_for(of, words, COUNT_OF(words), count, &over, &e));
+    redis_own_port.close(of);
+}
+
+/* It is carried out: by the next run, or when there is none. */
 static void t09_taken_later(void **state)
 {
     enum { CALLS = LIMIT_REDIS_CALLS + 500 };
-    static char filler[KIB];
     struct err e = ERR_INIT;
     (void)state;
-    memset(filler, 'x', sizeof filler);
     for (int round = 1; round <= 2; round++) {
         redis_server_freeze(&server);
-        for (int i = 0; i < CALLS; i++)
-            redis_drop(redis_start_for(client,
-                                       (struct span[]){SPAN("RPUSH"), SPAN("l"), {filler, sizeof filler}}, 3,
-                                       count, &over, &e));
-        redis_own_port.close(client);
+        leave_behind(client, CALLS);
         redis_server_thaw(&server);
         if (round == 2)
             redis_own_port.release();
@@ -204,6 +213,120 @@ static void t09_taken_later(void **state)
             ask_and_wait();
         assert_int_equal(redis_server_number(&server, "LLEN l"), round * CALLS);
     }
+}
+
+enum { THREADS = BREAKER_FAILURES, LEFT = 3000 }; /* as many failures would be too many */
+
+static void threads_end(void)
+{
+    void *clients[THREADS] = {client};
+    struct err e = ERR_INIT;
+    for (int i = 1; i < THREADS; i++)
+        assert_true(redis_own_port.open(&clients[i], &e));
+    redis_server_freeze(&server);
+    for (int i = 0; i < THREADS; i++)
+        leave_behind(clients[i], LEFT);
+}
+
+static long taken(void)
+{
+    return redis_server_number(&server, "LLEN l");
+}
+
+/* Nobody was there to look while its time was over: that says nothing of Redis. Who looks does not wait for one that is frozen. */
+static void t11_looked_after(void **state)
+{
+    struct err e = ERR_INIT;
+    int64_t patience = conf.cache_timeout, give_up = clock_after_ms(60000);
+    (void)state;
+    conf.cache_timeout = 1;
+    threads_end();
+    for (int64_t over_at = clock_after_ms(2); clock_now() < over_at;)
+        poll(NULL, 0, 1);
+    assert_true(redis_own_port.idle());
+    conf.cache_timeout = patience;
+    assert_true(redis_own_port.idle());
+    redis_server_thaw(&server);
+    while (redis_own_port.idle()) {
+        assert_true(clock_now() < give_up);
+        taken(); /* Redis has had a turn */
+    }
+    assert_int_equal(taken(), THREADS * LEFT);
+    assert_true(redis_own_port.open(&client, &e));
+    ask_and_wait();
+}
+
+static void idle_until_given_up(void)
+{
+    for (int i = 0; redis_own_port.idle(); i++)
+        assert_true(i < 100000);
+}
+
+static void until_it_is_asked_again(void)
+{
+    struct err e = ERR_INIT;
+    struct redis_call *c;
+    int64_t give_up = clock_after_ms(60000);
+    assert_null(redis_start_for(client, (struct span[]){SPAN("PING")}, 1, count, &over, &e));
+    while (!(c = redis_start_for(client, (struct span[]){SPAN("PING")}, 1, count, &over, &e))) {
+        assert_true(clock_now() < give_up);
+        poll(NULL, 0, 10);
+    }
+    redis_drop(c);
+}
+
+/* One that takes nothing at all is given up, by whom it may; and is left alone then. One that was killed meanwhile is not: it may be back. */
+static void t12_given_up(void **state)
+{
+    struct err e = ERR_INIT;
+    int64_t patience = conf.cache_timeout;
+    (void)state;
+    threads_end();
+    redis_server_kill(&server);
+    redis_server_start(&server);
+    assert_false(redis_own_port.idle());
+    assert_true(redis_own_port.open(&client, &e));
+    ask_and_wait();
+    threads_end();
+    idle_until_given_up();
+    redis_server_thaw(&server);
+    assert_true(redis_own_port.open(&client, &e));
+    until_it_is_asked_again();
+    ask_and_wait();
+    assert_true(taken() < THREADS * LEFT);
+    threads_end();
+    conf.cache_timeout = 1;
+    redis_own_port.settle(CLOCK_NEVER);
+    conf.cache_timeout = patience;
+    redis_server_thaw(&server);
+    assert_true(redis_own_port.open(&client, &e));
+    until_it_is_asked_again();
+    ask_and_wait();
+}
+
+/* Runs that are not answered, and say something to the same Redis as they end: what becomes of that is no success yet. */
+static void t13_told_is_not_answered(void **state)
+{
+    struct err e = ERR_INIT;
+    int64_t patience = conf.cache_timeout;
+    (void)state;
+    conf.cache_timeout = 1;
+    redis_server_freeze(&server);
+    for (int i = 0; i < BREAKER_FAILURES; i++) {
+        over = 0;
+        struct redis_call *c = redis_start_for(client, (struct span[]){SPAN("PING")}, 1, count, &over, &e);
+        if (!c)
+            break; /* what the one before told it was found to be late as well */
+        drive_until(&over, 1);
+        assert_int_equal(c->err.code, ERR_CACHE);
+        redis_drop(c);
+        leave_behind(client, 1);
+        assert_true(redis_own_port.open(&client, &e));
+    }
+    conf.cache_timeout = patience;
+    redis_server_thaw(&server);
+    until_it_is_asked_again();
+    ask_and_wait();
 }
 
 /* ---- gates */
@@ -411,6 +534,9 @@ int main(void)
         TEST(t08_asks_for_what_it_can_use),
         TEST(t09_taken_later),
         TEST(t10_asked_twice),
+        TEST(t11_looked_after),
+        TEST(t12_given_up),
+        TEST(t13_told_is_not_answered),
     };
     redis_server_init(&server);
     conf = (struct conf){.cache_url = server.address,
