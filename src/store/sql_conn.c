@@ -184,8 +184,9 @@ static bool send_setting(struct sql_conn *c, const char *name, const char *value
            lost_on_the_way(c);
 }
 
-/* The server ends what takes too long, and soon what nobody waits for: of calls that were sent ahead a cancel reaches only the first, and
- * the session would work off the others before it saw that we have gone. It changes nothing unless the query says so. */
+/* The server ends what takes too long, and changes nothing unless the query says so. The last is a wish: it also ends soon what nobody
+ * waits for. Of calls that were sent ahead a cancel reaches only the first, and the session would work off the others before it saw that
+ * we have gone; but not every server can look. */
 static bool send_hello(struct sql_conn *c)
 {
     char timeout[24];
@@ -196,8 +197,8 @@ static bool send_hello(struct sql_conn *c)
         return lost_on_the_way(c);
     begin_chore(c, NULL);
     return send_setting(c, "statement_timeout", timeout) &&
-           send_setting(c, "client_connection_check_interval", LOOK_MS) &&
-           send_setting(c, "default_transaction_read_only", "on");
+           send_setting(c, "default_transaction_read_only", "on") &&
+           send_setting(c, "client_connection_check_interval", LOOK_MS);
 }
 
 static struct prepared *find_prepared(const struct sql_conn *c, const struct sql_query *q)
@@ -271,7 +272,11 @@ static bool refuse_chore(struct sql_conn *c, const PGresult *r)
 {
     struct err e = ERR_INIT;
     bool settings = !c->chore.prepares || c->chore.syncs > 1;
-    bool over = sql_fate_of(r, &e) == SQL_LOST || settings;
+    bool wish = !c->chore.query && c->chore.syncs == 1;
+    enum sql_fate fate = sql_fate_of(r, &e);
+    bool over = fate == SQL_LOST || (settings && !wish);
+    if (wish && !over)
+        return true;
     if (c->chore.err.code == ERR_NONE)
         c->chore.err = e;
     if (over)

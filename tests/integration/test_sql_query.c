@@ -3,7 +3,7 @@
  *
  * log may say: canceling statement|terminating connection|division by zero|connection to client lost|could not send data
  * log may say: syntax error|read-only transaction|does not exist|cached plan|invalid input|duplicate key|unexpected EOF
- * log may say: statement timeout
+ * log may say: statement timeout|unrecognized setting
  */
 #include "../lib/test.h"
 
@@ -25,10 +25,19 @@
 
 static PGconn *admin;
 
+/* A server of another make: it knows settings, but for one. */
+static const char refusing_sql[] =
+    "CREATE SCHEMA other; "
+    "CREATE FUNCTION other.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS $$ BEGIN "
+    "IF $1 = 'client_connection_check_interval' THEN RAISE EXCEPTION 'unrecognized setting' USING ERRCODE = '42704'; END IF; "
+    "RETURN pg_catalog.set_config($1, $2, $3); END $$";
+static char other_url[512];
+
 static struct conf_database databases[] = {
     {.name = "main", .connections = 4, .timeout = 120000},
     {.name = "hasty", .connections = 2, .timeout = 300},
     {.name = "away", .url = "host=/nowhere/at/all user=lathe", .connections = 4, .timeout = 300},
+    {.name = "other", .connections = 1, .timeout = 60000},
 };
 
 static struct conf_query queries[] = {
@@ -63,6 +72,10 @@ static struct conf_query queries[] = {
     {.name = "copy", .sql = "COPY things TO STDOUT"},
     {.name = "empty", .sql = "-- nothing"},
     {.name = "away", .database = "away", .sql = "SELECT 1 AS one"},
+    {.name = "other",
+     .database = "other",
+     .sql = "SELECT current_setting('client_connection_check_interval') AS looks"},
+    {.name = "trespass", .database = "other", .sql = "INSERT INTO things VALUES ($1::int)"},
 };
 
 /* ---- a run and what came of it */
@@ -418,6 +431,14 @@ static void t15_away(void **state)
             fail_msg("item %d: %s: %s", i, err_slug(seen.code[i]), seen.what[i]);
 }
 
+/* A server that has no way to see that we have gone, or not even the setting, is one like others. */
+static void t15b_a_wish_is_refused(void **state)
+{
+    (void)state;
+    check("other", NULL, "{\"rows\":[{\"looks\":\"0\"}],\"count\":1}");
+    check_fails("trespass", "1", ERR_REJECTED, "read-only");
+}
+
 /* One that hangs is given up by our own clock. */
 static void t16_frozen(void **state)
 {
@@ -483,6 +504,7 @@ int main(void)
         cmocka_unit_test(t13_statement_time),
         cmocka_unit_test(t14_sessions_end),
         cmocka_unit_test(t15_away),
+        cmocka_unit_test(t15b_a_wish_is_refused),
         cmocka_unit_test(t16_frozen),
         cmocka_unit_test(t17_written_once),
     };
@@ -492,6 +514,8 @@ int main(void)
                         .queries = queries,
                         .query_count = COUNT_OF(queries)};
     databases[0].url = databases[1].url = test_pg();
+    snprintf(other_url, sizeof other_url, "%s options='-c search_path=other,pg_catalog,public'", test_pg());
+    databases[3].url = other_url;
     for (size_t i = 0; i < COUNT_OF(queries); i++) {
         queries[i].database = queries[i].database ? queries[i].database : "main";
         queries[i].rows = queries[i].rows ? queries[i].rows : 10;
@@ -511,6 +535,7 @@ int main(void)
     }
     admin = PQconnectdb(test_pg());
     tell("CREATE TABLE things (id int PRIMARY KEY)");
+    tell(refusing_sql);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     PQfinish(admin);
     exec_stop();
