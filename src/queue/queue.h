@@ -151,7 +151,7 @@ bool queue_wake(struct queue_worker *w, int64_t *ret_next_ms, int64_t *ret_fire_
 bool queue_fire(struct queue_worker *w, bool *ret_fired, struct err *e) LATHE_CHECK;
 /* store_warm, store_measure. */
 bool queue_warm(struct queue_worker *w, struct err *e) LATHE_CHECK;
-bool queue_measure(struct queue_worker *w, bool *ret_due, struct err *e) LATHE_CHECK;
+bool queue_measure(struct queue_worker *w, struct err *e) LATHE_CHECK;
 /* store_horizon, and a line in the log if there is something. */
 void queue_look_at_horizon(struct queue_worker *w);
 /* store_forget, a round of LIMIT_FORGET. */

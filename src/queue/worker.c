@@ -247,9 +247,9 @@ bool queue_warm(struct queue_worker *w, struct err *e)
     return store_warm(w->store, e);
 }
 
-bool queue_measure(struct queue_worker *w, bool *ret_due, struct err *e)
+bool queue_measure(struct queue_worker *w, struct err *e)
 {
-    return store_measure(w->store, ret_due, e);
+    return store_measure(w->store, e);
 }
 
 void queue_look_at_horizon(struct queue_worker *w)

@@ -123,6 +123,14 @@ static void reason_of(const PGconn *c, char *text, size_t room)
     snprintf(text, room, SPAN_FMT, SPAN_ARG(last));
 }
 
+/* What libpq would print between the lines of our log. */
+static void on_notice(void *arg, const PGresult *r)
+{
+    const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    (void)arg;
+    log_debug("store.notice", "text=%s", text ? text : "");
+}
+
 static bool connect_to(struct db *db, const struct pg_host *h, int64_t deadline, struct err *e)
 {
     char name[64];
@@ -146,6 +154,7 @@ static bool connect_to(struct db *db, const struct pg_host *h, int64_t deadline,
     db->conn = PQconnectStartParams(keys, values, 1);
     if (!db->conn)
         return err_set(e, ERR_STORE, "out of memory");
+    PQsetNoticeReceiver(db->conn, on_notice, NULL);
     if (PQstatus(db->conn) == CONNECTION_BAD)
         return err_set(e, ERR_STORE, "PostgreSQL cannot be reached: see the log");
     return connect_poll(db, deadline, e);
@@ -179,7 +188,7 @@ bool db_open(struct db *db, int64_t deadline, struct err *e)
     char timeout[24];
     int64_t most = conf_now(&db->conf->store_timeout);
     snprintf(timeout, sizeof timeout, "%lld", (long long)most);
-    params_text(&p, span_of(timeout));
+    params_text(&p, db->unlimited ? SPAN("0") : span_of(timeout));
     snprintf(timeout, sizeof timeout, "%lld", (long long)(db->impatient ? most / 20 : most));
     params_text(&p, span_of(timeout));
     struct step hello = {.stmt = db->arrays ? &settings_arrays : &settings, .params = &p, .sync = true};
@@ -455,18 +464,26 @@ bool db_script_start(struct db *db, const char *sql, int64_t deadline, struct er
     return lost(e);
 }
 
-bool db_script_over(struct db *db, int64_t deadline)
+bool db_script_over(struct db *db, int64_t deadline, PGresult **ret, struct err *e)
 {
-    PGresult *r;
-    while (db->conn && PQconsumeInput(db->conn)) {
+    PGresult *r = NULL;
+    struct err refused = ERR_INIT;
+    while (!r && db->conn && PQconsumeInput(db->conn)) {
         if (!PQisBusy(db->conn)) {
             if (!(r = PQgetResult(db->conn)))
                 break;
-            PQclear(r);
         } else if (clock_now() >= deadline || !turn_io(db, deadline, NULL)) {
             return false;
         }
     }
+    ExecStatusType status = PQresultStatus(r);
+    bool done = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+    if (r && !done && !sqlstate_err(r, &refused) && e)
+        *e = refused;
+    if (done && ret)
+        *ret = r;
+    else
+        PQclear(r);
     db_close(db);
     return true;
 }

@@ -43,6 +43,7 @@ struct db {
     const char *role; /* application_name is lathe-<role> */
     bool arrays;      /* its statements bring arrays: see SETTINGS in db.c */
     bool impatient;   /* waits for a lock a twentieth of store.timeout at most */
+    bool unlimited;   /* a statement may take as long as it takes */
     void (*meanwhile)(
         void *arg); /* NULL: none; called when the steps have gone out, before their answers are waited for */
     void *meanwhile_arg;
@@ -66,10 +67,12 @@ bool db_one(struct db *db, const struct stmt *stmt, const struct params *params,
 /* Text of several statements, as in a migration. Not while steps are under way. */
 bool db_script(struct db *db, const char *sql, int64_t deadline, struct err *e) LATHE_CHECK;
 
-/* The same without waiting for its end: false at the start if it could not be sent. Nothing else may be run on the
- * connection; db_script_over says when the script is over, however it ended, and closes it. */
+/* One statement, as text, without waiting for its end: false at the start if it could not be sent. Nothing else may be run on
+ * the connection; db_script_over says when it is over, however it ended, and closes it. *ret: its result, to be cleared; *e: why
+ * PostgreSQL refused it. Neither, if the connection was lost, which is for those to tell who open one next. Both may be NULL. */
 bool db_script_start(struct db *db, const char *sql, int64_t deadline, struct err *e) LATHE_CHECK;
-bool db_script_over(struct db *db, int64_t deadline); /* waits for it until then; clock_now(): only looks */
+/* Waits for it until then; clock_now(): only looks. */
+bool db_script_over(struct db *db, int64_t deadline, PGresult **ret, struct err *e) LATHE_CHECK;
 
 void db_steps_clear(struct step *steps, size_t n);
 void db_result_clear(PGresult **r); /* for CLEANUP() */

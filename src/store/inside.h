@@ -27,7 +27,13 @@ struct store {
 struct store_worker {
     struct store *store;
     struct db db, sweeper;
-    bool sweeping;
+    enum sweeping {
+        SWEEPING_NOTHING,
+        SWEEPING_WORK,
+        SWEEPING_TABLES
+    } sweeping;           /* what the sweeper is about */
+    bool sweep_failed[3]; /* by that: the last time, and the log says so */
+    int64_t count_after;  /* clock_now(): no sooner are tables counted again */
     struct uuid id;
     struct uuid unsure; /* a lease of which nobody knows whether it was made; nil: none */
     struct uuid slow; /* the task of a large unit whose finish did not end in time, and how often in a row */

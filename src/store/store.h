@@ -392,9 +392,9 @@ bool store_horizon(struct store_worker *w, int64_t *ret_count, double *ret_age_s
 /* Has PostgreSQL read and plan what the first finish will call, which takes it some 20 ms: for a worker that has nothing else to do. */
 bool store_warm(struct store_worker *w, struct err *e) LATHE_CHECK;
 
-/* *ret_due: PostgreSQL does not know any more how large some tables are. Then it is told to count, in the background, so that its plans
- * fit; if it is not busy with what it was told before. */
-bool store_measure(struct store_worker *w, bool *ret_due, struct err *e) LATHE_CHECK;
+/* Looks whether PostgreSQL still knows how large the tables are. If not it is told to count, in the background, so that its plans fit;
+ * unless it is busy with what it was told before, or there was nothing to count a moment ago. What came of it is logged. */
+bool store_measure(struct store_worker *w, struct err *e) LATHE_CHECK;
 
 /* ---- evidence ---------------------------------------------------------------------------------------------------- */
 

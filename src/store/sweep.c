@@ -1,50 +1,81 @@
 /*
  * sweep.c: what PostgreSQL's autovacuum does once a minute at most, sooner, on a connection that is open for the time of it. One thing at a
- * time, and nobody waits for it.
+ * time, however long it takes, and nobody waits for it.
  *
  * VACUUM keeps `work` small. A claim begins at the front of the index, where the units stood that were claimed before: with 400,000 of
  * them not vacuumed yet it took 12 ms to pass by. ANALYZE makes plans fit tables that have grown (sql/018_statistics.sql).
  */
-#include <assert.h>
-#include <stdio.h>
-
+#include "core/log.h"
 #include "store/inside.h"
 #include "store/rows.h"
 
 #define SWEEP_DEAD 20000
 #define SWEEP_OPEN_MS 1000
-#define SWEEP_TEXT 512
+#define COUNT_PAUSE_MS \
+    20000 /* when nothing came of it: a closer look found nothing, or somebody is in the way */
 
-static const struct stmt miscounted_stmt = {
-    "miscounted", "SELECT string_agg(quote_ident(name), ', ') FROM lathe_miscounted() name"};
+/* By the catalogs: what reads tables is the sweeper's, for a turn would wait for it. */
+static const struct stmt miscounted_stmt = {"miscounted", "SELECT count(*) FROM lathe_miscounted(false)"};
+
+/* One line for a series of failures. */
+static void note_refusal(struct store_worker *w, const struct err *e)
+{
+    bool again = w->sweep_failed[w->sweeping];
+    w->sweep_failed[w->sweeping] = e->code != ERR_NONE;
+    if (e->code != ERR_NONE && !again)
+        log_warn_err("store.sweep", e, "what=%s meaning=it is left to autovacuum until it goes well again",
+                     w->sweeping == SWEEPING_WORK ? "VACUUM" : "ANALYZE");
+}
+
+static void note_counted(struct store_worker *w, const PGresult *r)
+{
+    if (PQntuples(r) != 1 || PQgetisnull(r, 0, 0))
+        return;
+    w->count_after = 0;
+    log_info("store.counted", "tables=%s meaning=they had outgrown their statistics; plans are made anew",
+             PQgetvalue(r, 0, 0));
+}
 
 static bool free_now(struct store_worker *w)
 {
-    w->sweeping = w->sweeping && !db_script_over(&w->sweeper, clock_now());
-    return !w->sweeping;
+    PGresult *r CLEANUP(db_result_clear) = NULL;
+    struct err e = ERR_INIT;
+    if (w->sweeping == SWEEPING_NOTHING)
+        return true;
+    if (!db_script_over(&w->sweeper, clock_now(), &r, &e))
+        return false;
+    if (r || e.code != ERR_NONE)
+        note_refusal(w, &e);
+    if (r && w->sweeping == SWEEPING_TABLES)
+        note_counted(w, r);
+    w->sweeping = SWEEPING_NOTHING;
+    return true;
+}
+
+static bool start(struct store_worker *w, enum sweeping what, const char *sql, struct err *e)
+{
+    if (!db_script_start(&w->sweeper, sql, clock_after_ms(SWEEP_OPEN_MS), e))
+        return false;
+    w->sweeping = what;
+    return true;
 }
 
 void sweep(struct store_worker *w, int64_t dead)
 {
-    if (free_now(w) && dead >= SWEEP_DEAD)
-        w->sweeping = db_script_start(&w->sweeper, "VACUUM (SKIP_LOCKED, TRUNCATE off) work, leases",
-                                      clock_after_ms(SWEEP_OPEN_MS), NULL);
+    if (free_now(w) && dead >= SWEEP_DEAD &&
+        !start(w, SWEEPING_WORK, "VACUUM (SKIP_LOCKED, TRUNCATE off) work, leases", NULL))
+        log_debug("store.sweep", "meaning=it could not be begun");
 }
 
-bool store_measure(struct store_worker *w, bool *ret_due, struct err *e)
+bool store_measure(struct store_worker *w, struct err *e)
 {
     PGresult *r CLEANUP(db_result_clear) = NULL;
-    char sql[SWEEP_TEXT];
-    *ret_due = false;
+    bool may = free_now(w) && clock_now() >= w->count_after;
     if (!db_one(&w->db, &miscounted_stmt, NULL, store_worker_deadline(w), &r, e))
         return false;
     struct row row = row_at(r, 0);
-    struct span names = row_span(&row);
-    *ret_due = names.len > 0;
-    if (!*ret_due || !free_now(w))
+    if (!may || row_int(&row) == 0)
         return true;
-    int n = snprintf(sql, sizeof sql, "ANALYZE (SKIP_LOCKED) " SPAN_FMT, SPAN_ARG(names));
-    assert(n > 0 && (size_t)n < sizeof sql); /* all of them fit */
-    w->sweeping = db_script_start(&w->sweeper, sql, clock_after_ms(SWEEP_OPEN_MS), e);
-    return w->sweeping;
+    w->count_after = clock_after_ms(COUNT_PAUSE_MS);
+    return start(w, SWEEPING_TABLES, "CALL lathe_count_anew(NULL)", e);
 }

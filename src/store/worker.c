@@ -36,6 +36,7 @@ bool store_worker_new(struct store *s, struct worker_info *info, struct store_wo
     w->queues = (struct span){queues, info->queues.len};
     store_db_init(s, &w->db, true);
     store_db_init(s, &w->sweeper, false);
+    w->sweeper.unlimited = true;
     *ret = w;
     return true;
 }
@@ -92,7 +93,7 @@ void store_worker_free(struct store_worker *w)
     if (w->db.conn || !uuid_is_nil(w->unsure))
         say_goodbye(w);
     db_close(&w->db);
-    if (w->sweeping && !db_script_over(&w->sweeper, clock_after_ms(GOODBYE_MS)))
+    if (w->sweeping && !db_script_over(&w->sweeper, clock_after_ms(GOODBYE_MS), NULL, NULL))
         db_close(&w->sweeper);
     char *queues;
     memcpy(&queues, &w->queues.ptr, sizeof queues);

@@ -223,15 +223,15 @@ static bool warm(struct worker *w)
     return true;
 }
 
+/* One line for a series of failures, and none while PostgreSQL is away: the store tells of that. */
 static void measure(struct worker *w)
 {
-    bool due = false;
     struct err e = ERR_INIT;
-    if (!queue_measure(w->queue_worker, &due, &e))
+    bool ok = queue_measure(w->queue_worker, &e), away = !ok && e.code == ERR_STORE;
+    if (!ok && !away && !w->unmeasured)
         log_warn("worker.measure", "error=%s meaning=plans may be those of smaller tables", e.text);
-    else if (due)
-        log_info("worker.measure",
-                 "meaning=tables have outgrown their statistics; PostgreSQL counts and plans anew");
+    if (!away)
+        w->unmeasured = !ok;
     w->measured = clock_now();
     w->due[CARE_MEASURE] = clock_after_ms(clock_jitter(MEASURE_MS));
 }

@@ -70,6 +70,7 @@ struct worker {
     int64_t next_turn, next_poll, due[CARE_KINDS]; /* clock_now() deadlines */
 
     int64_t measured;  /* when tables were last measured */
+    bool unmeasured;   /* the last look at them failed, and the log says so */
     int64_t forgotten; /* tasks that this pass has deleted */
 
     enum ending ending;

@@ -1,8 +1,10 @@
 /*
  * The store on a PostgreSQL of its own: how its statements find their rows. A plan is made once, here on tables that are
  * empty, and must be right when they are not.
+ *
+ * log may say: canceling statement due to statement timeout|there is no counting this|canceling autovacuum task
  */
-#include "../lib/test.h"
+#include "../unit/unit.h"
 
 #include <poll.h>
 #include <string.h>
@@ -101,28 +103,40 @@ static const char fill_sql[] =
 
 static const char believed_sql[] = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'tasks'::regclass";
 
-static bool measure(struct store_bench *b)
+static const char unlock_sql[] = "SELECT pg_advisory_unlock_all()";
+
+static void look(struct store_bench *b)
 {
     struct err e = ERR_INIT;
-    bool due = false;
-    if (!store_measure(b->worker, &due, &e))
+    b->worker->count_after = 0;
+    if (!store_measure(b->worker, &e))
         fail_msg("%s", e.text);
-    return due;
 }
 
-static void wait_until_measured(struct store_bench *b)
+/* Until nothing is under way any more, and PostgreSQL has done what it was told last. */
+static void look_to_the_end(struct store_bench *b)
 {
-    int64_t give_up = clock_after_ms(30000);
-    while (measure(b)) {
+    int64_t give_up = clock_after_ms(60000);
+    while (b->worker->sweeping) {
+        struct err e = ERR_INIT;
         assert_true(clock_now() < give_up);
         poll(NULL, 0, 10);
+        if (!store_measure(b->worker, &e))
+            fail_msg("%s", e.text);
     }
 }
 
-/* Rows of a transaction that is not over do not count when PostgreSQL measures a table, and it takes it for an empty one. */
-static void t02b_what_was_miscounted_is_counted(void **state)
+static int64_t believed_then(struct store_bench *b)
 {
-    struct store_bench *b = *state;
+    look(b);
+    look_to_the_end(b);
+    return bench_number(b, believed_sql);
+}
+
+/* Many tasks of which PostgreSQL knows nothing: rows of a transaction that is not over do not count when it measures a table, and it
+ * takes it for an empty one. */
+static PGconn *make_miscounted(struct store_bench *b)
+{
     PGconn *other = PQconnectdb(test_pg());
     make_task(b);
     bench_sql(b, "BEGIN");
@@ -130,8 +144,14 @@ static void t02b_what_was_miscounted_is_counted(void **state)
     PQclear(PQexec(other, "ANALYZE tasks"));
     bench_sql(b, "COMMIT");
     assert_true(bench_number(b, believed_sql) < 1000);
-    wait_until_measured(b);
-    assert_true(bench_number(b, believed_sql) > 15000);
+    return other;
+}
+
+static void t02b_what_was_miscounted_is_counted(void **state)
+{
+    struct store_bench *b = *state;
+    PGconn *other = make_miscounted(b);
+    assert_true(believed_then(b) > 15000);
     PQfinish(other);
 }
 
@@ -139,21 +159,150 @@ static void t02b_what_was_miscounted_is_counted(void **state)
 static void t02c_nobody_waits_for_it(void **state)
 {
     struct store_bench *b = *state;
-    PGconn *other = PQconnectdb(test_pg());
-    make_task(b);
-    bench_sql(b, fill_sql);
+    PGconn *other = make_miscounted(b);
     PQclear(PQexec(other, "BEGIN; LOCK TABLE tasks IN SHARE UPDATE EXCLUSIVE MODE"));
-    assert_true(measure(b));
+    assert_true(believed_then(b) < 1000);
     make_task(b); /* the store goes on */
     PQclear(PQexec(other, "COMMIT"));
-    wait_until_measured(b);
+    assert_true(believed_then(b) > 15000);
     bench_sql(b, "DELETE FROM tasks WHERE id <> (SELECT max(id::text)::uuid FROM tasks)");
     bench_sql(b, "ANALYZE tasks");
     assert_true(
         bench_number(b, "SELECT count(*) FROM pg_class WHERE oid = 'tasks'::regclass AND relpages > 64 AND "
                         "reltuples < relpages") == 1);
-    assert_false(measure(b));
+    assert_int_equal(bench_number(b, "SELECT count(*) FROM lathe_miscounted(false)"), 1);
+    assert_int_equal(bench_number(b, "SELECT count(*) FROM lathe_miscounted(true)"), 0);
+    look(b);
+    look_to_the_end(b);
+    assert_true(b->worker->count_after > clock_now()); /* nothing came of it */
     PQfinish(other);
+}
+
+/* What one worker counts no other does, and what somebody has looked at in vain is left alone for a while. */
+static void t02e_one_at_a_time(void **state)
+{
+    struct store_bench *b = *state;
+    struct err e = ERR_INIT;
+    PGconn *other = make_miscounted(b);
+    PQclear(PQexec(other, "SELECT pg_advisory_lock(7523458003)"));
+    assert_true(believed_then(b) < 1000);
+    assert_true(store_measure(b->worker, &e));
+    assert_int_equal(b->worker->sweeping, SWEEPING_NOTHING);
+    PQclear(PQexec(other, unlock_sql));
+    assert_true(believed_then(b) > 15000);
+    PQfinish(other);
+}
+
+/* The same with an index whose statistics then take what is said of them. */
+static PGconn *make_slow(struct store_bench *b, const char *what)
+{
+    char sql[512];
+    bench_sql(
+        b, "CREATE OR REPLACE FUNCTION test_slow(text) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 1'");
+    bench_sql(b, "DROP INDEX IF EXISTS test_slow");
+    bench_sql(b, "CREATE INDEX test_slow ON tasks (test_slow(handler))");
+    PGconn *other = make_miscounted(b);
+    snprintf(
+        sql, sizeof sql,
+        "CREATE OR REPLACE FUNCTION test_slow(text) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN "
+        "%s RETURN 1; END $$",
+        what);
+    bench_sql(b, sql);
+    return other;
+}
+
+/* It takes longer than statements may: a statement that began after it was ended for that. */
+static void t02f_it_may_take_its_time(void **state)
+{
+    struct store_bench *b = *state;
+    static const struct stmt sleep_stmt = {"test_sleep", "SELECT pg_sleep(600)"};
+    static const char waits_sql[] =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE 'CALL%'";
+    PGresult *r = NULL;
+    struct err e = ERR_INIT;
+    int64_t give_up = clock_after_ms(60000);
+    PGconn *other =
+        make_slow(b, "WHILE NOT pg_try_advisory_lock_shared(42) LOOP PERFORM pg_sleep(0.01); END LOOP;");
+    PQclear(PQexec(other, "SELECT pg_advisory_lock(42)"));
+    db_close(&b->worker->db);
+    b->conf.store_timeout = 3000;
+    look(b);
+    while (bench_number(b, waits_sql) == 0) {
+        assert_true(clock_now() < give_up);
+        poll(NULL, 0, 10);
+    }
+    assert_false(db_one(&b->worker->db, &sleep_stmt, NULL, give_up, &r, &e));
+    assert_non_null(strstr(e.text, "57014"));
+    PQclear(PQexec(other, unlock_sql));
+    look_to_the_end(b);
+    assert_true(bench_number(b, believed_sql) > 15000);
+    bench_sql(b, "DROP INDEX test_slow");
+    PQfinish(other);
+}
+
+/* One that cannot be counted keeps no other from its turn; and somebody gets to know. */
+static void t02g_what_fails_is_told(void **state)
+{
+    struct store_bench *b = *state;
+    static const char others_sql[] =
+        "SELECT count(*) FROM pg_class WHERE relname = 'results' AND relpages > 100";
+    PGconn *other = make_slow(b, "RAISE EXCEPTION 'there is no counting this';");
+    bench_sql(
+        b,
+        "INSERT INTO results (task, lease, seq, part, first, bytes) SELECT gen_random_uuid(), gen_random_uuid(), 0, 0, 0, '' "
+        "FROM generate_series(1, 50000)");
+    look(b);
+    look_to_the_end(b);
+    assert_true(b->worker->sweep_failed[SWEEPING_TABLES]);
+    assert_int_equal(bench_number(b, others_sql), 1);
+    bench_sql(b, "DROP INDEX test_slow");
+    assert_true(believed_then(b) > 15000);
+    assert_false(b->worker->sweep_failed[SWEEPING_TABLES]);
+    PQfinish(other);
+}
+
+/* After retention has emptied the table, while somebody holds what is dead: it is not passed by row for row. */
+static void t02h_what_is_dead_is_not_walked(void **state)
+{
+    struct store_bench *b = *state;
+    static const char call_sql[] =
+        "EXPLAIN (ANALYZE, BUFFERS, COSTS off, TIMING off) SELECT lathe_miscounted(true)";
+    PGconn *other = PQconnectdb(test_pg());
+    long pages = 0, hit, read;
+    make_task(b);
+    PQclear(PQexec(other, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tasks"));
+    for (int i = 0; i < 4; i++)
+        bench_sql(b, fill_sql);
+    bench_sql(b, "DELETE FROM tasks WHERE id <> (SELECT max(id::text)::uuid FROM tasks)");
+    bench_sql(b, "ANALYZE tasks");
+    bench_sql(b, "SET enable_seqscan = off");
+    assert_true(bench_number(b, "SELECT relpages FROM pg_class WHERE oid = 'tasks'::regclass") > 3000);
+    assert_int_equal(bench_number(b, "SELECT count(*) FROM lathe_miscounted(true)"), 0);
+    PGresult *r = PQexec(b->admin, call_sql);
+    for (int i = 0; i < PQntuples(r) && pages == 0; i++) {
+        const char *at = strstr(PQgetvalue(r, i, 0), "Buffers: shared");
+        hit = at && strstr(at, "hit=") ? strtol(strstr(at, "hit=") + 4, NULL, 10) : 0;
+        read = at && strstr(at, "read=") ? strtol(strstr(at, "read=") + 5, NULL, 10) : 0;
+        pages = hit + read;
+    }
+    PQclear(r);
+    PQfinish(other);
+    if (pages == 0 || pages > 2000)
+        fail_msg("%ld pages", pages);
+}
+
+/* What PostgreSQL has to say beside its answers is no line of our log. */
+static void t04_notices_are_not_printed(void **state)
+{
+    struct store_bench *b = *state;
+    struct err e = ERR_INIT;
+    struct capture c = capture_start(STDERR_FILENO);
+    bool ok =
+        db_script(&b->worker->db, "DO $$ BEGIN RAISE WARNING 'mind this'; END $$", clock_after_ms(20000), &e);
+    char *said = capture_stop(c, STDERR_FILENO);
+    assert_true(ok);
+    assert_string_equal(said, "");
+    free(said);
 }
 
 /* What is planned ahead is what is called later, and changes nothing. */
@@ -200,10 +349,18 @@ static void t03_a_claim_finds_its_inputs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_TEST(t01_a_task_is_found_by_its_id), STORE_TEST(t01b_lists_stop_where_they_may),
-        STORE_TEST(t02_a_cancel_reads_no_table),   STORE_TEST(t02b_what_was_miscounted_is_counted),
-        STORE_TEST(t02c_nobody_waits_for_it),      STORE_TEST(t02d_a_store_that_is_warm),
+        STORE_TEST(t01_a_task_is_found_by_its_id),
+        STORE_TEST(t01b_lists_stop_where_they_may),
+        STORE_TEST(t02_a_cancel_reads_no_table),
+        STORE_TEST(t02b_what_was_miscounted_is_counted),
+        STORE_TEST(t02c_nobody_waits_for_it),
+        STORE_TEST(t02d_a_store_that_is_warm),
+        STORE_TEST(t02e_one_at_a_time),
+        STORE_TEST(t02f_it_may_take_its_time),
+        STORE_TEST(t02g_what_fails_is_told),
+        STORE_TEST(t02h_what_is_dead_is_not_walked),
         STORE_TEST(t03_a_claim_finds_its_inputs),
+        STORE_TEST(t04_notices_are_not_printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
