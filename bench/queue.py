@@ -14,8 +14,9 @@ from service import BUILD, Nginx, Row, Service, descendants, fdatasync_ms, memor
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "peers"))
 import part_http  # noqa: E402
 import peers  # noqa: E402
+import soak as long_run  # noqa: E402
 
-PARTS = ("submit", "bulk", "drain", "latency", "backlog", "worker")
+PARTS = ("submit", "bulk", "drain", "latency", "backlog", "held", "worker")
 ECHO = {"handler": "echo", "items_count": 1}
 PIECE = 10000  # submissions in one tasks:batch
 
@@ -241,6 +242,33 @@ def backlog(s, plan):
     clear(s)
     s.worker.start()
 
+def work_off(s, count):
+    """The rate of so many tasks, the last that ended."""
+    put_batches(s, count)
+    s.worker.start()
+    wait_until("all is done", lambda: s.stack.pg.sql("select count(*) from work") == "0" and s.stack.pg.sql(
+        "select count(*) from leases") == "0", 300, every=0.1)
+    s.worker.stop()
+    return float(s.stack.pg.sql("select (count(*) - 1) / extract(epoch from max(finished_at) - min(finished_at)) from "
+                                f"(select finished_at from tasks order by finished_at desc limit {count}) t"))
+
+
+def held(s, plan):
+    """20,000 behind 200,000 rows of work that are gone, and kept by a transaction that is open."""
+    s.worker.stop()
+    rates = []
+    for kept in (0, 200000):
+        clear(s)
+        holder = long_run.Holder(s)
+        if kept:
+            work_off(s, kept)
+        rates.append(work_off(s, 20000))
+        holder.end()
+    yield Row("drain behind 200,000 dead rows that a transaction keeps", f"{rates[1]:,.0f} /s", f"{rates[0]:,.0f} /s", rates[1] / rates[0],
+              ">= 0.90 of without", rates[1] >= 0.9 * rates[0])
+    clear(s)
+    s.worker.start()
+
 def first_claim(path, offset):
     with open(path, "rb") as f:
         f.seek(offset)
@@ -274,7 +302,6 @@ def worker(s, plan):
 
 def soak(s, minutes):
     """2,000 tasks a second beside a transaction that is ten minutes old at most: rate, dead rows, memory, each minute."""
-    import soak as long_run
     yield from long_run.run(s, minutes, put_batches)
 
 def main():

@@ -6,7 +6,7 @@ const struct stmt lazy_stmt = {"lazy", "SELECT set_config('synchronous_commit', 
 
 /* names: the queues that are served; for "*" those that have work, found by hops through the index. Their gates are
  * locked by name. Each queue gives its
- * first units in the order of the index (as many as its gate has room for where it is in `queues`), and of these the best of all queues are taken, as many as $7 KiB hold; what was locked too many is free
+ * first units in the order of the index (as many as its gate has room for where it is in `queues`), and of these the best of all queues are taken, as many as $7 KiB hold; those before the rank $8 are passed by (claim_from.h); what was locked too many is free
  * again at the end of the transaction. Inputs are found by where the owner's cuts are: chunk k is its items [k * unit_size, …), and of inputs that were uploaded chunk k begins with item k; most tasks have none, and pay for no aggregate. Rows of work are never updated, so that a ctid stays what it was. */
 const struct stmt claim_stmt = {
     "claim",
@@ -24,7 +24,7 @@ const struct stmt claim_stmt = {
     "SELECT c.ctid, sum(c.kib) OVER (ORDER BY c.rank, c.task, c.seq ROWS UNBOUNDED PRECEDING) - c.kib "
     "AS before FROM names n, LATERAL ("
     "SELECT w.ctid, w.kib, w.rank, w.task, w.seq FROM work w "
-    "WHERE w.queue = n.name ORDER BY w.rank, w.task, w.seq "
+    "WHERE w.queue = n.name AND w.rank >= coalesce($8::timestamptz, '-infinity') ORDER BY w.rank, w.task, w.seq "
     "LIMIT n.room FOR UPDATE SKIP LOCKED) c "
     "ORDER BY c.rank, c.task, c.seq LIMIT $6) x WHERE x.before < $7::bigint)) "
     "RETURNING task, rank, seq, first, count, attempt, tries"
@@ -43,12 +43,12 @@ const struct stmt claim_stmt = {
     "CASE WHEN t.uploaded THEN (SELECT string_agg(c.bytes, ''::bytea ORDER BY c.seq) FROM inputs c WHERE c.task = t.inputs_of "
     "AND c.seq >= (SELECT max(d.seq) FROM inputs d WHERE d.task = t.inputs_of AND d.seq <= w.first) AND c.seq < w.first + w.count) "
     "WHEN t.inputs_of IS NOT NULL THEN (SELECT string_agg(c.bytes, ''::bytea ORDER BY c.seq) FROM inputs c "
-    "WHERE c.task = t.inputs_of AND c.seq BETWEEN w.first / cut.size AND (w.first + w.count - 1) / cut.size) END "
+    "WHERE c.task = t.inputs_of AND c.seq BETWEEN w.first / cut.size AND (w.first + w.count - 1) / cut.size) END, w.rank "
     "FROM taken w JOIN tasks t ON t.id = w.task, LATERAL (SELECT greatest(CASE WHEN t.inputs_of = t.id OR t.inputs_of IS NULL "
     "THEN t.unit_size ELSE (SELECT o.unit_size FROM tasks o WHERE o.id = t.inputs_of) END, 1) AS size OFFSET 0) cut "
     "ORDER BY w.rank, w.task, w.seq"};
 
-void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want)
+void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want, int64_t from_us)
 {
     bool all = false;
     params_uuid(p, lease);
@@ -65,6 +65,7 @@ void claim_params(struct params *p, struct store_worker *w, struct uuid lease, i
     params_bool(p, all);
     params_int(p, want);
     params_int(p, LIMIT_CLAIM_BYTES / KIB);
+    params_time(p, from_us);
 }
 
 /* The lines of `count` items behind the first `skip`: the chunks of the inputs may be cut otherwise than the units. */
@@ -111,7 +112,7 @@ static void read_unit(struct arena *a, struct row *r, struct unit *u)
         u->inputs = arena_copy(a, cut_lines(lines, u->first - first, u->count));
 }
 
-void claim_read(const PGresult *r, struct uuid lease, struct claim *ret)
+void claim_read(const PGresult *r, struct uuid lease, struct claim *ret, int64_t *ret_rank_us)
 {
     ret->count = (size_t)PQntuples(r);
     if (ret->count == 0)
@@ -122,5 +123,6 @@ void claim_read(const PGresult *r, struct uuid lease, struct claim *ret)
         struct row row = row_at(r, (int)i);
         ret->units[i].lease = lease;
         read_unit(&ret->arena, &row, &ret->units[i]);
+        *ret_rank_us = row_time(&row);
     }
 }

@@ -366,6 +366,7 @@ static bool take_steps(struct db *db, struct step *steps, size_t n, int64_t dead
         spread_error(first, s);
         for (; first <= s; first++)
             first->synced = true;
+        s->over_at = clock_now();
         if (s->over)
             s->over(s->arg);
     }
@@ -385,6 +386,7 @@ static bool run(struct db *db, struct step *steps, size_t n, int64_t deadline, s
     for (size_t i = 0; i < n; i++)
         if (!send_step(db, &steps[i], e))
             return false;
+    db->sent_at = clock_now();
     if (db->meanwhile)
         db->meanwhile(db->meanwhile_arg);
     return take_steps(db, steps, n, deadline, e);

@@ -33,6 +33,7 @@ struct step {
     PGresult *result; /* db_steps_clear frees it; NULL when err is set or the connection was lost before */
     struct err err;   /* PostgreSQL refused it: ERR_DATA, ERR_SCHEMA, ERR_STORE, … */
     bool synced;      /* its transaction is over: committed, if no step of it has err set */
+    int64_t over_at;  /* clock_now() when it was, of a step with sync */
 };
 
 #define DB_STATEMENTS 64
@@ -47,8 +48,9 @@ struct db {
     void (*meanwhile)(
         void *arg); /* NULL: none; called when the steps have gone out, before their answers are waited for */
     void *meanwhile_arg;
-    int hurry;    /* while this descriptor is readable nothing waits longer than a second; -1: none */
-    PGconn *conn; /* NULL: not open */
+    int64_t sent_at; /* clock_now() when the latest steps had gone out */
+    int hurry;       /* while this descriptor is readable nothing waits longer than a second; -1: none */
+    PGconn *conn;    /* NULL: not open */
     const struct stmt *prepared[DB_STATEMENTS];
     size_t prepared_n;
 };

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <pthread.h>
 
+#include "store/claim_from.h"
 #include "store/db.h"
 #include "store/store.h"
 
@@ -35,6 +36,7 @@ struct store_worker {
     bool sweep_failed[3]; /* by that: the last time, and the log says so */
     int64_t count_after;  /* clock_now(): no sooner are tables counted again */
     struct uuid id;
+    struct claim_from from;
     struct uuid unsure; /* a lease of which nobody knows whether it was made; nil: none */
     struct uuid slow; /* the task of a large unit whose finish did not end in time, and how often in a row */
     int slow_n;
@@ -170,8 +172,9 @@ void learning_release(struct learning *l);
 /* claim.c */
 extern const struct stmt claim_stmt,
     lazy_stmt; /* lazy: this transaction may be lost in a crash of the server */
-void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want);
-void claim_read(const PGresult *r, struct uuid lease, struct claim *ret);
+void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want, int64_t from_us);
+void claim_read(const PGresult *r, struct uuid lease, struct claim *ret,
+                int64_t *ret_rank_us); /* of the last unit; untouched where there is none */
 
 /* lease.c */
 extern const struct stmt release_stmt;

@@ -233,6 +233,8 @@ struct claim {
     struct uuid lease;
     struct unit *units;
     size_t count;
+    int64_t
+        again; /* clock_now() at which to claim again, for units that this claim has passed by; CLOCK_NEVER: there are none */
 };
 
 /* The end of a unit. */

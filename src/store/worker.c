@@ -119,6 +119,7 @@ struct turn {
     struct step *alone_step, *rest_step;
     struct step *finish_step, *claim_step; /* the last of a finish: it ends the transaction */
     struct uuid lease;
+    int64_t from_us; /* the rank at which the claim begins */
 };
 
 static struct step *add(struct turn *t, struct step s)
@@ -237,7 +238,8 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
     }
     if (want > 0) {
         t->lease = uuid_v7();
-        claim_params(&t->claim, w, t->lease, want);
+        t->from_us = claim_from(&w->from, clock_now());
+        claim_params(&t->claim, w, t->lease, want, t->from_us);
         add(t, (struct step){.stmt = &lazy_stmt});
         t->claim_step = add(t, (struct step){.stmt = &claim_stmt, .params = &t->claim, .sync = true});
     }
@@ -286,6 +288,24 @@ static void notice_refusals(struct store_worker *w, const struct turn *t, const 
     w->deaf = why != NULL;
 }
 
+/* When PostgreSQL began with the claim: it answers one transaction after the other. */
+static int64_t claim_began(const struct store_worker *w, const struct turn *t)
+{
+    int64_t began = w->db.sent_at;
+    for (const struct step *s = t->steps; s < t->claim_step; s++)
+        began = s->sync ? s->over_at : began;
+    return began;
+}
+
+static void take_claim(struct store_worker *w, const struct turn *t, int want, struct claim *ret)
+{
+    const struct step *s = t->claim_step;
+    int64_t rank_us = 0;
+    claim_read(s->result, t->lease, ret, &rank_us);
+    claim_took(&w->from, t->from_us, s->over_at - claim_began(w, t), ret->count, want, rank_us, s->over_at);
+    ret->again = claim_again(&w->from, t->from_us);
+}
+
 /* The step that the turn is about is the finish, or the claim when there is nothing to finish. False: it was not done, as
  * far as is known, and *e says why. A claim that nobody got to know is given back before the next one. */
 static bool round_trip(struct store_worker *w, struct finish *const *list, size_t n, int want,
@@ -309,7 +329,7 @@ static bool round_trip(struct store_worker *w, struct finish *const *list, size_
     if (committed(t.claim_step))
         w->claimed = clock_now();
     if (done && committed(t.claim_step))
-        claim_read(t.claim_step->result, t.lease, ret);
+        take_claim(w, &t, want, ret);
     else if (t.claim_step && (lost || committed(t.claim_step)))
         w->unsure = t.lease;
     if (done)
@@ -395,7 +415,7 @@ bool store_turn(struct store_worker *w, struct finish *finishes, size_t n, int w
                 struct err *e)
 {
     struct err why = ERR_INIT;
-    struct claim claim = {.count = 0};
+    struct claim claim = {.again = CLOCK_NEVER};
     int64_t patience = store_deadline(w->store); /* a failure before it was no matter of time */
     if (fault_hit("store.turn"))
         return err_set(e, ERR_STORE, "fault point store.turn");

@@ -153,6 +153,8 @@ static void claimed(struct worker *w, struct claim *c, int wanted)
     metric_add(M_claimed_units, NULL, (double)c->count);
     w->look = c->count == (size_t)wanted;
     w->next_poll = clock_after_ms(clock_jitter(conf_now(&w->conf->worker_poll)));
+    if (c->again < w->next_poll)
+        w->next_poll = c->again;
     if (c->count == 0) {
         arena_release(&c->arena);
         return;
@@ -175,7 +177,7 @@ static bool timed_turn(struct worker *w, int want, struct claim *ret, struct err
 void turn(struct worker *w)
 {
     struct err e = ERR_INIT;
-    struct claim c = {0};
+    struct claim c = {.again = CLOCK_NEVER};
     int n = w->look || clock_now() >= w->next_poll ? room(w) : 0;
 
     if (fault_hit("worker.turn") || !release(w, false, &e) || !release(w, true, &e) ||

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "store_bench.h"
+#include "core/clock.h"
 #include "core/limits.h"
+#include "store/inside.h"
 
 static void t12_stale_finish_changes_nothing(void **state)
 {
@@ -125,6 +127,44 @@ static void t18_inputs(void **state)
     struct claim c = bench_claim(b, 2);
     assert_true(span_is(c.units[0].inputs, "\"a\"\n{\"b\": 1}\n"));
     assert_true(span_is(c.units[1].inputs, "3\n"));
+    claim_release(&c);
+}
+
+/* Where claims from the beginning are dear they begin at the last rank; what comes before it is claimed all the same, later. */
+static void t18c_where_claims_begin(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n[4];
+    struct err e = ERR_INIT;
+    struct claim c;
+    for (size_t i = 0; i < COUNT_OF(n); i++)
+        n[i] = bench_task(1, 1);
+    n[2].priority = 9;
+    bench_put_ok(b, &n[0], 1);
+    c = bench_claim(b, 1);
+    assert_true(c.again == CLOCK_NEVER);
+    claim_release(&c);
+    bench_put_ok(b, &n[1], 1);
+    bench_put_ok(b, &n[2], 1);
+    bench_put_ok(b, &n[3], 1);
+
+    b->worker->from.whole_ns = 1000 * NS_PER_S; /* as if it had taken so long */
+    assert_true(store_turn(b->worker, NULL, 0, 1, &c, &e));
+    assert_int_equal(c.count, 1);
+    assert_true(uuid_eq(c.units[0].task, n[1].id));
+    assert_true(c.again == CLOCK_NEVER);
+    claim_release(&c);
+    assert_true(store_turn(b->worker, NULL, 0, 2, &c, &e));
+    assert_int_equal(c.count, 1);
+    assert_true(uuid_eq(c.units[0].task, n[3].id));
+    assert_true(c.again > clock_now() && c.again < CLOCK_NEVER);
+    claim_release(&c);
+
+    b->worker->from.whole_at -= 2000 * NS_PER_S;
+    assert_true(store_turn(b->worker, NULL, 0, 2, &c, &e));
+    assert_int_equal(c.count, 1);
+    assert_true(uuid_eq(c.units[0].task, n[2].id));
+    assert_true(c.again == CLOCK_NEVER);
     claim_release(&c);
 }
 
@@ -281,6 +321,7 @@ int main(void)
         STORE_TEST(t13_workers_lost),
         STORE_TEST(t17_order_and_queues),
         STORE_TEST(t18_inputs),
+        STORE_TEST(t18c_where_claims_begin),
         STORE_TEST(t18b_a_claim_is_bounded),
         STORE_TEST(t19_release),
         STORE_TEST(t19b_release_keeps_its_place),

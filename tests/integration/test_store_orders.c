@@ -209,8 +209,8 @@ static void send_claim(PGconn *c)
     static unsigned claims;
     char lease[64];
     snprintf(lease, sizeof lease, "00000000-0000-7000-8000-0001%08x", ++claims);
-    const char *values[] = {lease, L1, "600000", "{default}", "f", "10", "100"};
-    assert_true(PQsendQueryParams(c, claim_stmt.sql, 7, NULL, values, NULL, NULL, 0));
+    const char *values[] = {lease, L1, "600000", "{default}", "f", "10", "100", NULL};
+    assert_true(PQsendQueryParams(c, claim_stmt.sql, 8, NULL, values, NULL, NULL, 0));
 }
 
 static void send_step(struct session *s)

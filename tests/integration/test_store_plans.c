@@ -268,16 +268,24 @@ static void t02h_what_is_dead_is_not_walked(void **state)
     static const char call_sql[] =
         "EXPLAIN (ANALYZE, BUFFERS, COSTS off, TIMING off) SELECT lathe_miscounted(true)";
     PGconn *other = PQconnectdb(test_pg());
+    static const char deleted_sql[] = "SELECT pg_stat_get_tuples_deleted('tasks'::regclass)";
+    int64_t give_up = clock_after_ms(60000);
     long pages = 0, hit, read;
     make_task(b);
     PQclear(PQexec(other, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tasks"));
     for (int i = 0; i < 4; i++)
         bench_sql(b, fill_sql);
+    int64_t deleted = bench_number(b, deleted_sql);
     bench_sql(b, "DELETE FROM tasks WHERE id <> (SELECT max(id::text)::uuid FROM tasks)");
+    while (bench_number(b, deleted_sql) <
+           deleted + 80000) { /* or it is told of after the ANALYZE, as if it were new */
+        assert_true(clock_now() < give_up);
+        poll(NULL, 0, 50);
+    }
     bench_sql(b, "ANALYZE tasks");
     bench_sql(b, "SET enable_seqscan = off");
     assert_true(bench_number(b, "SELECT relpages FROM pg_class WHERE oid = 'tasks'::regclass") > 3000);
-    assert_int_equal(bench_number(b, "SELECT count(*) FROM lathe_miscounted(true)"), 0);
+    assert_int_equal(bench_number(b, "SELECT count(*) FROM lathe_miscounted(true) m WHERE m = 'tasks'"), 0);
     PGresult *r = PQexec(b->admin, call_sql);
     for (int i = 0; i < PQntuples(r) && pages == 0; i++) {
         const char *at = strstr(PQgetvalue(r, i, 0), "Buffers: shared");
@@ -332,7 +340,7 @@ static void t03_a_claim_finds_its_inputs(void **state)
 
     struct params claim CLEANUP(params_release_at) = PARAMS_INIT;
     struct params table CLEANUP(params_release_at) = PARAMS_INIT;
-    claim_params(&claim, b->worker, uuid_v7(), WANT);
+    claim_params(&claim, b->worker, uuid_v7(), WANT, 0);
     params_text(&table, SPAN("inputs"));
     struct step steps[] = {{.stmt = &claim_stmt, .params = &claim},
                            {.stmt = &found_stmt, .params = &table, .sync = true}};

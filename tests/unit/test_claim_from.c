@@ -1,0 +1,67 @@
+/* store/claim_from.h: where claims begin when those from the beginning have become dear. */
+#include "../lib/test.h"
+
+#include "core/clock.h"
+#include "store/claim_from.h"
+
+#define MS NS_PER_MS
+#define NOW (1000 * NS_PER_S)
+
+static void t01_cheap_ones_begin_at_the_beginning(void **state)
+{
+    struct claim_from f = {0};
+    (void)state;
+    assert_int_equal(claim_from(&f, NOW), 0);
+    claim_took(&f, 0, 4 * MS, 1, 8, 77, NOW);
+    assert_int_equal(claim_from(&f, NOW), 0);
+    assert_true(claim_again(&f, 0) == CLOCK_NEVER);
+}
+
+static void t02_dear_ones_are_seldom(void **state)
+{
+    struct claim_from f = {0};
+    (void)state;
+    claim_took(&f, 0, 100 * MS, 50, 50, 77, NOW);
+    assert_int_equal(claim_from(&f, NOW + 1899 * MS), 77);
+    claim_took(&f, 77, MS, 50, 50, 80, NOW + MS);
+    assert_int_equal(claim_from(&f, NOW + 2 * MS), 80);
+    assert_true(claim_again(&f, 77) == CLOCK_NEVER); /* there is enough to do */
+    assert_int_equal(claim_from(&f, NOW + 1900 * MS), 0);
+    claim_took(&f, 0, MS, 50, 50, 60, NOW + 1901 * MS); /* cheap again */
+    assert_int_equal(claim_from(&f, NOW + 1902 * MS), 0);
+}
+
+static void t03_half_when_there_is_too_little(void **state)
+{
+    struct claim_from f = {0};
+    (void)state;
+    claim_took(&f, 0, 100 * MS, 50, 50, 77, NOW);
+    claim_took(&f, 77, MS, 0, 50, 0, NOW + 10 * MS);
+    assert_int_equal(claim_from(&f, NOW + 99 * MS), 77); /* the rank stays */
+    assert_true(claim_again(&f, 77) == NOW + 100 * MS);
+    assert_int_equal(claim_from(&f, NOW + 100 * MS), 0);
+    claim_took(&f, 0, 100 * MS, 0, 50, 0, NOW + 200 * MS);
+    assert_true(claim_again(&f, 0) == CLOCK_NEVER); /* it has seen all there is */
+    assert_int_equal(claim_from(&f, NOW + 250 * MS), 77);
+    assert_int_equal(claim_from(&f, NOW + 300 * MS), 0);
+}
+
+/* Without a rank there is nowhere else to begin. */
+static void t04_nothing_claimed_yet(void **state)
+{
+    struct claim_from f = {0};
+    (void)state;
+    claim_took(&f, 0, 100 * MS, 0, 50, 0, NOW);
+    assert_int_equal(claim_from(&f, NOW + MS), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(t01_cheap_ones_begin_at_the_beginning),
+        cmocka_unit_test(t02_dear_ones_are_seldom),
+        cmocka_unit_test(t03_half_when_there_is_too_little),
+        cmocka_unit_test(t04_nothing_claimed_yet),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
