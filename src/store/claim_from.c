@@ -2,8 +2,9 @@
 
 #include "core/clock.h"
 
-#define DEAR_NS \
-    (5 * NS_PER_MS) /* what is passed by waits for nineteen times as long at most: not noticed either */
+#define DEAR_NS (20 * NS_PER_MS)      /* more than a claim takes, */
+#define DEAR_UNIT_NS (NS_PER_MS / 20) /* and this for each unit of it */
+#define DEAR_TIMES 3                  /* in a row: one may be planned, or stand still for a moment */
 #define SHARE_BUSY 20
 #define SHARE_STARVED 2
 
@@ -25,7 +26,8 @@ void claim_took(struct claim_from *f, int64_t from, int64_t ns, size_t got, int 
     f->starved = got < (size_t)want;
     if (from != 0)
         return;
-    f->whole_ns = ns > DEAR_NS ? ns : 0;
+    f->dear = ns > DEAR_NS + (int64_t)got * DEAR_UNIT_NS ? f->dear + 1 : 0;
+    f->whole_ns = f->dear >= DEAR_TIMES ? ns : 0;
     f->whole_at = now;
 }
 

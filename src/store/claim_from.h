@@ -14,7 +14,8 @@
 
 struct claim_from {
     int64_t rank_us;  /* the last that was claimed, since 1970; 0: none yet */
-    int64_t whole_ns; /* what the latest claim from the beginning took, if it was much; else 0 */
+    int dear;         /* claims from the beginning that took much, in a row */
+    int64_t whole_ns; /* what the latest of them took, when that has become a habit; else 0 */
     int64_t whole_at; /* clock_now() at its end */
     bool starved;     /* the latest claim got less than was wanted */
 };
