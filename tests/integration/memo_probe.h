@@ -1,5 +1,6 @@
 /*
- * memo_probe.h: the handler of test_memo: it counts what it is asked, in memory that children share; and what is seen of a run.
+ * memo_probe.h: the handler of test_memo: it counts what it is asked, in memory that children share; what is seen of a
+ * run; and how it is run, beside a Redis of its own.
  */
 #ifndef LATHE_MEMO_PROBE_H
 #define LATHE_MEMO_PROBE_H
@@ -7,6 +8,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "../lib/redis_server.h"
 #include "../lib/test.h"
 #include "exec/exec.h"
 #include "model/handler.h"
@@ -97,6 +99,52 @@ static void on_item(void *arg, const struct outcome *o)
         snprintf(s->text[o->index], sizeof s->text[0], SPAN_FMT, SPAN_ARG(o->result));
     else
         snprintf(s->text[o->index], sizeof s->text[0], "%s", err_slug(o->err->code));
+}
+
+static struct redis_server server;
+static struct conf conf;
+
+/* ---- runs */
+
+static struct plan plan_of(struct seen *s, const struct handler *h, const void *args,
+                           const struct span *inputs, int64_t count, struct shape shape)
+{
+    assert_in_range(count, 0, MOST);
+    memset(s, 0, sizeof *s);
+    atomic_store(&tape->computed, 0);
+    return (struct plan){.handler = h,
+                         .args = args,
+                         .inputs = inputs,
+                         .count = count,
+                         .shape = shape_fit(shape, count, LIMIT_WORKERS),
+                         .deadline = clock_after_ms(120000),
+                         .cache_ttl_ms = 600000,
+                         .done = on_item,
+                         .arg = s};
+}
+
+static void run(struct plan *p, struct seen *s)
+{
+    struct err e = ERR_INIT;
+    if (!exec_run(p, &s->report, &e))
+        fail_msg("%s", e.text);
+    int64_t cached = 0;
+    for (int64_t i = 0; i < p->count; i++) {
+        assert_int_equal(s->reports[i], 1);
+        cached += s->cached[i];
+    }
+    assert_int_equal(s->report.cached, cached);
+}
+
+static void flush_redis(void)
+{
+    char reply[64];
+    redis_server_ask(&server, "FLUSHALL", reply, sizeof reply);
+}
+
+static long keys(void)
+{
+    return redis_server_number(&server, "DBSIZE");
 }
 
 #endif

@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../lib/redis_server.h"
 #include "cache/port.h"
 #include "core/json.h"
 #include "core/limits.h"
@@ -20,52 +19,6 @@
 #include "handlers/registry.h"
 #include "model/strategy.h"
 #include "memo_probe.h"
-
-static struct redis_server server;
-static struct conf conf;
-
-/* ---- runs */
-
-static struct plan plan_of(struct seen *s, const struct handler *h, const void *args,
-                           const struct span *inputs, int64_t count, struct shape shape)
-{
-    assert_in_range(count, 0, MOST);
-    memset(s, 0, sizeof *s);
-    atomic_store(&tape->computed, 0);
-    return (struct plan){.handler = h,
-                         .args = args,
-                         .inputs = inputs,
-                         .count = count,
-                         .shape = shape_fit(shape, count, LIMIT_WORKERS),
-                         .deadline = clock_after_ms(120000),
-                         .cache_ttl_ms = 600000,
-                         .done = on_item,
-                         .arg = s};
-}
-
-static void run(struct plan *p, struct seen *s)
-{
-    struct err e = ERR_INIT;
-    if (!exec_run(p, &s->report, &e))
-        fail_msg("%s", e.text);
-    int64_t cached = 0;
-    for (int64_t i = 0; i < p->count; i++) {
-        assert_int_equal(s->reports[i], 1);
-        cached += s->cached[i];
-    }
-    assert_int_equal(s->report.cached, cached);
-}
-
-static void flush_redis(void)
-{
-    char reply[64];
-    redis_server_ask(&server, "FLUSHALL", reply, sizeof reply);
-}
-
-static long keys(void)
-{
-    return redis_server_number(&server, "DBSIZE");
-}
 
 static struct span inputs_of(int kinds, int64_t i)
 {
