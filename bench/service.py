@@ -66,6 +66,7 @@ class Service:
             self.worker = self.stack.lathe("worker", env={"LATHE_WORKER_MAX_WORKERS": "128", "LATHE_CONF": conf, **self.worker_env})
             self.worker.wait_log("worker.started")
             self.nginx = Nginx(self.stack, f"unix:{self.stack.dir}/api.sock").start()
+            self.called = time.monotonic()
             self.connection = http.client.HTTPConnection("127.0.0.1", self.nginx.port, timeout=300)
         except BaseException:
             self.stack.__exit__(RuntimeError, None, None)
@@ -77,6 +78,9 @@ class Service:
         return self.stack.__exit__(*error)
 
     def call(self, method, path, body=None):
+        if time.monotonic() - self.called > 30:  # nginx closes one that was idle for 65 s, perhaps just now
+            self.connection.close()
+        self.called = time.monotonic()
         headers = {"Content-Type": "application/json"} if body is not None else {}
         self.connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         answer = self.connection.getresponse()
