@@ -29,12 +29,13 @@
 #define LIMIT_BATCH_SIZE LIMIT_ITEMS
 #define LIMIT_PARAMS (64u * KIB) /* bytes of params */
 #define LIMIT_ITEM_INPUT (1u * MIB)
-#define LIMIT_ITEMS_TEXT (4 * LIMIT_BODY) /* bytes of all items of a body, as lines */
-#define LIMIT_ITEM_RESULT (1u * MIB)      /* bytes of one item's result */
-#define LIMIT_LOG_TEXT (1u * KIB)         /* bytes of a line in a task's log */
-#define LIMIT_RUN_LOG (64u * KIB)         /* bytes of all lines of one run of a unit */
-#define LIMIT_UNIT_INPUT (64u * MIB)      /* bytes of all items of a unit */
-#define LIMIT_UNIT_RESULT (64u * MIB)     /* bytes of all results of a unit */
+/* Bytes of all items of a body, as lines: written anew they may be a little more than was read ("1e5", say). */
+#define LIMIT_ITEMS_TEXT (4 * LIMIT_BODY)
+#define LIMIT_ITEM_RESULT (1u * MIB)  /* bytes of one item's result */
+#define LIMIT_LOG_TEXT (1u * KIB)     /* bytes of a line in a task's log */
+#define LIMIT_RUN_LOG (64u * KIB)     /* bytes of all lines of one run of a unit */
+#define LIMIT_UNIT_INPUT (64u * MIB)  /* bytes of all items of a unit */
+#define LIMIT_UNIT_RESULT (64u * MIB) /* bytes of all results of a unit */
 #define LIMIT_TIMEOUT_MS (7 * 24 * 3600 * 1000LL)
 #define LIMIT_RETRIES 1000u        /* failures of a unit after which it is tried again */
 #define LIMIT_ITEM_RETRIES 100u    /* likewise of an item inside its run */

@@ -8,8 +8,6 @@
 #include "core/metrics.h"
 #include "queue/inside.h"
 
-/* json_emit may write a little more than was read ("1e5", say); what is read is bounded by LIMIT_BODY. */
-
 /* What is put in one commit; in the caller's arena. */
 struct put {
     struct queue *queue;
