@@ -29,6 +29,14 @@ struct span span_cut(struct span *s, char mark)
     return front;
 }
 
+struct span span_lines(struct span *s, int64_t n)
+{
+    struct span all = *s;
+    while (n-- > 0 && s->len > 0)
+        span_cut(s, '\n');
+    return (struct span){all.ptr, all.len - s->len};
+}
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';

@@ -43,6 +43,9 @@ struct span span_take(struct span *s, size_t n);
 /* Cuts off and returns what stands before the first `mark`, which is dropped; the whole rest if there is none. */
 struct span span_cut(struct span *s, char mark);
 
+/* Cuts off and returns the first `n` lines with their line feeds; all there are if these are fewer. */
+struct span span_lines(struct span *s, int64_t n);
+
 /* White space as the C locale has it, line ends included; the locale of the process changes nothing. */
 static inline bool char_is_space(char c)
 {

@@ -36,14 +36,6 @@ struct part {
 
 /* ---- inputs ---- */
 
-static struct span take_lines(struct span *rest, int64_t n)
-{
-    struct span all = *rest;
-    while (n-- > 0 && rest->len > 0)
-        span_cut(rest, '\n');
-    return (struct span){all.ptr, all.len - rest->len};
-}
-
 /* The lines cut into one chunk a unit; they share the bytes. */
 static const struct span *cut_lines(struct part *p, int64_t units, int64_t unit_size)
 {
@@ -52,7 +44,7 @@ static const struct span *cut_lines(struct part *p, int64_t units, int64_t unit_
         return NULL;
     struct span *chunks = arena_array(p->arena, (size_t)units, sizeof *chunks);
     for (int64_t k = 0; k < units; k++)
-        chunks[k] = take_lines(&rest, unit_size);
+        chunks[k] = span_lines(&rest, unit_size);
     return chunks;
 }
 

@@ -68,17 +68,6 @@ void claim_params(struct params *p, struct store_worker *w, struct uuid lease, i
     params_time(p, from_us);
 }
 
-/* The lines of `count` items behind the first `skip`: the chunks of the inputs may be cut otherwise than the units. */
-static struct span cut_lines(struct span all, int64_t skip, int64_t count)
-{
-    while (skip-- > 0)
-        span_cut(&all, '\n');
-    struct span rest = all;
-    while (count-- > 0)
-        span_cut(&rest, '\n');
-    return (struct span){all.ptr, all.len - rest.len};
-}
-
 static void read_unit(struct arena *a, struct row *r, struct unit *u)
 {
     u->task = row_uuid(r);
@@ -108,8 +97,9 @@ static void read_unit(struct arena *a, struct row *r, struct unit *u)
     u->alone = row_bool(r) && u->single && u->terms.len == 0;
     int64_t first = row_int(r);
     struct span lines = row_span(r);
+    span_lines(&lines, u->first - first); /* the chunks may be cut otherwise than the units */
     if (lines.len > 0)
-        u->inputs = arena_copy(a, cut_lines(lines, u->first - first, u->count));
+        u->inputs = arena_copy(a, span_lines(&lines, u->count));
 }
 
 void claim_read(const PGresult *r, struct uuid lease, struct claim *ret, int64_t *ret_rank_us)

@@ -28,7 +28,22 @@ static void t02_cut(void **state)
     assert_span(span_cut(&s, ','), "");
 }
 
-static void t03_trim_and_compare(void **state)
+static void t03_lines(void **state)
+{
+    (void)state;
+    struct span s = SPAN("1\n\n3\n4");
+    assert_span(span_lines(&s, 0), "");
+    assert_span(span_lines(&s, 2), "1\n\n");
+    assert_span(span_lines(&s, 1), "3\n");
+    assert_span(s, "4");
+    assert_span(span_lines(&s, INT64_MAX), "4");
+    assert_span(s, "");
+    assert_span(span_lines(&s, 1), "");
+    struct span none = {NULL, 0};
+    assert_span(span_lines(&none, 3), "");
+}
+
+static void t04_trim_and_compare(void **state)
 {
     (void)state;
     assert_span(span_trim(SPAN(" \t a b\t ")), "a b");
@@ -44,7 +59,7 @@ static void t03_trim_and_compare(void **state)
     assert_true(span_eq(span_of(NULL), SPAN("")));
 }
 
-static void t04_to_int(void **state)
+static void t05_to_int(void **state)
 {
     (void)state;
     static const struct {
@@ -80,7 +95,7 @@ static void t04_to_int(void **state)
     }
 }
 
-static void t05_to_num(void **state)
+static void t06_to_num(void **state)
 {
     (void)state;
     double v = 42;
@@ -102,7 +117,7 @@ static void t05_to_num(void **state)
     assert_true(span_to_num((struct span){many, 300}, &v));
 }
 
-static void t06_to_num_whatever_the_locale(void **state)
+static void t07_to_num_whatever_the_locale(void **state)
 {
     (void)state;
     static const char *const comma[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "fr_FR"};
@@ -120,10 +135,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(t01_take),
         cmocka_unit_test(t02_cut),
-        cmocka_unit_test(t03_trim_and_compare),
-        cmocka_unit_test(t04_to_int),
-        cmocka_unit_test(t05_to_num),
-        cmocka_unit_test(t06_to_num_whatever_the_locale),
+        cmocka_unit_test(t03_lines),
+        cmocka_unit_test(t04_trim_and_compare),
+        cmocka_unit_test(t05_to_int),
+        cmocka_unit_test(t06_to_num),
+        cmocka_unit_test(t07_to_num_whatever_the_locale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
