@@ -134,7 +134,7 @@ static bool read_alias(struct api *a, struct call *c, const struct alias *row, s
     const struct json *body;
     struct query q;
     void *values = arena_alloc(&c->arena, row->form->fields->size);
-    if (!body_read(c, &body, e) || !query_read(c, &q, e) ||
+    if (!body_read(c, NULL, &body, e) || !query_read(c, &q, e) ||
         !fields_read(row->form->fields, body, "", values, e) ||
         !query_fields(&q, row->form->fields, values, e) || !write_body(c, row, values, &body, e))
         return false;
@@ -273,8 +273,8 @@ void job_process(struct api *a, struct call *c, struct span parameter)
     struct parked *p = arena_alloc(&c->arena, sizeof *p);
     (void)parameter;
     *p = (struct parked){.api = a, .call = c, .answer = answer_brief, .waited = true};
-    bool ok =
-        query_none(c, &e) && body_read(c, &body, &e) && fields_read(&process_fields, body, "", &values, &e);
+    bool ok = query_none(c, &e) && body_read(c, NULL, &body, &e) &&
+              fields_read(&process_fields, body, "", &values, &e);
     if (ok && !uuid_parse(span_of(values.job_id), &id))
         ok = err_at(&e, ERR_BAD_FIELD, "/job_id", "\"/job_id\" must be the id of a task, a UUID");
     if (!ok || !queue_get(a->queue, &c->arena, id, &p->task, &e)) {

@@ -60,8 +60,9 @@ struct span query_rest(struct call *c, const struct query *q);
 bool query_none(struct call *c, struct err *e) LATHE_CHECK;
 
 bool is_ndjson(const struct call *c); /* the body's type is application/x-ndjson */
-/* The body as JSON, NULL if it is empty. ERR_MEDIA_TYPE, ERR_BAD_JSON, ERR_TOO_LARGE. */
-bool body_read(struct call *c, const struct json **ret, struct err *e) LATHE_CHECK;
+/* The body as JSON, NULL if it is empty; `lines`: its list that is wanted as JSON_LINES (json_read_lines), NULL: none.
+ * ERR_MEDIA_TYPE, ERR_BAD_JSON, ERR_TOO_LARGE. */
+bool body_read(struct call *c, const char *lines, const struct json **ret, struct err *e) LATHE_CHECK;
 
 /*
  * A submission from the body (of a POST) and the query, where params and other objects and lists stand as JSON text. `strategy` NULL: /compare.

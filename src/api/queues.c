@@ -186,7 +186,7 @@ void queue_limit(struct api *a, struct call *c, struct span parameter)
     struct err e = ERR_INIT;
     struct change *change = arena_alloc(&c->arena, sizeof *change);
     const struct json *body;
-    if (query_none(c, &e) && queue_named(parameter, &e) && body_read(c, &body, &e) &&
+    if (query_none(c, &e) && queue_named(parameter, &e) && body_read(c, NULL, &body, &e) &&
         fields_read(&change_fields, body, "", change, &e) && limit_check(&change->limit, "", &e) &&
         store_limit_queue(a->store, parameter, &change->limit, &e) &&
         (!change->paused_given ||
@@ -203,7 +203,7 @@ static void set_paused(struct api *a, struct call *c, struct span name, bool pau
     struct err e = ERR_INIT;
     struct change *why = arena_alloc(&c->arena, sizeof *why);
     const struct json *body;
-    if (query_none(c, &e) && queue_named(name, &e) && body_read(c, &body, &e) &&
+    if (query_none(c, &e) && queue_named(name, &e) && body_read(c, NULL, &body, &e) &&
         fields_read(&why_fields, body, "", why, &e) &&
         queue_pause(a->queue, name, paused, span_of(why->reason), &e))
         answer_queue(a, c, name);

@@ -108,17 +108,10 @@ static bool body_is_json(struct call *c, struct err *e)
     return true;
 }
 
-bool body_read(struct call *c, const struct json **ret, struct err *e)
+bool body_read(struct call *c, const char *lines, const struct json **ret, struct err *e)
 {
     *ret = NULL;
-    return !has_body(c) || (body_is_json(c, e) && json_read(&c->arena, c->req.body, ret, e));
-}
-
-/* Of a submission: its items are stored as the text that they came as. */
-static bool body_read_items(struct call *c, const struct json **ret, struct err *e)
-{
-    *ret = NULL;
-    return !has_body(c) || (body_is_json(c, e) && json_read_lines(&c->arena, c->req.body, "items", ret, e));
+    return !has_body(c) || (body_is_json(c, e) && json_read_lines(&c->arena, c->req.body, lines, ret, e));
 }
 
 static bool put_member(struct span key, const struct json *value, void *arg)
@@ -170,8 +163,8 @@ static bool add_members(struct call *c, const struct json **body, struct query *
 bool submission_of(const struct api *a, struct call *c, const struct strategy *strategy, struct query *q,
                    struct submission *ret, struct err *e)
 {
-    const struct json *body;
-    if (!body_read_items(c, &body, e) || !add_members(c, &body, q, e))
+    const struct json *body; /* its items are stored as the text that they came as */
+    if (!body_read(c, "items", &body, e) || !add_members(c, &body, q, e))
         return false;
     return submission_read(&c->arena, strategy, body, query_rest(c, q), handler_find, ret, e) &&
            queues_known(a->conf, ret, e);

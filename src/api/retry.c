@@ -24,7 +24,7 @@ void task_retry(struct api *a, struct call *c, struct span parameter)
     struct one one;
     struct task t;
     const struct json *body;
-    if (!id_of(parameter, &id, &e) || !query_none(c, &e) || !body_read(c, &body, &e) ||
+    if (!id_of(parameter, &id, &e) || !query_none(c, &e) || !body_read(c, NULL, &body, &e) ||
         !fields_read(&one_table, body, "", &one, &e) || !queue_retry(a->queue, id, one.failed_only, &e) ||
         !queue_get(a->queue, &c->arena, id, &t, &e)) {
         answer_problem(c, &e);
@@ -56,7 +56,7 @@ static bool read_filter(struct call *c, struct some *s, struct task_filter *f, s
 {
     const struct json *body;
     struct err why = ERR_INIT;
-    if (!query_none(c, e) || !body_read(c, &body, e) || !fields_read(&some_table, body, "", s, e))
+    if (!query_none(c, e) || !body_read(c, NULL, &body, e) || !fields_read(&some_table, body, "", s, e))
         return false;
     if (s->list.state[0] == '\0')
         snprintf(s->list.state, sizeof s->list.state, "failed");

@@ -159,7 +159,8 @@ void schedule_put(struct api *a, struct call *c, struct span parameter)
     struct schedule s;
     const struct json *body;
     bool is_new;
-    if (!query_none(c, &e) || !body_read(c, &body, &e) || !schedule_read(&c->arena, a->conf, body, &s, &e) ||
+    if (!query_none(c, &e) || !body_read(c, NULL, &body, &e) ||
+        !schedule_read(&c->arena, a->conf, body, &s, &e) ||
         !store_put_schedule(a->store, &c->arena, &s, &s, &is_new, &e)) {
         answer_problem(c, &e);
         return;

@@ -72,11 +72,7 @@ static bool build(struct arena *a, struct span text, struct json_object **ret, s
 
 bool json_read(struct arena *a, struct span text, const struct json **ret, struct err *e)
 {
-    struct json_object *tree;
-    if (!json_check(text, e) || !build(a, text, &tree, e))
-        return false;
-    *ret = from_c(tree);
-    return true;
+    return json_read_lines(a, text, NULL, ret, e);
 }
 
 /* The tree has a string in the list's place, with where the lines are. */
@@ -84,10 +80,10 @@ bool json_read_lines(struct arena *a, struct span text, const char *key, const s
                      struct err *e)
 {
     struct json_cut cut;
-    struct json_object *tree;
+    struct json_object *tree = NULL;
     if (!json_check(text, e))
         return false;
-    bool found = json_lines_cut(text, key, arena_alloc(a, text.len), &cut);
+    bool found = key && json_lines_cut(text, key, arena_alloc(a, text.len), &cut);
     if (found) {
         struct buf rest = BUF_INIT(LIMIT_BODY);
         buf_span(&rest, cut.before);

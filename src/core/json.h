@@ -38,7 +38,7 @@ enum json_type {
 bool json_read(struct arena *a, struct span text, const struct json **ret, struct err *e) LATHE_CHECK;
 
 /* The same, but where the outermost object has a list under `key`, this becomes JSON_LINES: its values as text. A long list
- * costs a tenth of what its tree would. (One whose key is written with escapes stays a JSON_LIST.) */
+ * costs a tenth of what its tree would. (One whose key is written with escapes stays a JSON_LIST; NULL: each list does.) */
 bool json_read_lines(struct arena *a, struct span text, const char *key, const struct json **ret,
                      struct err *e) LATHE_CHECK;
 
