@@ -83,7 +83,7 @@ bool json_read_lines(struct arena *a, struct span text, const char *key, const s
     struct json_object *tree = NULL;
     if (!json_check(text, e))
         return false;
-    bool found = key && json_lines_cut(text, key, arena_alloc(a, text.len), &cut);
+    bool found = key && json_lines_cut(a, text, key, &cut);
     if (found) {
         struct buf rest = BUF_INIT(LIMIT_BODY);
         buf_span(&rest, cut.before);

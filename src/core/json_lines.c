@@ -74,7 +74,7 @@ static const char *write_lines(const char *p, char **to)
     }
 }
 
-bool json_lines_cut(struct span text, const char *key, char *room, struct json_cut *ret)
+bool json_lines_cut(struct arena *a, struct span text, const char *key, struct json_cut *ret)
 {
     const char *end = text.ptr + text.len, *p = skip_blanks(text.ptr, end);
     if (p == end || *p != '{')
@@ -85,7 +85,8 @@ bool json_lines_cut(struct span text, const char *key, char *room, struct json_c
         bool is_key = span_eq((struct span){name, (size_t)(p - 1 - name)}, span_of(key));
         p = skip_blanks(skip_blanks(p, end) + 1, end); /* the colon */
         if (is_key && *p == '[') {
-            char *to = room;
+            /* enough: a line feed stands for a comma or the bracket */
+            char *room = arena_alloc(a, (size_t)(end - p)), *to = room;
             ret->before = (struct span){text.ptr, (size_t)(p - text.ptr)};
             p = write_lines(p + 1, &to);
             ret->after = (struct span){p, (size_t)(end - p)};

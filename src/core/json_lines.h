@@ -8,15 +8,15 @@
 #ifndef LATHE_CORE_JSON_LINES_H
 #define LATHE_CORE_JSON_LINES_H
 
-#include "core/span.h"
+#include "core/arena.h"
 
 struct json_cut {
     struct span before, after; /* of `text`: what stands around the list and its brackets */
-    struct span lines;         /* in `room`: each value without blanks between its parts, and a line feed */
+    struct span lines; /* in the arena: each value without blanks between its parts, and a line feed */
 };
 
 /* False: the object has no such member whose name is written without escapes, or that is no list; or it is none. `text` has passed
- * json_check; `room` has as many bytes. */
-bool json_lines_cut(struct span text, const char *key, char *room, struct json_cut *ret);
+ * json_check. */
+bool json_lines_cut(struct arena *a, struct span text, const char *key, struct json_cut *ret);
 
 #endif
