@@ -138,7 +138,7 @@ static bool refuse_value(const struct setting *s, const struct json *v)
     if (type == JSON_TEXT) {
         buf_puts(&found, "the string ");
         field_show(json_as_text(v), &found);
-    } else if (type == JSON_LIST || type == JSON_LINES || type == JSON_OBJECT) {
+    } else if (type == JSON_LIST || type == JSON_OBJECT) {
         buf_puts(&found, json_type_name(type));
     } else {
         if (type == JSON_NUM && s->field->type == FIELD_INT)
