@@ -159,15 +159,14 @@ bool sql_conn_flush(struct sql_conn *c)
 
 /* ---- chores */
 
-static bool begin_chore(struct sql_conn *c, const struct sql_query *q)
+static void begin_chore(struct sql_conn *c, const struct sql_query *q)
 {
     c->state = SQL_CHORE;
     c->chore.query = q;
     c->chore.syncs = 0;
-    c->chore.prepares = false;
+    c->chore.last = SQL_SETTING;
     c->chore.err = (struct err)ERR_INIT;
     c->until = patience(c);
-    return true;
 }
 
 static bool sync_chore(struct sql_conn *c)
@@ -196,6 +195,7 @@ static bool send_hello(struct sql_conn *c)
     if (PQsetnonblocking(c->pg, 1) != 0 || !PQenterPipelineMode(c->pg))
         return lost_on_the_way(c);
     begin_chore(c, NULL);
+    c->chore.last = SQL_WISH;
     return send_setting(c, "statement_timeout", timeout) &&
            send_setting(c, "default_transaction_read_only", "on") &&
            send_setting(c, "client_connection_check_interval", LOOK_MS);
@@ -248,7 +248,7 @@ bool sql_conn_chore(struct sql_conn *c, const struct sql_query *q)
     if (find_prepared(c, q))
         return true;
     name_of(add_prepared(c, q)->number, name);
-    c->chore.prepares = true;
+    c->chore.last = SQL_STATEMENT;
     return (PQsendPrepare(c->pg, name, q->sql, 0, NULL) && PQsendDescribePrepared(c->pg, name) &&
             sync_chore(c)) ||
            lost_on_the_way(c);
@@ -267,21 +267,18 @@ static bool end_chore(struct sql_conn *c)
     return true;
 }
 
-/* A statement that cannot be prepared is the caller's trouble; a session that cannot be set is of no use. */
 static bool refuse_chore(struct sql_conn *c, const PGresult *r)
 {
     struct err e = ERR_INIT;
-    bool settings = !c->chore.prepares || c->chore.syncs > 1;
-    bool wish = !c->chore.query && c->chore.syncs == 1;
-    enum sql_fate fate = sql_fate_of(r, &e);
-    bool over = fate == SQL_LOST || (settings && !wish);
-    if (wish && !over)
+    enum sql_chore what = c->chore.syncs > 1 ? SQL_SETTING : c->chore.last;
+    bool over = sql_fate_of(r, &e) == SQL_LOST || what == SQL_SETTING;
+    if (what == SQL_WISH && !over)
         return true;
     if (c->chore.err.code == ERR_NONE)
         c->chore.err = e;
     if (over)
         c->err = e;
-    if (over && settings && err_retryable(e.code) == false)
+    if (over && what != SQL_STATEMENT && !err_retryable(e.code))
         c->err.code = ERR_UNREACHABLE;
     return !over;
 }

@@ -56,6 +56,13 @@ enum sql_state {
     SQL_DEAD,
 };
 
+/* What a sync of a chore is of, and so whose trouble its refusal is. */
+enum sql_chore {
+    SQL_SETTING,   /* the session's: it is of no use */
+    SQL_WISH,      /* a setting without which it is of use */
+    SQL_STATEMENT, /* the caller's: it cannot be prepared */
+};
+
 struct sql_conn {
     PGconn *pg;
     struct sql_pool *pool;
@@ -74,7 +81,7 @@ struct sql_conn {
     struct {
         const struct sql_query *query; /* NULL: of the session's own settings */
         int syncs;                     /* to come */
-        bool prepares;                 /* before the last of them */
+        enum sql_chore last;           /* before the last of them; before the others: SQL_SETTING */
         struct err err;
     } chore;
     struct prepared {
