@@ -230,6 +230,18 @@ enum read_result reader_piece(struct reader *r, int64_t deadline, char *to, size
     return READ_REFUSED;
 }
 
+enum read_result reader_away(struct reader *r, int64_t deadline)
+{
+    char away[8192];
+    struct err e = ERR_INIT;
+    size_t n;
+    enum read_result got = READ_OK;
+    do
+        got = reader_piece(r, deadline, away, sizeof away, &n, &e);
+    while (got == READ_OK && n > 0);
+    return got;
+}
+
 void reader_end(struct reader *r)
 {
     detach(&r->request);

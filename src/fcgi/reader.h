@@ -43,6 +43,8 @@ enum read_result reader_read(struct reader *r, int fd, const struct arrival *f, 
  */
 enum read_result reader_piece(struct reader *r, int64_t deadline, char *to, size_t room, size_t *ret_n,
                               struct err *e);
+/* Throws away what there is of the body until its end, which is READ_OK, or until reader_piece() has nothing more. */
+enum read_result reader_away(struct reader *r, int64_t deadline);
 void reader_end(struct reader *r); /* the descriptor is the caller's again */
 
 #endif

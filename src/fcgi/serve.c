@@ -296,17 +296,10 @@ static void run_waiting(struct front *f, struct exchange *x)
 /* True: all of the body was there. */
 static bool read_away(struct reader *reader, int fd)
 {
-    char away[8192];
-    struct err e = ERR_INIT;
-    size_t n = 0;
-    int64_t deadline = clock_after_ms(AWAY_MS);
-    enum read_result r = READ_OK;
     peer_patience(fd, AWAY_MS);
-    do
-        r = reader_piece(reader, deadline, away, sizeof away, &n, &e);
-    while (r == READ_OK && n > 0);
+    bool all = reader_away(reader, clock_after_ms(AWAY_MS)) == READ_OK;
     peer_patience(fd, READ_MS);
-    return r == READ_OK && n == 0;
+    return all;
 }
 
 /* nginx, which has sent all of a body, uses the connection again as soon as it has the answer: it must not be closed then. Of a body

@@ -19,42 +19,27 @@ struct upload {
     bool over, broken; /* over: the reader has nothing to do with the connection any more */
 };
 
-static void end_reading(struct upload *u)
+/* What is left unread goes with the connection. */
+static void end_reading(struct upload *u, enum read_result r)
 {
+    u->exchange->left = r == READ_LEFT;
+    u->broken = r == READ_BROKEN;
     reader_end(u->reader);
     peer_patience(u->exchange->peer->fd, READ_MS);
     net_close_at(&u->exchange->peer->source);
     u->over = true;
 }
 
-/* What is left unread goes with the connection. */
-static bool read_some(struct upload *u, char *to, size_t room, size_t *ret_n, struct err *e)
-{
-    enum read_result r = reader_piece(u->reader, u->deadline, to, room, ret_n, e);
-    u->exchange->left = r == READ_LEFT;
-    u->broken = r == READ_BROKEN;
-    if (r != READ_OK || *ret_n == 0)
-        end_reading(u);
-    if (u->broken)
-        err_set(e, ERR_GONE, "the body broke off, or took too long");
-    return r == READ_OK;
-}
-
 static bool read_piece(void *arg, char *to, size_t room, size_t *ret_n, struct err *e)
 {
     struct upload *u = arg;
     assert(!u->over && room > 0);
-    return read_some(u, to, room, ret_n, e);
-}
-
-/* The call was answered before its end: nginx has the rest and sends it, and then takes the answer. */
-static void read_away(struct upload *u)
-{
-    char away[8192];
-    struct err e = ERR_INIT;
-    size_t n;
-    while (!u->over && read_some(u, away, sizeof away, &n, &e))
-        continue;
+    enum read_result r = reader_piece(u->reader, u->deadline, to, room, ret_n, e);
+    if (r != READ_OK || *ret_n == 0)
+        end_reading(u, r);
+    if (u->broken)
+        err_set(e, ERR_GONE, "the body broke off, or took too long");
+    return r == READ_OK;
 }
 
 /* After exchange_handle() without an answer the exchange may be gone at any moment. */
@@ -70,7 +55,8 @@ static void run(struct upload *u)
         exchange_park(u->front, p, serial);
         return;
     }
-    read_away(u);
+    if (!u->over) /* answered before its end: nginx has the rest and sends it, and then takes the answer */
+        end_reading(u, reader_away(u->reader, u->deadline));
     if (u->broken)
         exchange_finish(x, RECORD_BROKEN);
     else
