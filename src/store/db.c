@@ -307,10 +307,16 @@ static bool take_sync(struct db *db, int64_t deadline, struct err *ret_err, stru
     }
 }
 
+static void refuse(struct step *steps, size_t n, const struct stmt *stmt, const struct err *why)
+{
+    for (size_t i = 0; i < n; i++)
+        if (steps[i].stmt == stmt)
+            steps[i].err = *why;
+}
+
 /* Prepares what the steps need and is not prepared yet: a round trip of its own, so that a refusal leaves the connection
- * as it was. *ret_refused is the first refusal. */
-static bool prepare(struct db *db, const struct step *steps, size_t n, int64_t deadline,
-                    struct err *ret_refused, struct err *e)
+ * as it was, with a sync for each, so that it is no other's. */
+static bool prepare(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
 {
     const struct stmt *asked[DB_STATEMENTS];
     size_t asked_n = 0;
@@ -319,26 +325,22 @@ static bool prepare(struct db *db, const struct step *steps, size_t n, int64_t d
         if (is_prepared(db, s))
             continue;
         assert(db->prepared_n < DB_STATEMENTS);
-        if (!PQsendPrepare(db->conn, s->name, s->sql, 0, NULL))
+        if (!PQsendPrepare(db->conn, s->name, s->sql, 0, NULL) || !PQpipelineSync(db->conn))
             return lost(e);
         db->prepared[db->prepared_n++] = asked[asked_n++] = s;
     }
-    if (asked_n == 0)
-        return true;
-    if (!PQpipelineSync(db->conn))
-        return lost(e);
     db->prepared_n -= asked_n;
     for (size_t i = 0; i < asked_n; i++) {
         PGresult *r CLEANUP(db_result_clear) = NULL;
         struct err refused = ERR_INIT;
-        if (!take_answer(db, deadline, &r, &refused, e))
+        if (!take_answer(db, deadline, &r, &refused, e) || !take_sync(db, deadline, &refused, e))
             return false;
         if (r)
             db->prepared[db->prepared_n++] = asked[i];
-        else if (ret_refused->code == ERR_NONE)
-            *ret_refused = refused;
+        else
+            refuse(steps, n, asked[i], &refused);
     }
-    return take_sync(db, deadline, ret_refused, e);
+    return true;
 }
 
 /* The first error of a transaction is the error of all its steps. */
@@ -353,15 +355,31 @@ static void spread_error(struct step *first, struct step *last)
         s->err = culprit->err;
 }
 
+/* But for the transactions of which a statement could not be prepared. */
+static bool send_steps(struct db *db, struct step *steps, size_t n, struct err *e)
+{
+    struct step *first = steps;
+    for (struct step *s = steps; s < steps + n; s++) {
+        if (!s->sync)
+            continue;
+        spread_error(first, s);
+        for (; first <= s; first++)
+            if (first->err.code == ERR_NONE && !send_step(db, first, e))
+                return false;
+    }
+    return true;
+}
+
 static bool take_steps(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
 {
     struct step *first = steps;
     for (struct step *s = steps; s < steps + n; s++) {
-        if (!take_answer(db, deadline, &s->result, &s->err, e))
+        bool sent = s->err.code == ERR_NONE;
+        if (sent && !take_answer(db, deadline, &s->result, &s->err, e))
             return false;
         if (!s->sync)
             continue;
-        if (!take_sync(db, deadline, &s->err, e))
+        if (sent && !take_sync(db, deadline, &s->err, e))
             return false;
         spread_error(first, s);
         for (; first <= s; first++)
@@ -375,17 +393,8 @@ static bool take_steps(struct db *db, struct step *steps, size_t n, int64_t dead
 
 static bool run(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
 {
-    struct err refused = ERR_INIT;
-    if (!prepare(db, steps, n, deadline, &refused, e))
+    if (!prepare(db, steps, n, deadline, e) || !send_steps(db, steps, n, e))
         return false;
-    if (refused.code != ERR_NONE) {
-        for (size_t i = 0; i < n; i++)
-            steps[i].err = refused;
-        return true;
-    }
-    for (size_t i = 0; i < n; i++)
-        if (!send_step(db, &steps[i], e))
-            return false;
     db->sent_at = clock_now();
     if (db->meanwhile)
         db->meanwhile(db->meanwhile_arg);

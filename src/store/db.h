@@ -2,7 +2,8 @@
  * db.h: one connection to PostgreSQL; one thread at a time. It is opened when it is needed and opened again after it was
  * lost; statements are prepared on it when they are first used. Everything ends by its deadline: what hangs is dropped.
  *
- * A call is a list of steps that go out in one piece. Steps between two syncs are one transaction: all of them or none.
+ * A call is a list of steps that go out in one piece. Steps between two syncs are one transaction: all of them or none,
+ * also where a statement cannot be prepared; the other transactions of the call are done.
  *
  *     struct step steps[] = {{.stmt = &finish, .params = &p, .sync = true}, {.stmt = &claim, .params = &q, .sync = true}};
  *     if (!db_run(db, steps, COUNT_OF(steps), deadline, e)) …     // the connection was lost: see steps[i].synced

@@ -2,7 +2,7 @@
  * The store on a PostgreSQL of its own: large results, and what a worker does when PostgreSQL takes them too slowly, refuses
  * what comes with them, or is left with a claim of which nobody knows.
  *
- * log may say: canceling statement due to lock timeout|violates check constraint "nothing_goes"
+ * log may say: canceling statement due to lock timeout|violates check constraint "nothing_goes"|"profiles" does not exist
  * log may say: canceling statement due to statement timeout|connection to client lost
  */
 #include "../lib/test.h"
@@ -102,6 +102,30 @@ static void t03_refused_evidence(void **state)
     bench_finish(b, &f[1], 1);
     assert_true(f[1].applied && !b->worker->deaf);
     claim_release(&c);
+}
+
+/* And when a session finds nowhere to put it; the claim of that turn is good too. */
+static void t03a_evidence_that_cannot_be_prepared(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n[] = {bench_task(1, 1), bench_task(1, 1)};
+    struct claim c, next = {.count = 0};
+    struct err e = ERR_INIT;
+    bench_put_ok(b, n, 2);
+    c = bench_claim(b, 1);
+    struct finish f = bench_end(b, c.units, TASK_succeeded, 0);
+    bench_sql(b, "ALTER TABLE profiles RENAME TO nowhere");
+    db_close(&b->worker->db);
+    bool done = store_turn(b->worker, &f, 1, 1, &next, &e);
+    bench_sql(b, "ALTER TABLE nowhere RENAME TO profiles");
+    assert_true(done && f.applied && b->worker->deaf);
+    assert_int_equal(next.count, 1);
+    f = bench_end(b, next.units, TASK_succeeded, 0);
+    bench_finish(b, &f, 1);
+    assert_true(f.applied && !b->worker->deaf);
+    bench_count(b, "profiles", 1);
+    claim_release(&c);
+    claim_release(&next);
 }
 
 static struct {
@@ -211,6 +235,7 @@ int main(void)
         STORE_TEST(t01_as_large_as_may_be),
         STORE_TEST(t02_too_slow_again_and_again),
         STORE_TEST(t03_refused_evidence),
+        STORE_TEST(t03a_evidence_that_cannot_be_prepared),
         STORE_TEST(t03b_told_before_or_after_the_lesson),
         STORE_TEST(t04_an_unsure_claim_at_the_end),
         STORE_TEST(t05_one_asks_for_figures),
