@@ -43,7 +43,7 @@ struct client {
     int64_t alarm_at;      /* 0: not set */
     unsigned turn;         /* the breaker's, while calls wait */
     bool left;             /* the breaker does not wait to hear how they go: client_rest */
-    int64_t since;         /* idle. 0: it is to be looked after */
+    int64_t since;         /* idle. 0: it waits for answers, and is to be looked after */
     int silent;            /* looks in a row that found nothing */
     struct client *next;
 };

@@ -84,10 +84,12 @@ static bool open_at(struct target *t, void **ret, struct err *e)
     return c != NULL;
 }
 
-/* `owing`: it has not taken everything, or not said so. It is kept in any case: there are no more of those than there were threads. */
-static void keep(struct client *c, bool owing)
+/* One with answers to come is kept in any case: Redis does not read the rest of what it was sent once its answers come to a closed
+ * socket. There are no more of those than there were threads. */
+static void keep(struct client *c)
 {
     struct target *t = c->target;
+    bool owing = c->waiting > 0;
     pthread_mutex_lock(&t->lock);
     bool kept = c->redis != NULL && (owing || t->idle_n < IDLE_MOST);
     if (kept) {
@@ -106,7 +108,7 @@ static void close_client(void *arg)
     struct client *c = arg;
     c->silent = 0;
     client_rest(c);
-    keep(c, c->blocked);
+    keep(c);
 }
 
 /* ---- those that nobody uses */
@@ -121,33 +123,27 @@ static struct client *take_all(struct target *t, int64_t unused_since)
     return list;
 }
 
-static void say_dropped(const struct client *c, size_t untaken)
+static void say_dropped(const struct client *c, size_t unanswered)
 {
-    if (untaken > 0 && !c->redis)
+    if (unanswered > 0 && !c->redis)
         log_warn("redis.dropped",
-                 "setting=%s calls_at_most=%zu meaning=a run had ended, and Redis did not take them",
-                 c->target->name, untaken);
-}
-
-static size_t untaken(const struct client *c)
-{
-    return c->blocked ? c->waiting : 0;
+                 "setting=%s calls_at_most=%zu meaning=a run had ended, and Redis did not answer them",
+                 c->target->name, unanswered);
 }
 
 /* One look. True: soon again. */
 static bool look_after(struct client *c)
 {
-    size_t before = untaken(c);
-    bool old = c->since > 0;
+    size_t before = c->waiting;
     c->silent = client_move(c) ? 0 : c->silent + 1;
     if (c->waiting > 0 && c->silent >= LOOKS)
         client_give_up(c, true);
     say_dropped(c, before);
     bool owing = c->waiting > 0;
-    if (old && !owing)
-        client_free(c);
+    if (before == 0)
+        client_free(c); /* it is old */
     else
-        keep(c, owing);
+        keep(c);
     return owing;
 }
 
@@ -172,7 +168,7 @@ static int64_t sooner(int64_t a, int64_t b)
 static void wait_for(struct client *c, int64_t *silent_at, int64_t until)
 {
     struct pollfd p = {.fd = c->set, .events = POLLIN};
-    size_t before = untaken(c);
+    size_t before = c->waiting;
     for (;;) {
         if (client_move(c))
             *silent_at = clock_after_ms(conf_now(c->target->timeout));
@@ -183,11 +179,6 @@ static void wait_for(struct client *c, int64_t *silent_at, int64_t until)
     if (c->waiting > 0)
         client_give_up(c, clock_now() >= *silent_at);
     say_dropped(c, before);
-}
-
-static void keep_settled(struct client *c)
-{
-    keep(c, false);
 }
 
 static void settle_at(struct target *t, int64_t until, void (*then)(struct client *c))
@@ -240,12 +231,12 @@ static bool idle_foreign(void)
 
 static void settle_own(int64_t until)
 {
-    settle_at(&own, until, keep_settled);
+    settle_at(&own, until, keep);
 }
 
 static void settle_foreign(int64_t until)
 {
-    settle_at(&foreign, until, keep_settled);
+    settle_at(&foreign, until, keep);
 }
 
 static void release_own(void)

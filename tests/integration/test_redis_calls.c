@@ -217,6 +217,11 @@ static void t09_taken_later(void **state)
 
 enum { THREADS = BREAKER_FAILURES, LEFT = 3000 }; /* as many failures would be too many */
 
+static long taken(void)
+{
+    return redis_server_number(&server, "LLEN l");
+}
+
 static void threads_end(void)
 {
     void *clients[THREADS] = {client};
@@ -228,9 +233,22 @@ static void threads_end(void)
         leave_behind(clients[i], LEFT);
 }
 
-static long taken(void)
+/* More threads than clients are kept for: what Redis has not read yet when they end is carried out all the same. */
+static void t14_many_end(void **state)
 {
-    return redis_server_number(&server, "LLEN l");
+    enum { MANY = 20, SOME = 80 }; /* so many fit into the socket */
+    void *clients[MANY] = {client};
+    struct err e = ERR_INIT;
+    (void)state;
+    for (int i = 1; i < MANY; i++)
+        assert_true(redis_own_port.open(&clients[i], &e));
+    redis_server_freeze(&server);
+    for (int i = 0; i < MANY; i++)
+        leave_behind(clients[i], SOME);
+    redis_server_thaw(&server);
+    redis_own_port.settle(clock_after_ms(60000));
+    assert_true(redis_own_port.open(&client, &e));
+    assert_int_equal(taken(), MANY * SOME);
 }
 
 /* Nobody was there to look while its time was over: that says nothing of Redis. Who looks does not wait for one that is frozen. */
@@ -537,6 +555,7 @@ int main(void)
         TEST(t11_looked_after),
         TEST(t12_given_up),
         TEST(t13_told_is_not_answered),
+        TEST(t14_many_end),
     };
     redis_server_init(&server);
     conf = (struct conf){.cache_url = server.address,
