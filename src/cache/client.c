@@ -273,26 +273,32 @@ void client_add(struct client *c, struct call *k, const struct span *words, size
         client_flush(c);
 }
 
-static bool move(struct client *c, struct err *e)
+static bool move(struct client *c, bool *ret_came, struct err *e)
 {
     bool done = false;
+    size_t before = c->redis->reader->len; /* what is taken out of it is taken after it was filled */
     if (c->blocked && !conn_flush(c->redis, &done, e))
         return false;
     if (done)
         watch(c, EPOLL_CTL_MOD, false);
-    return conn_fill(c->redis, e) && take_replies(c, e);
+    if (!conn_fill(c->redis, e))
+        return false;
+    *ret_came = c->redis->reader->len > before;
+    return take_replies(c, e);
 }
 
 bool client_move(struct client *c)
 {
     struct err e = ERR_INIT;
     uint64_t ticks;
-    size_t before = c->waiting;
+    bool came = false;
     if (c->alarm_at != 0 && read(c->alarm, &ticks, sizeof ticks) > 0)
         c->alarm_at = 0;
-    if (c->redis && !move(c, &e))
+    if (c->redis && !move(c, &came, &e)) {
         lose(c, &e);
-    return c->waiting < before;
+        came = true;
+    }
+    return came;
 }
 
 void client_give_up(struct client *c, bool failure)

@@ -44,7 +44,7 @@ struct client {
     unsigned turn;         /* the breaker's, while calls wait */
     bool left;             /* the breaker does not wait to hear how they go: client_rest */
     int64_t since;         /* idle. 0: it waits for answers, and is to be looked after */
-    int silent;            /* looks in a row that found nothing */
+    int silent;            /* looks in a row at which nothing had come */
     struct client *next;
 };
 
@@ -59,7 +59,8 @@ void client_flush(struct client *c);
 
 /* Sends what the socket takes, and hears what has come. */
 void client_drive(struct client *c);
-/* The same without a verdict on a Redis that is late. True: something has come. */
+/* The same without a verdict on a Redis that is late. True: something has come, if only a
+ * part of an answer, or the end of the connection. It reads 16 KiB at most. */
 bool client_move(struct client *c);
 /* What was asked is lost, and with `failure` because nothing came: the breaker counts that. */
 void client_give_up(struct client *c, bool failure);

@@ -322,6 +322,28 @@ static void t12_given_up(void **state)
     ask_and_wait();
 }
 
+/* An answer that comes in more parts than there are looks in vain: who still sends is well. */
+static void t15_long_answers(void **state)
+{
+    void *clients[THREADS] = {client};
+    struct err e = ERR_INIT;
+    (void)state;
+    assert_int_equal(redis_server_number(&server, "SETRANGE big 25165823 x"), 24 * MIB);
+    for (int i = 1; i < THREADS; i++)
+        assert_true(redis_own_port.open(&clients[i], &e));
+    for (int i = 0; i < THREADS; i++) {
+        redis_drop(
+            redis_start_for(clients[i], (struct span[]){SPAN("GET"), SPAN("big")}, 2, count, &over, &e));
+        redis_own_port.close(clients[i]);
+    }
+    for (int i = 0; redis_own_port.idle(); i++) {
+        assert_true(i < 100000);
+        taken(); /* Redis has had a turn */
+    }
+    assert_true(redis_own_port.open(&client, &e));
+    ask_and_wait();
+}
+
 /* Runs that are not answered, and say something to the same Redis as they end: what becomes of that is no success yet. */
 static void t13_told_is_not_answered(void **state)
 {
@@ -556,6 +578,7 @@ int main(void)
         TEST(t12_given_up),
         TEST(t13_told_is_not_answered),
         TEST(t14_many_end),
+        TEST(t15_long_answers),
     };
     redis_server_init(&server);
     conf = (struct conf){.cache_url = server.address,
