@@ -19,7 +19,8 @@
 
 #define PAUSE_FIRST_MS 2 /* between two questions while all places are taken */
 #define PAUSE_LAST_MS 100
-#define UNANSWERED 2      /* questions, and each process goes by itself: one may only have been slow */
+#define UNANSWERED 2 /* questions, and each process goes by itself: one may only have been slow */
+#define UNSURE 8     /* the breaker lets through no more in the time of a lease, while Redis says nothing */
 #define WAIT_MOST_MS 1000 /* whatever Redis says, it is asked again */
 #define LEASE_MS 15000    /* a thread that one step holds for longer loses its places */
 #define RENEW_MS 5000
@@ -62,6 +63,10 @@ static struct {
     size_t count, room;
 } own = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+struct leases {
+    int64_t from, n;
+};
+
 struct gate {
     const struct conf_destination *limits;
     void *redis;
@@ -78,10 +83,11 @@ struct gate {
     int64_t asked, from, since; /* of the question: how many, the number of the first lease, and when */
     int64_t next_lease;
     int64_t retry_at, pause_ms;
-    int unanswered;                /* questions in a row */
-    int64_t unsure_from, unsure_n; /* leases of the first of them */
-    int64_t renew_at;              /* of all that are inside, before the first of them runs out */
-    bool busy;                     /* lets in: what these do at once asks for nothing more meanwhile */
+    int unanswered;               /* questions in a row */
+    struct leases unsure[UNSURE]; /* what Redis may grant late of those: the newest, instead of the oldest */
+    size_t unsure_n;              /* how many there were */
+    int64_t renew_at;             /* of all that are inside, before the first of them runs out */
+    bool busy;                    /* lets in: what these do at once asks for nothing more meanwhile */
 };
 
 static size_t own_count_of(const struct conf_destination *limits)
@@ -318,13 +324,17 @@ static void heed(struct gate *g, int64_t answer)
         pause_a_while(g);
 }
 
-/* What was granted and came too late is given back when Redis answers again. */
+/* What was granted and came too late is given back when Redis answers again: it has heard by then what it was asked before. And also,
+ * as far as that can be said to it, when nobody is left who would ask. */
+static void give_back_unsure(struct gate *g)
+{
+    size_t n = g->unsure_n < UNSURE ? g->unsure_n : UNSURE;
+    for (size_t i = 0; i < n; i++)
+        give_back(g, g->unsure[i].from, g->unsure[i].n);
+}
+
 static void on_silence(struct gate *g)
 {
-    if (g->unsure_n == 0) {
-        g->unsure_from = g->from;
-        g->unsure_n = g->asked;
-    }
     if (++g->unanswered < UNANSWERED)
         retry_in(g, PAUSE_FIRST_MS);
     else
@@ -334,7 +344,7 @@ static void on_silence(struct gate *g)
 static void on_sound(struct gate *g, int64_t answer)
 {
     g->unanswered = 0;
-    give_back(g, g->unsure_from, g->unsure_n);
+    give_back_unsure(g);
     g->unsure_n = 0;
     heed(g, answer);
 }
@@ -349,10 +359,12 @@ static void on_answer(void *arg)
     int64_t answer = q->number;
     g->question = NULL;
     redis_drop(q);
-    if (ok)
+    if (ok) {
         on_sound(g, answer);
-    else
-        on_silence(g);
+        return;
+    }
+    g->unsure[g->unsure_n++ % UNSURE] = (struct leases){g->from, g->asked};
+    on_silence(g);
 }
 
 static void ask(struct gate *g)
@@ -451,6 +463,8 @@ void gate_leave(struct pass *p)
         if (g->first && g->limits->concurrency > 0)
             ask(g); /* a place came free */
     }
+    if (!g->first && !g->inside)
+        give_back_unsure(g);
 }
 
 void gate_look(struct gate *g, int64_t now)

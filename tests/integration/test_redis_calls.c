@@ -378,6 +378,7 @@ static void t13_told_is_not_answered(void **state)
 static const struct conf_destination one_at_a_time = {.name = "slow", .concurrency = 1};
 static const struct conf_destination elsewhere = {.name = "slow",
                                                   .concurrency = 1}; /* as in another process */
+static const struct conf_destination some_at_a_time = {.name = "slow", .concurrency = 4};
 static const struct conf_destination in_time = {.name = "slow", .concurrency = 1, .rate = 100, .per_s = 1};
 static int gone; /* through a gate */
 
@@ -514,6 +515,40 @@ static void t10_asked_twice(void **state)
     gate_free(g);
 }
 
+static void ask_in_vain(struct gate *g, struct pass *p)
+{
+    int64_t patience = conf.cache_timeout, give_up = clock_after_ms(60000);
+    redis_server_freeze(&server);
+    conf.cache_timeout = 1;
+    gate_enter(g, p);
+    drive_gate(g, gone + 1);
+    conf.cache_timeout = patience;
+    redis_server_thaw(&server);
+    while (leases("0") < 2)
+        assert_true(clock_now() < give_up);
+}
+
+/* Both questions before one goes alone are granted late: neither's places stay. */
+static void t16_granted_late(void **state)
+{
+    struct gate *g = new_gate(&some_at_a_time);
+    struct pass alone, other;
+    (void)state;
+    ask_in_vain(g, &alone);
+    gate_enter(g, &other);
+    drive_gate(g, 2);
+    ask_and_wait();
+    assert_int_equal(leases("0"), 1);
+    gate_leave(&other);
+    gate_leave(&alone);
+    ask_and_wait();
+    ask_in_vain(g, &alone);
+    gate_leave(&alone);
+    ask_and_wait();
+    assert_int_equal(leases("0"), 0);
+    gate_free(g);
+}
+
 /* What the process would refuse by its own count is not asked for: it would be taken from those of a time, for nothing. */
 static void t08_asks_for_what_it_can_use(void **state)
 {
@@ -579,6 +614,7 @@ int main(void)
         TEST(t13_told_is_not_answered),
         TEST(t14_many_end),
         TEST(t15_long_answers),
+        TEST(t16_granted_late),
     };
     redis_server_init(&server);
     conf = (struct conf){.cache_url = server.address,
