@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from service import BUILD, Nginx, Row, Service, descendants, fdatasync_ms, memory, servers, wait_until
+from service import BUILD, Nginx, Row, Service, descendants, fdatasync_ms, memory, servers, stream, wait_until
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "peers"))
 import part_http  # noqa: E402
@@ -188,13 +188,6 @@ def drain_peers(s, plan, ours):
                   "Lathe is so many times it")
 
 # ---- how soon
-
-def stream(port, rate, seconds, path, body):
-    """Latencies in ms, sorted, of `rate` requests a second; late ones count from when they were due."""
-    out = subprocess.run([os.path.join(BUILD, "bench", "stream"), str(port), path, body, str(rate), str(seconds)],
-                         capture_output=True, text=True, timeout=seconds + 60)
-    assert out.returncode == 0, out.stderr
-    return sorted(float(line) for line in out.stdout.split())
 
 def latency(s, plan):
     sync = fdatasync_ms(s.stack.dir)

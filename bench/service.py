@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
 
@@ -146,4 +147,12 @@ def fdatasync_ms(folder, count=200):
     return sorted(times)[count // 2] * 1e3
 
 
-__all__ = ["BUILD", "Nginx", "Row", "Service", "at_most", "fdatasync_ms", "memory", "servers", "wait_until"]
+def stream(port, rate, seconds, path, body, callers=8):
+    """Latencies in ms, sorted, of `rate` requests a second; late ones count from when they were due. Rate 0: one after the other."""
+    out = subprocess.run([os.path.join(BUILD, "bench", "stream"), str(port), path, body, str(rate), str(seconds), str(callers)],
+                         capture_output=True, text=True, timeout=seconds + 60)
+    assert out.returncode == 0, out.stderr
+    return sorted(float(line) for line in out.stdout.split())
+
+
+__all__ = ["BUILD", "Nginx", "Row", "Service", "at_most", "fdatasync_ms", "memory", "servers", "stream", "wait_until"]
