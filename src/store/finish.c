@@ -16,6 +16,12 @@ const struct stmt finish_alone_stmt = {
     "$6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "
     "$14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::text[], $20::text[], $21::uuid[])"};
 
+const struct stmt finish_one_stmt = {
+    "finish_one",
+    "SELECT applied, followed FROM lathe_finish_one($1::bigint, $2::uuid, $3::uuid, $4::bytea, $5::bigint, $6::bigint, "
+    "$7::bigint, $8::bigint, $9::bigint, $10::bigint, $11::bigint, $12::bigint, $13::bigint, $14::bigint, $15::bigint, "
+    "$16::bigint, $17::bigint, $18::bigint, $19::text, $20::text)"};
+
 #define ALONE_BYTES 512u          /* of a result in its task's row */
 #define PART_BYTES (128u * 1024u) /* of a result, but for a line that is longer */
 
@@ -197,6 +203,39 @@ void finish_alone_params(struct params *p, struct finish *const *list, size_t n,
     list += n;
     n = more;
     EACH(PG_UUID, element_uuid(p, f->unit->lease));
+}
+
+static void params_error(struct params *p, const struct err *e, bool slug)
+{
+    if (e->code == ERR_NONE)
+        params_null(p);
+    else
+        params_text(p, valid_prefix(span_of(slug ? err_slug(e->code) : e->text)));
+}
+
+void finish_one_params(struct params *p, const struct finish *f)
+{
+    params_clear(p);
+    params_int(p, clock_now() / 1000);
+    params_uuid(p, f->unit->lease);
+    params_uuid(p, f->unit->task);
+    params_text(p, f->results); /* bytes are sent as text is */
+    params_int(p, how(f));
+    params_int(p, f->items_done);
+    params_int(p, f->items_failed);
+    params_int(p, f->shape.processes);
+    params_int(p, f->shape.threads);
+    params_int(p, f->shape.width);
+    params_int(p, f->shape.grain);
+    params_int(p, f->measured.wall_us);
+    params_int(p, f->measured.cpu_us);
+    params_int(p, f->measured.wait_us);
+    params_int(p, f->measured.peak_rss_kib);
+    params_int(p, f->measured.predicted_us);
+    params_int(p, f->started_us);
+    params_int(p, f->finished_us);
+    params_error(p, &f->err, true);
+    params_error(p, &f->err, false);
 }
 
 /* ---- what was remembered ---- */

@@ -145,14 +145,16 @@ size_t put_weight(const struct new_tasks *t); /* rows that it becomes: its tasks
 /* follow.c: what lathe_place answers, to the lists. */
 void place_answers(const PGresult *r, struct new_tasks *const *lists, size_t n);
 
-/* finish.c: two statements for one transaction, since most units are a task's only one and end in one update. */
-extern const struct stmt finish_stmt, finish_alone_stmt;
+/* finish.c: two statements for one transaction, since most units are a task's only one and end in one update; and one for a
+ * single such unit, which a statement of arrays would cost more than it is worth. */
+extern const struct stmt finish_stmt, finish_alone_stmt, finish_one_stmt;
 bool finish_alone(const struct finish *f); /* by which of them */
+void finish_one_params(struct params *p, const struct finish *f);
 void finish_params(struct params *p, struct finish *const *list, size_t n);
 void finish_answers(const PGresult *r, struct finish *const *list, size_t n);
 void finish_alone_params(struct params *p, struct finish *const *list, size_t n,
                          size_t more); /* that the other one finishes, behind these in the list */
-void finish_alone_answers(const PGresult *r, struct finish *const *list, size_t n);
+void finish_alone_answers(const PGresult *r, struct finish *const *list, size_t n); /* and of finish_one */
 
 /* Before these, in their transaction, where an item's result was remembered. False: no task asks for that. */
 extern const struct stmt cached_stmt;

@@ -191,7 +191,10 @@ static void add_finishes(struct turn *t)
     for (size_t i = 0; i < t->finishes_n; i++)
         if (!finish_alone(t->finishes[i]))
             t->sorted[n++] = t->finishes[i];
-    if (t->alone_n > 0) {
+    if (t->alone_n == 1 && n == 1) {
+        finish_one_params(&t->alone, t->sorted[0]);
+        t->alone_step = add(t, (struct step){.stmt = &finish_one_stmt, .params = &t->alone});
+    } else if (t->alone_n > 0) {
         finish_alone_params(&t->alone, t->sorted, t->alone_n, n - t->alone_n);
         t->alone_step = add(t, (struct step){.stmt = &finish_alone_stmt, .params = &t->alone});
     }
@@ -247,16 +250,21 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
 
 bool store_warm(struct store_worker *w, struct err *e)
 {
+    struct params one CLEANUP(params_release_at) = PARAMS_INIT;
     struct params alone CLEANUP(params_release_at) = PARAMS_INIT;
     struct params all CLEANUP(params_release_at) = PARAMS_INIT;
+    const struct unit nobodys = {.count = 0};
+    const struct finish nothing = {.unit = &nobodys, .err = ERR_INIT};
     struct finish *const none[1] = {NULL};
+    finish_one_params(&one, &nothing);
     finish_alone_params(&alone, none, 0, 0);
     finish_params(&all, none, 0);
-    struct step steps[] = {{.stmt = &finish_alone_stmt, .params = &alone},
+    struct step steps[] = {{.stmt = &finish_one_stmt, .params = &one},
+                           {.stmt = &finish_alone_stmt, .params = &alone},
                            {.stmt = &finish_stmt, .params = &all, .sync = true}};
     bool ok = db_run(&w->db, steps, COUNT_OF(steps), store_worker_deadline(w), e);
-    if (ok && steps[1].err.code != ERR_NONE)
-        ok = err_set(e, steps[1].err.code, "%s", steps[1].err.text);
+    if (ok && steps[2].err.code != ERR_NONE)
+        ok = err_set(e, steps[2].err.code, "%s", steps[2].err.text);
     db_steps_clear(steps, COUNT_OF(steps));
     return ok;
 }

@@ -1,6 +1,7 @@
 /* The store on a PostgreSQL of its own: cancelling, and parents whose children run one by one. */
 #include "../lib/test.h"
 
+#include "core/clock.h"
 #include "store_bench.h"
 
 static void t20_cancel_queued(void **state)
@@ -240,6 +241,77 @@ static void t36_the_most_attempts(void **state)
     assert_int_equal(bench_get(b, n.id).attempt, 4);
 }
 
+/* ---- one at a time, or together ---- */
+
+/* Claims `want` of four single units and ends them so: done, one item of it failed, failed, cancelled. */
+static void end_four(struct store_bench *b, size_t want)
+{
+    static const enum task_state how[] = {TASK_succeeded, TASK_succeeded, TASK_failed, TASK_cancelled};
+    for (size_t i = 0; i < 4;) {
+        struct finish f[4];
+        struct claim c = bench_claim(b, (int)want);
+        assert_int_equal(c.count, want);
+        for (size_t k = 0; k < want; k++, i++) {
+            f[k] = bench_end(b, &c.units[k], how[i], i == 1);
+            f[k].started_us = clock_now() / 1000 - 2000;
+            f[k].finished_us = f[k].started_us + 1500;
+            if (how[i] == TASK_failed)
+                (void)err_set(&f[k].err, ERR_ITEM_FAILED, "it was \xc3"); /* cut inside a character */
+        }
+        bench_finish(b, f, want);
+        for (size_t k = 0; k < want; k++)
+            assert_true(f[k].applied && f[k].final && uuid_eq(f[k].ended[0], c.units[k].task));
+        claim_release(&c);
+    }
+}
+
+/* A turn with one end has a statement of its own: nobody can tell from the rows. */
+static void t40_one_by_one_or_together(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task list[8];
+    for (size_t i = 0; i < 8; i++) {
+        list[i] = bench_task(2, 2);
+        list[i].priority = i < 4 ? 9 : 1; /* the first four first */
+    }
+    bench_put_ok(b, list, 8);
+    end_four(b, 4);
+    end_four(b, 1);
+    bench_count(b, "leases", 0);
+    bench_count(b, "dead", 2);
+    static const char rows[] =
+        "SELECT count(*) FROM (SELECT state, units_done, units_failed, units_cancelled, items_done, items_failed, "
+        "wall_us, cpu_us, wait_us, peak_rss_kib, predicted_us, shape_used, error_code, error_text, result, "
+        "round(extract(epoch FROM last_end - started_at) * 1e6), finished_at >= last_end - interval '1 s' "
+        "FROM tasks GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17 HAVING count(*) = 2) x";
+    assert_int_equal(bench_number(b, rows), 4);
+    assert_int_equal(bench_number(b, "SELECT count(*) FROM tasks WHERE error_text = 'it was '"), 2);
+}
+
+/* The units of one lease in turns of their own; and once more each, by a worker that did not hear the answer. */
+static void t41_one_of_a_lease(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task list[] = {bench_task(1, 1), bench_task(1, 1)};
+    bench_put_ok(b, list, 2);
+    struct claim c = bench_claim(b, 2);
+    assert_int_equal(c.count, 2);
+    for (int64_t left = 1; left >= 0; left--) {
+        struct finish f = bench_end(b, &c.units[left], TASK_succeeded, 0);
+        for (int again = 0; again < 2; again++) {
+            bench_finish(b, &f, 1);
+            assert_true(f.applied && f.final);
+        }
+        assert_int_equal(bench_number(b, "SELECT coalesce(sum(remaining), 0) FROM leases"), left);
+    }
+    struct unit stranger = c.units[0];
+    stranger.lease = uuid_v7();
+    struct finish f = bench_end(b, &stranger, TASK_succeeded, 0);
+    bench_finish(b, &f, 1);
+    assert_false(f.applied || f.final);
+    claim_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +326,8 @@ int main(void)
         STORE_TEST(t34_a_child_whose_workers_are_lost),
         STORE_TEST(t35_failed_and_cancelled_children),
         STORE_TEST(t36_the_most_attempts),
+        STORE_TEST(t40_one_by_one_or_together),
+        STORE_TEST(t41_one_of_a_lease),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

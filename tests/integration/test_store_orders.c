@@ -37,6 +37,11 @@
     "' AND units_total = 1 AND parent IS NULL), '{x}', '{}', '{1}', '{}', '{}', '{1}', '{1}', " \
     "'{1}', '{1}', '{1}', '{1}', '{1}', '{}', '{0}', '{0}', '{}', '{}', '{}')"
 
+/* The same, and all of its lease as well; a lease that is gone or has more units is left to lathe_finish_alone. */
+#define FINISH_ONE                                                                     \
+    "SELECT * FROM lathe_finish_one(0, '" L1 "', (SELECT id FROM tasks WHERE id = '" T \
+    "' AND units_total = 1 AND parent IS NULL), 'x', 0, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, NULL, NULL)"
+
 /* A call of one session. */
 static const struct op {
     const char *name, *sql;
@@ -44,6 +49,7 @@ static const struct op {
 } ops[] = {
     {"finish", FINISH(L1, "0", "succeeded", "NULL"), OF_ANY},
     {"finish-alone", FINISH_ALONE, OF_PLAIN},
+    {"finish-one", FINISH_ONE, OF_PLAIN},
     {"fail", FINISH(L1, "0", "failed", "NULL"), OF_ANY},
     {"again", FINISH(L1, "0", "failed", "0"), OF_ANY},
     {"wake", "SELECT * FROM lathe_wake(10)", OF_ANY},
