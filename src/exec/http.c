@@ -12,9 +12,10 @@
 #include "core/mem.h"
 #include "model/redis.h"
 
-#define EVENTS 64 /* looked at together */
-#define MANY 64   /* calls at once: with fewer it costs nothing to look for a connection */
-#define SPARE 64  /* connections that are kept beyond as many as were ever in use at once */
+#define EVENTS 64   /* looked at together */
+#define MANY 64     /* calls at once: with fewer it costs nothing to look for a connection */
+#define SPARE 64    /* connections that are kept beyond as many as were ever in use at once */
+#define IDLE EVENTS /* connections that are kept for whoever comes next */
 
 /* ---- the limits of hosts */
 
@@ -142,6 +143,14 @@ static void look_for_free(struct call *c)
     curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, (long)none);
 }
 
+/* libcurl finds a connection that it keeps by looking through all of them, once more when its call is taken out: with thousands that end
+ * together a third of the time. One that is closed needs no looking for. */
+void http_answers(struct call *c)
+{
+    c->closes = c->client->ended >= IDLE;
+    curl_easy_setopt(c->easy, CURLOPT_FORBID_REUSE, (long)c->closes);
+}
+
 static bool start(struct call *c)
 {
     struct http *h = c->client;
@@ -211,7 +220,7 @@ static void leave(struct call *c)
     http_resolved(c);
     c->moving = false;
     h->calls--;
-    h->ended++;
+    h->ended += !c->closes;
     http_process_count(-1);
     fill(h);
 }
@@ -289,8 +298,8 @@ void http_drive(void *client)
                 look_at_gates(h);
             continue;
         }
-        if (alarm && read(h->alarm, &ticks, sizeof ticks) < 0)
-            continue; /* set anew by what came before */
+        if (alarm && !http_alarm_due(h))
+            continue;
         curl_multi_socket_action(h->multi, alarm ? CURL_SOCKET_TIMEOUT : events[i].data.fd, alarm ? 0 : what,
                                  &left);
     }

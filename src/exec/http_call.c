@@ -111,6 +111,7 @@ static size_t on_head(char *bytes, size_t size, size_t n, void *arg)
     http_resolved(c);                 /* on a connection that was there already, where there is no on_send */
     if (span_starts(line, "HTTP/")) { /* of the next answer, after a redirect or a 100 */
         buf_clear(&c->head);
+        http_answers(c);
         return line.len;
     }
     buf_span(&c->head, line);

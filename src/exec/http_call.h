@@ -21,9 +21,11 @@ struct line {
 struct http {
     CURLM *multi;
     int sockets, alarm; /* an epoll set, and a timerfd in it */
+    int64_t due,
+        armed; /* clock_now(): when curl wants to be called, and when the alarm rings; CLOCK_NEVER: not */
     int64_t per_host;
     int64_t calls, most_calls; /* in progress, LIMIT_HTTP_CALLS at most; and at once so far */
-    int64_t ended;             /* calls that may have left a connection which none has taken since */
+    int64_t ended;             /* calls that left a connection which none may have taken since */
     int64_t resolving;         /* of them: that may have a resolver's thread, LIMIT_HTTP_RESOLVING at most */
     struct line lines[2];      /* that wait for a place: of addresses, and of names */
     int later;                 /* a timerfd for the gates */
@@ -40,6 +42,7 @@ struct call {
     bool name;      /* its host is no address */
     bool resolving; /* counted as one that may have a resolver's thread */
     bool moving;    /* curl has it */
+    bool closes;    /* its connection is not kept */
     bool beginning; /* http_begin has not returned: what ends is not told */
     char where[LIMIT_ORIGIN],
         host[LIMIT_ORIGIN]; /* of the URL that was asked for; redirects count there too */
@@ -65,8 +68,14 @@ bool call_set(struct call *c, const struct http_request *r, struct err *e) LATHE
 /* What the host stands for is known, or nobody has to ask: another may have a resolver's thread. In curl's callbacks too. */
 void http_resolved(struct call *c);
 
+/* An answer has begun, of which there may be several (redirects). In curl's callbacks. */
+void http_answers(struct call *c);
+
 /* A resolver is about to be started. False: there are too many of them: redirects to ever other names make no threads without end. */
 bool http_resolves(struct call *c);
+
+/* The alarm can be read. True: curl's time has come. */
+bool http_alarm_due(struct http *h);
 
 /* Without calls: kept for the next run, or freed. */
 void http_put_away(struct http *h);

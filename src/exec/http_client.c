@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/timerfd.h>
 
+#include "core/clock.h"
 #include "core/limits.h"
 #include "core/mem.h"
 #include "core/net.h"
@@ -37,15 +38,35 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
     return 0;
 }
 
+static void arm(struct http *h, int64_t at)
+{
+    struct itimerspec t = {.it_value = {.tv_sec = at / NS_PER_S, .tv_nsec = at % NS_PER_S}};
+    h->armed = at;
+    timerfd_settime(h->alarm, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+/* curl's next time moves with every call that ends, nearly always further away: the alarm is left then, and rings in vain once. */
 static int on_timer(CURLM *multi, long ms, void *arg)
 {
     struct http *h = arg;
-    struct itimerspec t = {{0}, {0}}; /* off */
     (void)multi;
-    if (ms >= 0)
-        t.it_value = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS + 1};
-    timerfd_settime(h->alarm, 0, &t, NULL);
+    h->due = ms < 0 ? CLOCK_NEVER : clock_after_ms(ms);
+    if (h->due < h->armed)
+        arm(h, h->due);
     return 0;
+}
+
+bool http_alarm_due(struct http *h)
+{
+    uint64_t ticks;
+    if (read(h->alarm, &ticks, sizeof ticks) < 0)
+        return false; /* set anew by what came before */
+    h->armed = CLOCK_NEVER;
+    if (h->due <= clock_now())
+        return true;
+    if (h->due != CLOCK_NEVER)
+        arm(h, h->due);
+    return false;
 }
 
 /* ---- clients */
@@ -157,6 +178,7 @@ bool http_open(void **ret, struct err *e)
     if (!h) {
         h = mem_alloc(sizeof *h);
         h->alarm = h->sockets = h->later = -1;
+        h->due = h->armed = CLOCK_NEVER;
         if (!open_client(h, e)) {
             free_client(h);
             return false;

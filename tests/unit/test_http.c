@@ -539,6 +539,37 @@ static void t17_known_names_hold_no_place(void **state)
     close(deaf);
 }
 
+/* Of many that end together some keep their connections, for whoever comes next; looking through all of them would be dear. */
+static void t18_few_connections_are_kept(void **state)
+{
+    (void)state;
+    enum { CALLS = 300, KEPT = 64 + 64 }; /* and what ends in the same look */
+    void *h;
+    struct err e = ERR_INIT;
+    struct http_call *calls[CALLS];
+    int done = 0, again = 0, base, before;
+    http_release();
+    base = server.open; /* of children */
+    assert_true(http_open(&h, &e));
+    for (size_t i = 0; i < CALLS; i++)
+        calls[i] = begin(h, "/echo", 20000, &done);
+    drive_until(h, &done, CALLS);
+    for (size_t i = 0; i < CALLS; i++)
+        http_drop(calls[i]);
+    while (server.open > base + KEPT)
+        sched_yield();
+    before = server.connections;
+    for (size_t i = 0; i < 32; i++)
+        calls[i] = begin(h, "/echo", 20000, &again);
+    drive_until(h, &again, 32);
+    for (size_t i = 0; i < 32; i++) {
+        assert_int_equal(calls[i]->status, 200);
+        http_drop(calls[i]);
+    }
+    assert_int_equal(server.connections, before);
+    http_close(h);
+}
+
 static int start(void **state)
 {
     struct err e = ERR_INIT;
@@ -589,6 +620,7 @@ int main(void)
         TEST(t15_headers_stay_with_their_origin),
         TEST(t16_calls_wait_for_a_place),
         TEST(t17_known_names_hold_no_place),
+        TEST(t18_few_connections_are_kept),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
