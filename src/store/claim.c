@@ -6,7 +6,7 @@ const struct stmt lazy_stmt = {"lazy", "SELECT set_config('synchronous_commit', 
 
 /* names: the queues that are served; for "*" those that have work, found by hops through the index. Their gates are
  * locked by name. Each queue gives its
- * first units in the order of the index (as many as its gate has room for where it is in `queues`), and of these the best of all queues are taken, as many as $7 KiB hold; those before the rank $8 are passed by (claim_from.h); what was locked too many is free
+ * first units in the order of the index (as many as its gate has room for where it is in `queues`), and of these the best of all queues are taken, as many as $7 KiB hold; those before the rank $8 are passed by (claim_from.h) where the queue has no gate; what was locked too many is free
  * again at the end of the transaction. Inputs are found by where the owner's cuts are: chunk k is its items [k * unit_size, …), and of inputs that were uploaded chunk k begins with item k; most tasks have none, and pay for no aggregate. Rows of work are never updated, so that a ctid stays what it was. */
 const struct stmt claim_stmt = {
     "claim",
@@ -24,7 +24,7 @@ const struct stmt claim_stmt = {
     "SELECT c.ctid, sum(c.kib) OVER (ORDER BY c.rank, c.task, c.seq ROWS UNBOUNDED PRECEDING) - c.kib "
     "AS before FROM names n, LATERAL ("
     "SELECT w.ctid, w.kib, w.rank, w.task, w.seq FROM work w "
-    "WHERE w.queue = n.name AND w.rank >= coalesce($8::timestamptz, '-infinity') ORDER BY w.rank, w.task, w.seq "
+    "WHERE w.queue = n.name AND w.rank >= CASE WHEN n.held THEN '-infinity' ELSE coalesce($8::timestamptz, '-infinity') END ORDER BY w.rank, w.task, w.seq "
     "LIMIT n.room FOR UPDATE SKIP LOCKED) c "
     "ORDER BY c.rank, c.task, c.seq LIMIT $6) x WHERE x.before < $7::bigint)) "
     "RETURNING task, rank, seq, first, count, attempt, tries"

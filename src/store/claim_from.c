@@ -8,14 +8,31 @@
 #define SHARE_BUSY 20
 #define SHARE_STARVED 2
 
+#define PASSED_BY_NS (60 * NS_PER_S) /* nothing waits longer for a claim from the beginning */
+
 static int64_t whole_after(const struct claim_from *f)
 {
-    return f->whole_at + f->whole_ns * ((f->starved ? SHARE_STARVED : SHARE_BUSY) - 1);
+    int64_t pause = f->whole_ns * ((f->starved ? SHARE_STARVED : SHARE_BUSY) - 1);
+    return f->whole_at + (pause < PASSED_BY_NS ? pause : PASSED_BY_NS);
 }
 
 int64_t claim_from(const struct claim_from *f, int64_t now)
 {
     return f->whole_ns == 0 || now >= whole_after(f) ? 0 : f->rank_us;
+}
+
+static void took_whole(struct claim_from *f, bool dear, int64_t ns, int64_t now)
+{
+    f->dear = dear ? f->dear + 1 : 0;
+    f->whole_ns = f->dear >= DEAR_TIMES ? ns : 0;
+    f->whole_at = now;
+}
+
+/* What is dear wherever it begins (large inputs, a gate that is locked) is not dear for what lies before it. */
+static void took_part(struct claim_from *f, int64_t ns)
+{
+    if (ns > f->whole_ns / 2)
+        f->whole_ns = f->dear = 0;
 }
 
 void claim_took(struct claim_from *f, int64_t from, int64_t ns, size_t got, int want, int64_t last_us,
@@ -24,11 +41,18 @@ void claim_took(struct claim_from *f, int64_t from, int64_t ns, size_t got, int 
     if (got > 0)
         f->rank_us = last_us;
     f->starved = got < (size_t)want;
+    if (from == 0)
+        took_whole(f, ns > DEAR_NS + (int64_t)got * DEAR_UNIT_NS, ns, now);
+    else
+        took_part(f, ns);
+}
+
+void claim_failed(struct claim_from *f, int64_t from, int64_t ns, int64_t now)
+{
     if (from != 0)
-        return;
-    f->dear = ns > DEAR_NS + (int64_t)got * DEAR_UNIT_NS ? f->dear + 1 : 0;
-    f->whole_ns = f->dear >= DEAR_TIMES ? ns : 0;
-    f->whole_at = now;
+        took_part(f, ns);
+    else if (ns > DEAR_NS)
+        took_whole(f, true, ns, now);
 }
 
 int64_t claim_again(const struct claim_from *f, int64_t from)

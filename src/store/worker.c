@@ -301,8 +301,17 @@ static int64_t claim_began(const struct store_worker *w, const struct turn *t)
 {
     int64_t began = w->db.sent_at;
     for (const struct step *s = t->steps; s < t->claim_step; s++)
-        began = s->sync ? s->over_at : began;
+        began = s->sync && s->synced ? s->over_at : began;
     return began;
+}
+
+/* It was refused, or not answered; if it was sent at all. */
+static void miss_claim(struct store_worker *w, const struct turn *t, int64_t called)
+{
+    const struct step *s = t->claim_step;
+    int64_t over = s->synced ? s->over_at : clock_now();
+    if (w->db.sent_at >= called)
+        claim_failed(&w->from, t->from_us, over - claim_began(w, t), over);
 }
 
 static void take_claim(struct store_worker *w, const struct turn *t, int want, struct claim *ret)
@@ -326,6 +335,7 @@ static bool round_trip(struct store_worker *w, struct finish *const *list, size_
     if (!main)
         return true;
     int64_t deadline = store_worker_deadline(w) + (w->most_ms > 0 ? 0 : t.more_ms * NS_PER_MS);
+    int64_t called = clock_now();
     bool lost = !db_run(&w->db, t.steps, t.n, deadline, &why);
     on_finished(&t); /* if the connection was lost in between */
     lost = lost || !lose(w, &t, t.finish_step, "store.finished", &why);
@@ -336,6 +346,8 @@ static bool round_trip(struct store_worker *w, struct finish *const *list, size_
     notice_refusals(w, &t, main);
     if (committed(t.claim_step))
         w->claimed = clock_now();
+    else if (t.claim_step)
+        miss_claim(w, &t, called);
     if (done && committed(t.claim_step))
         take_claim(w, &t, want, ret);
     else if (t.claim_step && (lost || committed(t.claim_step)))

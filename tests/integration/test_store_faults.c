@@ -16,6 +16,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "store_bench.h"
+#include "store/inside.h"
 
 /* ---- the server's processes ---- */
 
@@ -434,6 +435,36 @@ static void t30_a_mute_host_leaves_time_for_the_others(void **state)
     close(fd);
 }
 
+/* Claims that do not end count as dear ones, until one that begins elsewhere does not end either. */
+static void t31_claims_that_do_not_end(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n = bench_task(2, 1);
+    struct err e = ERR_INIT;
+    struct claim c;
+    bench_put_ok(b, &n, 1);
+    c = bench_claim(b, 1);
+    claim_release(&c);
+    db_close(&b->worker->db); /* a session has its limits from its beginning */
+    b->conf.store_timeout = 1000;
+    bench_sql(
+        b,
+        "CREATE FUNCTION test_sleep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); END $$;"
+        "CREATE TRIGGER slow BEFORE INSERT ON leases EXECUTE FUNCTION test_sleep()");
+    for (int i = 0; i < 3; i++) {
+        assert_true(claim_from(&b->worker->from, clock_now()) == 0);
+        assert_false(store_turn(b->worker, NULL, 0, 1, &c, &e));
+    }
+    assert_true(claim_from(&b->worker->from, clock_now()) != 0);
+    assert_false(store_turn(b->worker, NULL, 0, 1, &c, &e));
+    assert_true(claim_from(&b->worker->from, clock_now()) == 0);
+    bench_sql(b, "DROP TRIGGER slow ON leases; DROP FUNCTION test_sleep");
+    b->conf.store_timeout = 20000;
+    c = bench_claim(b, 9);
+    assert_int_equal(c.count, 1);
+    claim_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +480,7 @@ int main(void)
         STORE_TEST(t21_stopping_does_not_wait_for_ever),
         STORE_TEST(t22_both_ways_at_once),
         STORE_TEST(t30_a_mute_host_leaves_time_for_the_others),
+        STORE_TEST(t31_claims_that_do_not_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

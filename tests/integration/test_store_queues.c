@@ -8,6 +8,7 @@
 #include "api/queue_document.h"
 #include "core/clock.h"
 #include "limits_bench.h"
+#include "store/inside.h"
 
 /* ---- queues ---- */
 
@@ -93,6 +94,22 @@ static void t25_a_fast_rate_is_asked_for_in_time(void **state)
     assert_in_range(next_ms, 1, 25);
     bench_sql(b, "UPDATE gates SET refilled_at = now() - interval '1 hour'");
     assert_int_equal(claimed(b), 10); /* a bucket holds no more */
+}
+
+/* What its gate held back while others were claimed has a lower rank than they: a place that is free is for it. */
+static void t26_a_limited_queue_from_its_beginning(void **state)
+{
+    struct store_bench *b = *state;
+    put(b, 5, 1, 1, "");
+    bench_sql(b, "SELECT lathe_limit_queue('default', 2, NULL, 1)");
+    struct claim c = bench_claim(b, 100);
+    assert_int_equal(c.count, 2);
+    bench_sql(b, "UPDATE work SET rank = rank - interval '1 hour'");
+    b->worker->from.whole_ns = 1000 * NS_PER_S; /* as if a claim from the beginning had taken so long */
+    b->worker->from.whole_at = clock_now();
+    assert_int_equal(claim_from(&b->worker->from, clock_now()), b->worker->from.rank_us);
+    finish_all(b, &c, TASK_succeeded);
+    assert_int_equal(claimed(b), 2);
 }
 
 static void counts(struct store_bench *b, size_t at, const char *name, int64_t queued, int64_t waiting,
@@ -305,6 +322,7 @@ int main(void)
         STORE_TEST(t23_both_gates),
         STORE_TEST(t24_counts),
         STORE_TEST(t25_a_fast_rate_is_asked_for_in_time),
+        STORE_TEST(t26_a_limited_queue_from_its_beginning),
         STORE_TEST(t30_floods_alternate),
         STORE_TEST(t31_a_newcomer_waits_for_no_flood),
         STORE_TEST(t32_who_was_alone_owes_nothing),

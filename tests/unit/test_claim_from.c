@@ -72,6 +72,41 @@ static void t04_nothing_claimed_yet(void **state)
     assert_int_equal(claim_from(&f, NOW + MS), 0);
 }
 
+/* One that its time ended was dear, or nothing would be claimed any more. One that failed at once says nothing. */
+static void t05_claims_that_do_not_end(void **state)
+{
+    struct claim_from f = {0};
+    (void)state;
+    claim_took(&f, 0, MS, 50, 50, 77, NOW);
+    for (int i = 0; i < 9; i++)
+        claim_failed(&f, 0, MS, NOW);
+    assert_int_equal(claim_from(&f, NOW), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(claim_from(&f, NOW), 0);
+        claim_failed(&f, 0, 10000 * MS, NOW);
+    }
+    assert_int_equal(claim_from(&f, NOW + MS), 77);
+    assert_int_equal(claim_from(&f, NOW + 59999 * MS), 77);
+    assert_int_equal(claim_from(&f, NOW + 60000 * MS), 0); /* and not after 190 s */
+    claim_failed(&f, 0, 10000 * MS, NOW + 70000 * MS);
+    assert_int_equal(claim_from(&f, NOW + 70001 * MS), 77);
+}
+
+/* Large inputs, say. */
+static void t06_dear_wherever_they_begin(void **state)
+{
+    struct claim_from f = {0};
+    (void)state;
+    dear(&f, 8, 77, NOW);
+    assert_int_equal(claim_from(&f, NOW + MS), 77);
+    claim_took(&f, 77, 49 * MS, 8, 8, 78, NOW);
+    assert_int_equal(claim_from(&f, NOW + MS), 78);
+    claim_took(&f, 78, 51 * MS, 8, 8, 79, NOW);
+    dear(&f, 8, 80, NOW); /* as often as it took to believe it */
+    claim_failed(&f, 80, 10000 * MS, NOW);
+    assert_int_equal(claim_from(&f, NOW), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -79,6 +114,8 @@ int main(void)
         cmocka_unit_test(t02_dear_ones_are_seldom),
         cmocka_unit_test(t03_half_when_there_is_too_little),
         cmocka_unit_test(t04_nothing_claimed_yet),
+        cmocka_unit_test(t05_claims_that_do_not_end),
+        cmocka_unit_test(t06_dear_wherever_they_begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
