@@ -107,9 +107,10 @@ int main(int argc, char **argv)
     port = (int)strtol(argv[1], NULL, 10);
     double rate = strtod(argv[4], NULL), seconds = strtod(argv[5], NULL);
     callers = argc > 6 ? (int)strtol(argv[6], NULL, 10) : callers;
-    if (port < 1 || port > 65535 || !(rate == 0 || (rate >= 1 && rate <= 1e6)) || !(seconds > 0 && seconds <= 3600) ||
-        callers < 1 || callers > CALLERS_MOST) {
-        fprintf(stderr, "stream: PORT, RATE (0, or 1 to 1000000), SECONDS (to 3600) or CALLERS (1 to %d) is none\n",
+    if (port < 1 || port > 65535 || !(rate == 0 || (rate >= 1 && rate <= 1e6)) ||
+        !(seconds > 0 && seconds <= 3600) || callers < 1 || callers > CALLERS_MOST) {
+        fprintf(stderr,
+                "stream: PORT, RATE (0, or 1 to 1000000), SECONDS (to 3600) or CALLERS (1 to %d) is none\n",
                 CALLERS_MOST);
         return 2;
     }
