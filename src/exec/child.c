@@ -24,7 +24,8 @@
     INT64_C(100000)       /* results are sent at the first end of a step when they are older than this */
 #define PATIENCE NS_PER_S /* the socket wakes everybody; this is for a wake-up that was lost */
 #define SETTLE_MOST (5 * NS_PER_S)
-#define SETTLE_LEAST (200 * NS_PER_MS) /* also after the deadline: less than herd.c grants then */
+#define SETTLE_GRACE \
+    (200 * NS_PER_MS) /* after a stop: less than herd.c grants then, from the same moment on */
 
 /* What was found out and is still to be sent. The crew's lock is around it. */
 struct outbox {
@@ -102,10 +103,12 @@ static void limit_memory(int64_t bytes, struct rlimit *ret_before)
         _exit(CHILD_NO_LIMIT);
 }
 
-static int64_t settle_until(const struct order *order)
+static int64_t settle_until(const struct order *order, const struct shared *s)
 {
-    int64_t now = clock_now(), least = now + SETTLE_LEAST, most = now + SETTLE_MOST;
-    return order->deadline < least ? least : order->deadline < most ? order->deadline : most;
+    int64_t stop = atomic_load(&s->data->stopped_at), most = clock_now() + SETTLE_MOST;
+    if (stop == 0 || stop > order->deadline)
+        stop = order->deadline;
+    return stop < most - SETTLE_GRACE ? stop + SETTLE_GRACE : most;
 }
 
 /* What items have told servers is carried out before the end is told, and after the last result: a child that has ended its
@@ -135,7 +138,7 @@ static void run(int sock, const struct order *order, const struct shared *s, str
     crew_run(&w, order->threads, &sink, s->board->lanes + order->lane, &t);
     flush(&out);
     buf_release(&out.frames);
-    ports_settle(settle_until(order));
+    ports_settle(settle_until(order, s));
     ret->first_step = t.first_step;
 }
 

@@ -96,8 +96,9 @@ static void employ(void *arg, struct child *c)
 static void stop_all(struct herd *h)
 {
     struct order stop = {.kind = ORDER_STOP};
-    cancel_raise(&h->shared.data->cancel);
     h->stop_at = clock_now();
+    atomic_store(&h->shared.data->stopped_at, h->stop_at);
+    cancel_raise(&h->shared.data->cancel);
     for (struct kid *k = h->kids; k < h->kids + h->size; k++)
         if (k->working)
             fds_send(k->child->sock, &stop, sizeof stop, NULL, 0, MSG_DONTWAIT);

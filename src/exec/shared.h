@@ -11,6 +11,7 @@
 
 struct shared_data {
     struct cancel cancel;          /* without a parent: it is another process's memory */
+    _Atomic int64_t stopped_at;    /* since when it is raised; 0: it is not */
     uint64_t args_at;              /* from the beginning of the data */
     uint64_t offsets_at, bytes_at; /* 0: items are only counted */
     uint64_t list_at;

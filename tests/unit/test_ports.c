@@ -1,7 +1,10 @@
 /* model/port.h through the engine: one client a thread, gathering, what ends a call and what does not. */
 #include "../lib/test.h"
 
+#include <poll.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/mem.h"
@@ -93,12 +96,25 @@ static void release(void)
     seen.released++;
 }
 
+/* What children have seen. */
+static struct {
+    struct cancel cancel;
+    bool cancels;
+    _Atomic int64_t stop, until;
+} * told;
+
+static void settle(int64_t until)
+{
+    told->until = until;
+}
+
 static const struct port_kind kind = {.name = "tests",
                                       .open = open_client,
                                       .close = close_client,
                                       .descriptor = descriptor,
                                       .drive = drive,
                                       .flush = flush,
+                                      .settle = settle,
                                       .release = release};
 
 /* ---- a handler that calls twice */
@@ -252,14 +268,64 @@ static void t05_used_kinds_are_released_at_the_end(void **state)
     assert_int_equal(seen.released, 1);
 }
 
+/* Is slow to stop, which it is told by itself, or by the deadline. */
+static enum step step_on(struct item *it)
+{
+    if (!item_client(it, &kind))
+        return STEP_FAIL;
+    if (told->cancels)
+        cancel_raise(&told->cancel);
+    while (!item_stopping(it))
+        poll(NULL, 0, 1);
+    told->stop = clock_now();
+    for (int64_t until = clock_after_ms(100); clock_now() < until;)
+        poll(NULL, 0, 1);
+    return STEP_DONE;
+}
+
+/* A child waits for what it has told servers no longer than until it is killed, however long it took to stop. */
+static void t06_settled_before_it_is_killed(void **state)
+{
+    static const struct handler steps_on = {.name = "steps on", .step = step_on};
+    const int64_t granted = 250 * NS_PER_MS;
+    (void)state;
+    for (int round = 0, settled = 0; settled < 2; round++) {
+        struct sums s = {0};
+        told->cancels = round % 2;
+        struct plan p = {.handler = &steps_on,
+                         .count = 1,
+                         .shape = {.processes = 1, .threads = 1, .width = 1, .grain = 1},
+                         .deadline = clock_after_ms(told->cancels ? 60000 : 100),
+                         .cancel = &told->cancel,
+                         .done = on_item,
+                         .arg = &s};
+        struct exec_report r = {0};
+        struct err e = ERR_INIT;
+        told->cancel.raised = false;
+        told->until = 0;
+        assert_true(exec_run(&p, &r, &e));
+        assert_true(round < 100);
+        assert_true(told->until <= told->stop + granted);
+        settled += told->until != 0; /* else it was killed all the same: the machine is busy */
+    }
+}
+
 int main(void)
 {
+    struct err e = ERR_INIT;
+    told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (told == MAP_FAILED || !exec_start(&e))
+        return 1;
+
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(t01_what_all_items_ask_goes_out_together, clear),
         cmocka_unit_test_setup(t02_answers_come_by_the_descriptor, clear),
         cmocka_unit_test_setup(t03_a_client_that_does_not_open_fails_the_item, clear),
         cmocka_unit_test_setup(t04_a_stop_drops_calls, clear),
         cmocka_unit_test_setup(t05_used_kinds_are_released_at_the_end, clear),
+        cmocka_unit_test_setup(t06_settled_before_it_is_killed, clear),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    exec_stop();
+    return failed;
 }
