@@ -34,6 +34,7 @@ struct store_worker {
         SWEEPING_TABLES
     } sweeping;           /* what the sweeper is about */
     bool sweep_failed[3]; /* by that: the last time, and the log says so */
+    bool vacuumed;        /* `work`, so that tables may be counted now */
     int64_t count_after;  /* clock_now(): no sooner are tables counted again */
     struct uuid id;
     struct claim_from from;

@@ -3,7 +3,8 @@
  * time, however long it takes, and nobody waits for it.
  *
  * VACUUM keeps `work` small. A claim begins at the front of the index, where the units stood that were claimed before: with 400,000 of
- * them not vacuumed yet it took 12 ms to pass by. ANALYZE makes plans fit tables that have grown (sql/018_statistics.sql).
+ * them not vacuumed yet it took 12 ms to pass by. ANALYZE makes plans fit tables that have grown (sql/018_statistics.sql). It may take
+ * minutes, in which its snapshot keeps from every VACUUM what dies; so what is dead already is vacuumed before it.
  */
 #include "core/log.h"
 #include "store/inside.h"
@@ -15,7 +16,8 @@
     20000 /* when nothing came of it: a closer look found nothing, or somebody is in the way */
 
 /* By the catalogs: what reads tables is the sweeper's, for a turn would wait for it. */
-static const struct stmt miscounted_stmt = {"miscounted", "SELECT count(*) FROM lathe_miscounted(false)"};
+static const struct stmt miscounted_stmt = {
+    "miscounted", "SELECT count(*), pg_stat_get_dead_tuples('work'::regclass) FROM lathe_miscounted(false)"};
 
 /* One line for a series of failures. */
 static void note_refusal(struct store_worker *w, const struct err *e)
@@ -60,11 +62,22 @@ static bool start(struct store_worker *w, enum sweeping what, const char *sql, s
     return true;
 }
 
+static bool vacuum(struct store_worker *w, struct err *e)
+{
+    return start(w, SWEEPING_WORK, "VACUUM (SKIP_LOCKED, TRUNCATE off) work, leases", e);
+}
+
 void sweep(struct store_worker *w, int64_t dead)
 {
-    if (free_now(w) && dead >= SWEEP_DEAD &&
-        !start(w, SWEEPING_WORK, "VACUUM (SKIP_LOCKED, TRUNCATE off) work, leases", NULL))
+    if (free_now(w) && dead >= SWEEP_DEAD && !vacuum(w, NULL))
         log_debug("store.sweep", "meaning=it could not be begun");
+}
+
+/* Once: what a transaction keeps that is not over stays, however often it is vacuumed. */
+static bool vacuum_before(struct store_worker *w, int64_t dead)
+{
+    w->vacuumed = !w->vacuumed && dead >= SWEEP_DEAD;
+    return w->vacuumed;
 }
 
 bool store_measure(struct store_worker *w, struct err *e)
@@ -74,8 +87,13 @@ bool store_measure(struct store_worker *w, struct err *e)
     if (!db_one(&w->db, &miscounted_stmt, NULL, store_worker_deadline(w), &r, e))
         return false;
     struct row row = row_at(r, 0);
-    if (!may || row_int(&row) == 0)
-        return true;
-    w->count_after = clock_after_ms(COUNT_PAUSE_MS);
-    return start(w, SWEEPING_TABLES, "CALL lathe_count_anew(NULL)", e);
+    if (row_int(&row) == 0)
+        w->vacuumed = false;
+    else if (may && vacuum_before(w, row_int(&row)))
+        return vacuum(w, e);
+    else if (may) {
+        w->count_after = clock_after_ms(COUNT_PAUSE_MS);
+        return start(w, SWEEPING_TABLES, "CALL lathe_count_anew(NULL)", e);
+    }
+    return true;
 }

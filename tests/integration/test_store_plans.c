@@ -178,6 +178,31 @@ static void t02c_nobody_waits_for_it(void **state)
     PQfinish(other);
 }
 
+/* ANALYZE keeps what dies meanwhile: what is dead in `work` is vacuumed before it. What cannot be removed keeps nobody from counting. */
+static void t02i_what_is_dead_goes_first(void **state)
+{
+    struct store_bench *b = *state;
+    static const char dead_sql[] = "SELECT pg_stat_get_dead_tuples('work'::regclass)";
+    static const char vacuums_sql[] = "SELECT pg_stat_get_vacuum_count('work'::regclass)";
+    int64_t give_up = clock_after_ms(60000), vacuums = bench_number(b, vacuums_sql);
+    PGconn *other = make_miscounted(b);
+    bench_sql(
+        b,
+        "INSERT INTO work SELECT gen_random_uuid(), now(), 0, 0, 1, 0, 1, 0, 'default' FROM generate_series(1, 25000)");
+    PQclear(PQexec(other, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM work"));
+    bench_sql(b, "DELETE FROM work");
+    for (; bench_number(b, dead_sql) < 25000; poll(NULL, 0, 50))
+        assert_true(clock_now() < give_up);
+    look(b);
+    enum sweeping first = b->worker->sweeping;
+    look_to_the_end(b);
+    int64_t believed = bench_number(b, believed_sql);
+    PQfinish(other);
+    assert_int_equal(first, SWEEPING_WORK);
+    assert_true(bench_number(b, vacuums_sql) > vacuums);
+    assert_true(believed > 15000);
+}
+
 /* What one worker counts no other does, and what somebody has looked at in vain is left alone for a while. */
 static void t02e_one_at_a_time(void **state)
 {
@@ -367,6 +392,7 @@ int main(void)
         STORE_TEST(t02f_it_may_take_its_time),
         STORE_TEST(t02g_what_fails_is_told),
         STORE_TEST(t02h_what_is_dead_is_not_walked),
+        STORE_TEST(t02i_what_is_dead_goes_first),
         STORE_TEST(t03_a_claim_finds_its_inputs),
         STORE_TEST(t04_notices_are_not_printed),
     };
