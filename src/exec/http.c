@@ -11,6 +11,7 @@
 #include "core/limits.h"
 #include "core/mem.h"
 #include "model/redis.h"
+#include "model/rows.h"
 
 #define EVENTS 64   /* looked at together */
 #define MANY 64     /* calls at once: with fewer it costs nothing to look for a connection */
@@ -359,9 +360,13 @@ static void item_over(void *arg)
     item_call_over(arg);
 }
 
-static void prepare_note(struct http_call *shown, const struct item *it, const struct http_request *r)
+/* The client of the rows is for the end of the process, or of a child's order: what its kind has is waited for then. */
+static void prepare_note(struct http_call *shown, struct item *it, const struct http_request *r)
 {
     struct call *c = (void *)((char *)shown - offsetof(struct call, shown));
+    struct err before = it->err;
+    (void)item_client(it, &rows_port);
+    it->err = before;
     c->noted = (struct outgoing){.task = it->task, .item = it->index};
     c->began = clock_now();
     struct span method = r->method.len ? r->method : SPAN("GET");

@@ -76,6 +76,8 @@ void rows_take_over(struct rows_client *c, struct rows_list *ret); /* the verdic
 void rows_orphan(struct row_put *r); /* its call was dropped before it was over */
 /* A row without a client, of a lazy table. False: there is no room; it is still the caller's. */
 bool rows_send_lazy(struct row_put *r);
+void rows_settle(
+    int64_t until);   /* waits for them to be done with all that was handed over: struct port_kind */
 void rows_stop(void); /* ends the threads; at the end of the process */
 int64_t rows_deadline(void);
 

@@ -170,5 +170,6 @@ const struct port_kind rows_port = {
     .descriptor = descriptor,
     .drive = drive,
     .flush = flush,
+    .settle = rows_settle,
     .release = rows_stop,
 };

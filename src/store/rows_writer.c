@@ -17,11 +17,12 @@
 #include "store/sqlstate.h"
 
 #define WRITERS 2
-#define RETRY_MS 50   /* after a failure that left the connection standing */
-#define LEAST_MS 1000 /* of a row's time that an attempt may take, however late the row is */
-#define LAZY_MS 200   /* how long rows that nobody waits for gather */
-#define DOUBT 16      /* batches that are not taken for fresh after one was not */
-#define REST_MS 60000 /* a connection that was not used for so long is closed */
+#define RETRY_MS 50    /* after a failure that left the connection standing */
+#define LEAST_MS 1000  /* of a row's time that an attempt may take, however late the row is */
+#define SETTLE_MS 1000 /* for all that waits: a PostgreSQL that takes longer says nothing */
+#define LAZY_MS 200    /* how long rows that nobody waits for gather */
+#define DOUBT 16       /* batches that are not taken for fresh after one was not */
+#define REST_MS 60000  /* a connection that was not used for so long is closed */
 
 struct writer {
     struct db db;
@@ -41,6 +42,9 @@ static struct {
     struct rows_list queues[ROWS_TABLES];
     size_t turn;    /* the queue that is looked at first */
     size_t waiting; /* rows in all queues */
+    int writing;    /* batches that were taken out of them */
+    int settling;   /* who waits until there is neither */
+    pthread_cond_t dry;
     bool running, stopping;
     int hurry; /* an eventfd: whoever waits for PostgreSQL shall not for long */
     struct writer writers[WRITERS];
@@ -198,7 +202,7 @@ static void write_rows(struct writer *w, struct row_put **rows, size_t n, bool a
 /* When the queue is worth a statement: at once, but for what nobody waits for. */
 static int64_t ripe_at(const struct rows_list *q)
 {
-    bool waits = q->first->table->lazy && q->count < LIMIT_ROWS_BATCH && !hub.stopping;
+    bool waits = q->first->table->lazy && q->count < LIMIT_ROWS_BATCH && !hub.stopping && hub.settling == 0;
     return waits ? q->first->since + LAZY_MS * NS_PER_MS : 0;
 }
 
@@ -245,12 +249,21 @@ static size_t take_from(struct rows_list *q, struct row_put **rows)
     return n;
 }
 
-/* Waits for rows; how many were taken. 0: the process ends. */
-static size_t take(struct writer *w)
+/* With the lock. */
+static bool is_dry(void)
+{
+    return hub.waiting == 0 && hub.writing == 0;
+}
+
+/* Waits for rows; how many were taken. 0: the process ends. `done`: what was taken before was written, or has failed. */
+static size_t take(struct writer *w, bool done)
 {
     size_t n = 0;
     pthread_mutex_lock(&hub.lock);
+    hub.writing -= done;
     while (n == 0) {
+        if (is_dry())
+            pthread_cond_broadcast(&hub.dry);
         int64_t until = w->db.conn ? w->used + REST_MS * NS_PER_MS : CLOCK_NEVER;
         struct rows_list *q = next_queue(w, &until);
         if (q) {
@@ -264,6 +277,7 @@ static size_t take(struct writer *w)
             db_close(&w->db);
         }
     }
+    hub.writing += n > 0;
     pthread_mutex_unlock(&hub.lock);
     return n;
 }
@@ -271,8 +285,8 @@ static size_t take(struct writer *w)
 static void *run(void *arg)
 {
     struct writer *w = arg;
-    size_t n;
-    while ((n = take(w)) > 0) {
+    size_t n = 0;
+    while ((n = take(w, n > 0)) > 0) {
         bool again = w->doubt > 0;
         w->doubt -= again;
         rows_sort(w->rows[0]->table, w->rows, n);
@@ -337,6 +351,25 @@ void rows_orphan(struct row_put *r)
     pthread_mutex_unlock(&hub.lock);
 }
 
+void rows_settle(int64_t until)
+{
+    int64_t most = clock_after_ms(SETTLE_MS);
+    pthread_mutex_lock(&hub.lock);
+    hub.settling++;
+    if (hub.running)
+        wake_writers(WRITERS);
+    while (hub.running && !is_dry() && monotonic_cond_wait(&hub.dry, &hub.lock, until < most ? until : most))
+        continue;
+    bool late = hub.running && !is_dry();
+    size_t waiting = hub.waiting;
+    hub.settling--;
+    pthread_mutex_unlock(&hub.lock);
+    if (late)
+        log_warn("rows.late",
+                 "more_than=%zu meaning=rows are lost if the process ends before PostgreSQL takes them",
+                 waiting);
+}
+
 /* ---- life ---- */
 
 /* With the lock. */
@@ -366,6 +399,7 @@ static bool start(struct err *e)
         rows_list_init(&hub.queues[i]);
     hub.hurry = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     hub.stopping = false;
+    monotonic_cond_init(&hub.dry);
     for (size_t i = 0; i < WRITERS; i++)
         if (!start_writer(&hub.writers[i]) && i == 0)
             return err_set(e, ERR_SYSTEM, "no thread to write rows");
@@ -402,6 +436,7 @@ void rows_stop(void)
         params_release(&w->params);
         *w = (struct writer){.running = false};
     }
+    pthread_cond_destroy(&hub.dry);
     net_close(hub.hurry);
     db_gate_release(&hub.gate);
 }

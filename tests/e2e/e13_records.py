@@ -106,7 +106,17 @@ def t04_records_and_calls(w):
         assert pages == found, pages
 
 
-def t05_figures(w):
+def t05_calls_of_children(w):
+    "calls made in a child are in the log when its task is over: the child may be none any more"
+    with Receiver(lambda call: 200) as r:
+        for _ in range(5):
+            id = w.submit("multiprocessing", handler="http.fetch", items=[{"url": r.url("/x")}])
+            task = w.finished(id)
+            assert task["state"] == "succeeded", task
+            assert w.pg.sql(f"select count(*) from outgoing where task = '{id}'") == "1"
+
+
+def t06_figures(w):
     "figures over the tasks of the last hour"
     w.finished(w.submit("threading", handler="db.users", items=["no user"], queue="default"))
     status, _, figures = w.call("GET", "/api/v1/stats")

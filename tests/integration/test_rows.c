@@ -23,6 +23,7 @@
 #include "exec/exec.h"
 #include "handlers/registry.h"
 #include "model/outgoing.h"
+#include "model/port.h"
 #include "model/rows.h"
 #include "model/strategy.h"
 #include "store_bench.h"
@@ -405,6 +406,18 @@ static void t13_refused_lines_are_counted(void **state)
     bench_sql(b, "ALTER TABLE outgoing DROP CONSTRAINT no_teapot");
 }
 
+/* Before a process may be ended: what gathers is written then, not when its time has come. */
+static void t14_settled(void **state)
+{
+    struct store_bench *b = *state;
+    for (int i = 1; i <= 20; i++) {
+        outgoing_note(&(struct outgoing){
+            .task = uuid_v7(), .method = SPAN("GET"), .url = SPAN("http://127.0.0.1/"), .status = 200});
+        rows_port.settle(clock_after_ms(60000));
+        bench_count(b, "outgoing", i);
+    }
+}
+
 static int begin(void **state)
 {
     struct err e = ERR_INIT;
@@ -439,6 +452,7 @@ int main(void)
         ROWS_TEST(t11_records),
         ROWS_TEST(t12_a_row_in_the_way),
         ROWS_TEST(t13_refused_lines_are_counted),
+        ROWS_TEST(t14_settled),
     };
     struct err e = ERR_INIT;
     seen = mem_alloc(sizeof *seen);
