@@ -22,7 +22,8 @@
  * A call may be over at once, inside the function that began it: look at `done` before you wait. A call that was dropped is
  * forgotten: item_call_over is not called for it any more.
  *
- * Only settle and release may wait, and both no longer than is said here: who calls idle renews the leases of all that runs.
+ * Only settle and release wait for servers, and no longer than is said here. idle does not: who calls it renews the leases of all
+ * that runs.
  */
 #ifndef LATHE_MODEL_PORT_H
 #define LATHE_MODEL_PORT_H
@@ -42,10 +43,12 @@ struct port_kind {
     void (*flush)(
         void *client); /* the thread has nothing to step: send what has gathered. NULL: nothing gathers */
     /* Every few seconds: lets go what nobody has used for a while. What clients were told and have not passed on when they were
-     * closed is looked after here, a step at a time: true, call again after PORT_SOON_MS. Never blocks. NULL: keeps nothing */
+     * closed is looked after here, a step at a time: true, call again after PORT_SOON_MS. It may take some tenths of a second, where
+     * a process of ours does not listen, or has just been killed. NULL: keeps nothing */
     bool (*idle)(void);
     /* Waits until what closed clients were told is carried out, but not after `until` (clock_now()), nor for a server that says nothing:
-     * what is left then is dropped and logged. For a process that may be killed as soon as its run is over. NULL: nothing is left */
+     * what is left then is logged, and is dropped or goes with the process. For one that may be killed as soon as its run is over.
+     * NULL: what ends with the process is not missed */
     void (*settle)(int64_t until);
     void (*release)(
         void); /* settles, and lets everything go: at the end of the process. Takes some seconds at most */
