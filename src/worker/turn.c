@@ -9,6 +9,7 @@
 #define TURN_BYTES (16u * MIB)       /* results that one turn carries; a larger unit goes alone */
 #define PREFETCH_NS (20 * NS_PER_MS) /* claimed ahead: so much work per slot */
 #define SLOW_NS (250 * NS_PER_MS)    /* a turn that may have been planned for other tables */
+#define LOOK_SOON_NS (2 * NS_PER_MS)
 #define RETRY_FIRST_MS 100
 #define RETRY_LAST_MS 2000
 
@@ -27,6 +28,17 @@ static void learn_pace(struct worker *w, const struct run *r)
     w->last_end = clock_now();
     double ns = (double)(r->ended - atomic_load(&r->started));
     w->mean_unit_ns = w->mean_unit_ns > 0 ? w->mean_unit_ns * 0.9 + ns * 0.1 : ns;
+}
+
+/* A slot is free, and the end of a unit may let in another that waited for its place. Of one that stands alone nobody waits
+ * for the end but its caller: if the last claim left nothing, what has come since has been told, but for what somebody
+ * else had locked then, and a claim just for that should not stand in the caller's way. */
+static void look_after(struct worker *w, const struct run *r)
+{
+    int64_t soon = clock_now() + LOOK_SOON_NS;
+    w->look = w->look || !r->unit->alone;
+    if (soon < w->next_poll)
+        w->next_poll = soon;
 }
 
 static bool room_for_more(const struct worker *w)
@@ -49,6 +61,7 @@ void turn_gather(struct worker *w)
     struct run *r;
     while (room_for_more(w) && (r = next_landed(w)) != NULL) {
         learn_pace(w, r);
+        look_after(w, r);
         bool unhelped = r->unhelped;
         if (r->hold == HOLD_OURS && unhelped)
             board_return_unhelped(w, r);

@@ -13,8 +13,7 @@
 #include "core/sig.h"
 #include "worker/loop.h"
 
-#define CALL_LAST_MS 500 /* for a call to the store when there is no time left */
-#define LOOK_SOON_NS (2 * NS_PER_MS)
+#define CALL_LAST_MS 500    /* for a call to the store when there is no time left */
 #define LEAVE_GRACE_MS 1000 /* for units that were told to stop, before the process ends under them */
 
 /* ---- start ---- */
@@ -165,15 +164,6 @@ static int64_t next_wake(const struct worker *w)
     return w->ending != ENDING_NOT && w->drain_until < next ? w->drain_until : next;
 }
 
-/* A slot is free. If the last claim left nothing, what has come since has been told, but for what somebody else had locked
- * then; a claim just for that should not stand in the way of those who wait for this end. */
-static void look_soon(struct worker *w)
-{
-    int64_t soon = clock_now() + LOOK_SOON_NS;
-    if (soon < w->next_poll)
-        w->next_poll = soon;
-}
-
 static void wait_for_news(struct worker *w)
 {
     struct pollfd p[] = {
@@ -189,10 +179,8 @@ static void wait_for_news(struct worker *w)
         w->look = true;
         care_look_for_messages(w);
     }
-    if (p[2].revents) {
+    if (p[2].revents)
         net_bell_clear(w->slot_bell);
-        look_soon(w);
-    }
 }
 
 /* What is due goes before a turn, but not twice: however many schedules there are to fire, units go on. */
