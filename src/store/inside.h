@@ -32,10 +32,12 @@ struct store_worker {
         SWEEPING_NOTHING,
         SWEEPING_WORK,
         SWEEPING_TABLES
-    } sweeping;           /* what the sweeper is about */
-    bool sweep_failed[3]; /* by that: the last time, and the log says so */
-    bool vacuumed;        /* `work`, so that tables may be counted now */
-    int64_t count_after;  /* clock_now(): no sooner are tables counted again */
+    } sweeping;            /* what the sweeper is about */
+    bool sweep_failed[3];  /* by that: the last time, and the log says so */
+    bool vacuumed;         /* `work`, so that tables may be counted now */
+    int64_t looked;        /* clock_now() when somebody was sent to count tables */
+    int64_t look_pause_ms; /* no sooner after that again; 0: something came of it */
+    int64_t seen;          /* of what was due then */
     struct uuid id;
     struct claim_from from;
     struct uuid unsure; /* a lease of which nobody knows whether it was made; nil: none */

@@ -12,12 +12,17 @@
 
 #define SWEEP_DEAD 20000
 #define SWEEP_OPEN_MS 1000
-#define COUNT_PAUSE_MS \
+#define LOOK_PAUSE_MS \
     20000 /* when nothing came of it: a closer look found nothing, or somebody is in the way */
+#define LOOK_PAUSE_MOST_MS 600000 /* doubled up to this, while all stays as it is */
 
-/* By the catalogs: what reads tables is the sweeper's, for a turn would wait for it. */
+/* By the catalogs: what reads tables is the sweeper's, for a turn would wait for it. With it, what one may know them again by: another
+ * table is due, or ten thousand rows of one were changed. */
 static const struct stmt miscounted_stmt = {
-    "miscounted", "SELECT count(*), pg_stat_get_dead_tuples('work'::regclass) FROM lathe_miscounted(false)"};
+    "miscounted",
+    "SELECT count(*), pg_stat_get_dead_tuples('work'::regclass), "
+    "coalesce(sum(hashtext(m || pg_stat_get_mod_since_analyze(m::regclass) / 10000)), 0)::bigint "
+    "FROM lathe_miscounted(false) m"};
 
 /* One line for a series of failures. */
 static void note_refusal(struct store_worker *w, const struct err *e)
@@ -33,7 +38,7 @@ static void note_counted(struct store_worker *w, const PGresult *r)
 {
     if (PQntuples(r) != 1 || PQgetisnull(r, 0, 0))
         return;
-    w->count_after = 0;
+    w->look_pause_ms = 0;
     log_info("store.counted", "tables=%s meaning=they had outgrown their statistics; plans are made anew",
              PQgetvalue(r, 0, 0));
 }
@@ -80,20 +85,39 @@ static bool vacuum_before(struct store_worker *w, int64_t dead)
     return w->vacuumed;
 }
 
+/* A table that a closer look says nothing of stays due by the catalogs for as long as it has few rows in many pages. */
+static bool look_again(struct store_worker *w, int64_t seen)
+{
+    int64_t now = clock_now();
+    if (seen != w->seen)
+        w->look_pause_ms = w->look_pause_ms > 0 ? LOOK_PAUSE_MS : 0;
+    w->seen = seen;
+    return now >= w->looked + w->look_pause_ms * NS_PER_MS;
+}
+
+static bool count(struct store_worker *w, struct err *e)
+{
+    w->looked = clock_now();
+    w->look_pause_ms = w->look_pause_ms > 0 ? 2 * w->look_pause_ms : LOOK_PAUSE_MS;
+    if (w->look_pause_ms > LOOK_PAUSE_MOST_MS)
+        w->look_pause_ms = LOOK_PAUSE_MOST_MS;
+    return start(w, SWEEPING_TABLES, "CALL lathe_count_anew(NULL)", e);
+}
+
 bool store_measure(struct store_worker *w, struct err *e)
 {
     PGresult *r CLEANUP(db_result_clear) = NULL;
-    bool may = free_now(w) && clock_now() >= w->count_after;
+    bool may = free_now(w);
     if (!db_one(&w->db, &miscounted_stmt, NULL, store_worker_deadline(w), &r, e))
         return false;
     struct row row = row_at(r, 0);
-    if (row_int(&row) == 0)
+    int64_t due = row_int(&row), dead = row_int(&row);
+    may = look_again(w, row_int(&row)) && may;
+    if (due == 0)
         w->vacuumed = false;
-    else if (may && vacuum_before(w, row_int(&row)))
+    else if (may && vacuum_before(w, dead))
         return vacuum(w, e);
-    else if (may) {
-        w->count_after = clock_after_ms(COUNT_PAUSE_MS);
-        return start(w, SWEEPING_TABLES, "CALL lathe_count_anew(NULL)", e);
-    }
+    else if (may)
+        return count(w, e);
     return true;
 }
