@@ -15,11 +15,11 @@
 
 #define GRACE_MS 500
 #define HEAR_MS 100             /* a guard that is only busy has listened by then */
-#define LATE_NS (5 * NS_PER_S)  /* after which nobody believes that it will still kill */
+#define LATE_NS (5 * NS_PER_S)  /* after which it is asked whether it is there, and has to have said so */
 #define CALM_NS (10 * NS_PER_S) /* of life, after which a death is not counted */
 #define PAUSE_FIRST_MS 100
 
-enum word_kind { WORD_WATCH, WORD_FORGET, WORD_END };
+enum word_kind { WORD_WATCH, WORD_FORGET, WORD_END, WORD_ASK };
 
 struct word {
     enum word_kind kind;
@@ -97,6 +97,8 @@ static LATHE_NORETURN void guard_main(int sock)
         if (recv(0, &w, sizeof w, 0) != sizeof w)
             break;
         hear(&w);
+        if (w.kind == WORD_ASK && send(0, &w, sizeof w, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+            continue; /* nobody has heard the answers before it either */
     }
     kill_all();
     _exit(0);
@@ -109,6 +111,7 @@ static struct {
     int sock;             /* 0: there is none; it is never standard input */
     pid_t pid;
     int64_t born, until; /* until: it is not started before */
+    int64_t asked;       /* since when it owes an answer; 0: it does not */
     int deaths;          /* in a row, each soon after its beginning */
 } guard = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -135,6 +138,7 @@ static bool start(int64_t *ret_again, struct err *e)
     guard.pid = pid;
     guard.sock = pair[0];
     guard.born = clock_now();
+    guard.asked = 0;
     return true;
 }
 
@@ -176,7 +180,21 @@ static void replace(void)
     kill_told();
 }
 
-/* A guard that is frozen hears, and does nothing. */
+/* Waits for a moment only: one that is frozen listens as little as one that is gone. */
+static bool say(const struct word *w)
+{
+    struct pollfd room = {.fd = guard.sock, .events = POLLOUT};
+    int64_t until = clock_after_ms(HEAR_MS);
+    while (send(guard.sock, w, sizeof *w, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        if (errno == EAGAIN && poll(&room, 1, clock_poll_ms(until)) == 0)
+            return false;
+        if (errno != EAGAIN && errno != EINTR)
+            return false;
+    }
+    return true;
+}
+
+/* Of those that were told to end: the guard may be frozen, which hears and does nothing, or it killed them and they cannot die. */
 static bool is_late(int64_t long_ago)
 {
     for (int i = 0; i < ward_count; i++)
@@ -185,14 +203,27 @@ static bool is_late(int64_t long_ago)
     return false;
 }
 
-static void look(void)
+static bool is_there(bool late, int64_t long_ago)
 {
     struct pollfd ready = {.fd = guard.sock, .events = 0};
+    struct word w;
+    if (poll(&ready, 1, 0) > 0)
+        return false;
+    while (recv(guard.sock, &w, sizeof w, MSG_DONTWAIT) == sizeof w)
+        guard.asked = 0;
+    if (!late || guard.asked > 0)
+        return guard.asked == 0 || guard.asked > long_ago;
+    guard.asked = clock_now();
+    return say(&(struct word){WORD_ASK, 0});
+}
+
+static void look(void)
+{
     int64_t long_ago = clock_now() - LATE_NS;
     bool late = is_late(long_ago);
     if (late)
         kill_due(long_ago);
-    if (guard.sock > 0 && (late || poll(&ready, 1, 0) > 0))
+    if (guard.sock > 0 && !is_there(late, long_ago))
         replace();
 }
 
@@ -215,20 +246,6 @@ void guard_look(void)
     if (guard.sock == 0 && ward_count > 0 && !start(&again, &e))
         log_debug("command.guard", "error=%s", e.text);
     pthread_mutex_unlock(&guard.lock);
-}
-
-/* Waits for a moment only: one that is frozen listens as little as one that is gone. */
-static bool say(const struct word *w)
-{
-    struct pollfd room = {.fd = guard.sock, .events = POLLOUT};
-    int64_t until = clock_after_ms(HEAR_MS);
-    while (send(guard.sock, w, sizeof *w, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
-        if (errno == EAGAIN && poll(&room, 1, clock_poll_ms(until)) == 0)
-            return false;
-        if (errno != EAGAIN && errno != EINTR)
-            return false;
-    }
-    return true;
 }
 
 static void tell(enum word_kind kind, pid_t group)

@@ -13,7 +13,7 @@
 #define GUARD_MOST 4096 /* groups; it refuses more */
 #define GUARD_PAUSE_MOST_MS 10000
 
-/* Nothing when it is there already. One that died, does not listen, or does not do what it is there for, is replaced, by one that knows all that it knew; not at once
+/* Nothing when it is there already. One that died, does not listen, or does not answer when programs outlive their time, is replaced, by one that knows all that it knew; not at once
  * when that happens again and again: ERR_COMMAND, and *ret_again says when, at most GUARD_PAUSE_MOST_MS from now; else it is 0. */
 bool guard_open(int64_t *ret_again, struct err *e) LATHE_CHECK;
 void guard_look(void);         /* the same every few seconds, for programs that run */

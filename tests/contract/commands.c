@@ -424,11 +424,34 @@ static void test_a_guard_that_does_nothing(void **unused)
     pid_t frozen = find_guard(), ward = new_ward();
     kill(frozen, SIGSTOP);
     guard_end(ward);
-    for (; !is_dead(ward); poll(NULL, 0, 20)) {
+    for (; !is_dead(ward) || kill(frozen, 0) == 0; poll(NULL, 0, 20)) {
         assert_true(clock_now() < give_up);
         guard_look();
     }
-    assert_int_equal(kill(frozen, 0), -1);
+    await_death(ward);
+}
+
+/* It did what it is there for, and something of the group is alive nevertheless: that is no fault of the guard. */
+static void test_a_group_that_does_not_die(void **unused)
+{
+    int64_t give_up = clock_after_ms(60000);
+    (void)unused;
+    have_guard();
+    pid_t guard = find_guard(), ward = new_ward();
+    guard_end(ward);
+    for (; !is_dead(ward); poll(NULL, 0, 2))
+        assert_true(clock_now() < give_up);
+    pid_t other = fork();
+    for (; other == 0; pause())
+        continue;
+    assert_true(other > 0);
+    assert_int_equal(setpgid(other, ward), 0);
+    for (; !is_dead(other); poll(NULL, 0, 20)) {
+        assert_true(clock_now() < give_up);
+        guard_look();
+    }
+    assert_int_equal(kill(guard, 0), 0);
+    waitpid(other, NULL, 0);
     await_death(ward);
 }
 
@@ -527,6 +550,7 @@ static int tests(void)
         cmocka_unit_test(test_guards_that_die),
         cmocka_unit_test(test_a_guard_that_is_frozen),
         cmocka_unit_test(test_a_guard_that_does_nothing),
+        cmocka_unit_test(test_a_group_that_does_not_die),
         cmocka_unit_test(test_no_guard),
     };
     return cmocka_run_group_tests(list, NULL, NULL);
