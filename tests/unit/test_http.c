@@ -1,7 +1,6 @@
 /* exec/http.h through the engine: what a handler gets from servers of every kind, and what it never gets. */
 #include "exec_fixture.h"
 
-#include <poll.h>
 #include <sched.h>
 #include <sys/resource.h>
 
@@ -13,7 +12,6 @@
 #define FILES 700 /* descriptors of this process: few, so that all that there may be can be used up */
 
 static struct http_server server, other;
-static int deaf_port;
 
 /* What every item of a run asks for, and what it sees; in the test's memory: threads only. */
 struct wish {
@@ -429,147 +427,6 @@ static void t13_in_children(void **state)
     mem_free(n);
 }
 
-static void count_over(void *arg)
-{
-    ++*(int *)arg;
-}
-
-static struct http_call *begin_at(struct http *h, const char *host, int port, const char *path, int64_t ms,
-                                  int *over)
-{
-    char url[64];
-    struct err e = ERR_INIT;
-    struct http_call *c;
-    snprintf(url, sizeof url, "http://%s:%d%s", host, port, path);
-    struct http_request r = {.url = span_of(url), .most = 4000, .timeout_ms = ms};
-    assert_true(http_begin(h, &r, count_over, over, &c, &e));
-    return c;
-}
-
-static struct http_call *begin(struct http *h, const char *path, int64_t ms, int *over)
-{
-    return begin_at(h, "127.0.0.1", server.port, path, ms, over);
-}
-
-static void drive_until(struct http *h, const int *over, int count)
-{
-    while (*over < count) {
-        struct pollfd p = {.fd = http_descriptor(h), .events = POLLIN};
-        assert_int_equal(poll(&p, 1, 30000), 1);
-        http_drive(h);
-    }
-}
-
-/* Takes connections and requests, by way of the kernel, and never says a word. */
-static int deaf_server(void)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof in;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof in), 0);
-    assert_int_equal(listen(fd, FILES), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-    deaf_port = ntohs(in.sin_port);
-    return fd;
-}
-
-/* While as many hang as there may be, no other is begun; a place that is free goes to the next that was not dropped. */
-static void t16_calls_wait_for_a_place(void **state)
-{
-    (void)state;
-    void *h;
-    struct err e = ERR_INIT;
-    struct http_call *hung[FILES], *next[3];
-    size_t most = (size_t)http_most_calls();
-    int over = 0, answered = 0, deaf = deaf_server();
-    assert_in_range(most, 100, FILES);
-    assert_true(http_open(&h, &e));
-    for (size_t i = 0; i < most; i++)
-        hung[i] = begin_at(h, "127.0.0.1", deaf_port, "/", i == 7 ? 500 : 0, &over);
-    for (size_t i = 0; i < COUNT_OF(next); i++)
-        next[i] = begin(h, "/echo", 20000, &answered);
-    drive_until(h, &over, 1);
-    assert_int_equal(hung[7]->err.code, ERR_TIMEOUT);
-    assert_int_equal(answered, 0);
-    http_drop(next[1]); /* waits still */
-    drive_until(h, &answered, 2);
-    assert_int_equal(next[0]->status, 200);
-    assert_int_equal(next[2]->status, 200);
-    http_drop(hung[7]);
-    hung[7] = begin_at(h, "127.0.0.1", deaf_port, "/", 0, &over); /* the last place again */
-    next[1] = begin(h, "/echo", 20000, &answered);
-    http_drop(hung[0]); /* a call that is dropped leaves its place too */
-    drive_until(h, &answered, 3);
-    assert_int_equal(next[1]->status, 200);
-    assert_int_equal(over, 1);
-    for (size_t i = 1; i < most; i++)
-        http_drop(hung[i]);
-    for (size_t i = 0; i < COUNT_OF(next); i++)
-        http_drop(next[i]);
-    http_close(h);
-    close(deaf);
-}
-
-/* A name that is known leaves its place to the next, before there is an answer: on new connections and on old ones. */
-static void t17_known_names_hold_no_place(void **state)
-{
-    (void)state;
-    enum { CALLS = LIMIT_HTTP_RESOLVING + 20, OLD = 10 };
-    void *h;
-    struct err e = ERR_INIT;
-    struct http_call *hung[CALLS], *answered[OLD], *last;
-    int over = 0, done = 0, deaf = deaf_server();
-    assert_true(http_open(&h, &e));
-    for (size_t i = 0; i < OLD; i++)
-        answered[i] = begin_at(h, "localhost", server.port, "/echo", 20000, &done);
-    drive_until(h, &done, OLD);
-    for (size_t i = 0; i < OLD; i++)
-        http_drop(answered[i]);
-    for (size_t i = 0; i < CALLS; i++)
-        hung[i] = i < OLD ? begin_at(h, "localhost", server.port, "/hang", 0, &over)
-                          : begin_at(h, "localhost", deaf_port, "/", 0, &over);
-    last = begin_at(h, "localhost", server.port, "/echo", 20000, &done); /* behind all of them */
-    drive_until(h, &done, OLD + 1);
-    assert_int_equal(last->status, 200);
-    assert_int_equal(over, 0);
-    for (size_t i = 0; i < CALLS; i++)
-        http_drop(hung[i]);
-    http_drop(last);
-    http_close(h);
-    close(deaf);
-}
-
-/* Of many that end together some keep their connections, for whoever comes next; looking through all of them would be dear. */
-static void t18_few_connections_are_kept(void **state)
-{
-    (void)state;
-    enum { CALLS = 300, KEPT = 64 + 64 }; /* and what ends in the same look */
-    void *h;
-    struct err e = ERR_INIT;
-    struct http_call *calls[CALLS];
-    int done = 0, again = 0, base, before;
-    http_release();
-    base = server.open; /* of children */
-    assert_true(http_open(&h, &e));
-    for (size_t i = 0; i < CALLS; i++)
-        calls[i] = begin(h, "/echo", 20000, &done);
-    drive_until(h, &done, CALLS);
-    for (size_t i = 0; i < CALLS; i++)
-        http_drop(calls[i]);
-    while (server.open > base + KEPT)
-        sched_yield();
-    before = server.connections;
-    for (size_t i = 0; i < 32; i++)
-        calls[i] = begin(h, "/echo", 20000, &again);
-    drive_until(h, &again, 32);
-    for (size_t i = 0; i < 32; i++) {
-        assert_int_equal(calls[i]->status, 200);
-        http_drop(calls[i]);
-    }
-    assert_int_equal(server.connections, before);
-    http_close(h);
-}
-
 static int start(void **state)
 {
     struct err e = ERR_INIT;
@@ -618,9 +475,6 @@ int main(void)
         TEST(t13_in_children),
         TEST(t14_redirects_of_what_changes_something),
         TEST(t15_headers_stay_with_their_origin),
-        TEST(t16_calls_wait_for_a_place),
-        TEST(t17_known_names_hold_no_place),
-        TEST(t18_few_connections_are_kept),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
