@@ -417,6 +417,7 @@ bool rows_start(struct err *e)
 
 void rows_stop(void)
 {
+    rows_settle(clock_after_ms(SETTLE_MS));
     pthread_mutex_lock(&hub.lock);
     bool running = hub.running;
     hub.stopping = running;
