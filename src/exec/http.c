@@ -145,10 +145,11 @@ static void look_for_free(struct call *c)
 }
 
 /* libcurl finds a connection that it keeps by looking through all of them, once more when its call is taken out: with thousands that end
- * together a third of the time. One that is closed needs no looking for. */
+ * together a third of the time. One that is closed needs no looking for. (Where there are few by the caller's wish, others wait for them inside
+ * libcurl.) */
 void http_answers(struct call *c)
 {
-    c->closes = c->client->ended >= IDLE;
+    c->closes = c->client->per_host == 0 && c->client->ended >= IDLE;
     curl_easy_setopt(c->easy, CURLOPT_FORBID_REUSE, (long)c->closes);
 }
 

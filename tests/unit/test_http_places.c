@@ -2,11 +2,11 @@
 #include "../lib/test.h"
 
 #include <poll.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "../lib/http_server.h"
+#include "core/clock.h"
 #include "core/limits.h"
 #include "core/net_guard.h"
 #include "exec/http.h"
@@ -126,6 +126,15 @@ static void t17_known_names_hold_no_place(void **state)
     close(deaf);
 }
 
+static void await_open(int most)
+{
+    int64_t give_up = clock_after_ms(60000);
+    while (server.open > most) {
+        assert_true(clock_now() < give_up);
+        poll(NULL, 0, 1);
+    }
+}
+
 /* Of many that end together some keep their connections, for whoever comes next; looking through all of them would be dear. */
 static void t18_few_connections_are_kept(void **state)
 {
@@ -134,17 +143,16 @@ static void t18_few_connections_are_kept(void **state)
     void *h;
     struct err e = ERR_INIT;
     struct http_call *calls[CALLS];
-    int done = 0, again = 0, base, before;
+    int done = 0, again = 0, before;
     http_release();
-    base = server.open; /* of children */
+    await_open(0);
     assert_true(http_open(&h, &e));
     for (size_t i = 0; i < CALLS; i++)
         calls[i] = begin(h, "/echo", 20000, &done);
     drive_until(h, &done, CALLS);
     for (size_t i = 0; i < CALLS; i++)
         http_drop(calls[i]);
-    while (server.open > base + KEPT)
-        sched_yield();
+    await_open(KEPT);
     before = server.connections;
     for (size_t i = 0; i < 32; i++)
         calls[i] = begin(h, "/echo", 20000, &again);
@@ -154,6 +162,30 @@ static void t18_few_connections_are_kept(void **state)
         http_drop(calls[i]);
     }
     assert_int_equal(server.connections, before);
+    http_close(h);
+}
+
+/* Where there may be few, others wait for them. */
+static void t19_few_are_kept_for_those_who_wait(void **state)
+{
+    (void)state;
+    enum { CALLS = 300, FEW = 2 };
+    void *h;
+    struct err e = ERR_INIT;
+    struct http_call *calls[CALLS];
+    int done = 0, before = server.connections;
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/echo", server.port);
+    struct http_request r = {.url = span_of(url), .most = 4000, .timeout_ms = 60000, .per_host = FEW};
+    assert_true(http_open(&h, &e));
+    for (size_t i = 0; i < CALLS; i++)
+        assert_true(http_begin(h, &r, count_over, &done, &calls[i], &e));
+    drive_until(h, &done, CALLS);
+    for (size_t i = 0; i < CALLS; i++) {
+        assert_int_equal(calls[i]->status, 200);
+        http_drop(calls[i]);
+    }
+    assert_in_range(server.connections - before, 1, FEW);
     http_close(h);
 }
 
@@ -184,6 +216,7 @@ int main(void)
         cmocka_unit_test(t16_calls_wait_for_a_place),
         cmocka_unit_test(t17_known_names_hold_no_place),
         cmocka_unit_test(t18_few_connections_are_kept),
+        cmocka_unit_test(t19_few_are_kept_for_those_who_wait),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
