@@ -411,7 +411,9 @@ bool db_run(struct db *db, struct step *steps, size_t n, int64_t deadline, struc
         if (steps[i].params && steps[i].params->bytes.failed)
             return err_set(e, ERR_DATA, "the rows are larger than one statement may be");
     }
-    if (!db_open(db, deadline, e))
+    bool open = db_open(db, deadline, e);
+    db->sent_at = 0; /* but for what opening it took */
+    if (!open)
         return false;
     if (run(db, steps, n, deadline, e))
         return true;

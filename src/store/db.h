@@ -49,7 +49,7 @@ struct db {
     void (*meanwhile)(
         void *arg); /* NULL: none; called when the steps have gone out, before their answers are waited for */
     void *meanwhile_arg;
-    int64_t sent_at; /* clock_now() when the latest steps had gone out */
+    int64_t sent_at; /* clock_now() when the steps of the latest db_run had gone out; 0: they did not */
     int hurry;       /* while this descriptor is readable nothing waits longer than a second; -1: none */
     PGconn *conn;    /* NULL: not open */
     const struct stmt *prepared[DB_STATEMENTS];

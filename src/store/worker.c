@@ -305,12 +305,13 @@ static int64_t claim_began(const struct store_worker *w, const struct turn *t)
     return began;
 }
 
-/* It was refused, or not answered; if it was sent at all. */
-static void miss_claim(struct store_worker *w, const struct turn *t, int64_t called)
+/* It was refused, or not answered. Says nothing where it did not begin: what goes before it in the turn was not over. */
+static void miss_claim(struct store_worker *w, const struct turn *t)
 {
-    const struct step *s = t->claim_step;
+    const struct step *s = t->claim_step; /* behind lazy_stmt */
     int64_t over = s->synced ? s->over_at : clock_now();
-    if (w->db.sent_at >= called)
+    bool begun = w->db.sent_at != 0 && (s - t->steps < 2 || s[-2].synced);
+    if (begun)
         claim_failed(&w->from, t->from_us, over - claim_began(w, t), over);
 }
 
@@ -335,7 +336,6 @@ static bool round_trip(struct store_worker *w, struct finish *const *list, size_
     if (!main)
         return true;
     int64_t deadline = store_worker_deadline(w) + (w->most_ms > 0 ? 0 : t.more_ms * NS_PER_MS);
-    int64_t called = clock_now();
     bool lost = !db_run(&w->db, t.steps, t.n, deadline, &why);
     on_finished(&t); /* if the connection was lost in between */
     lost = lost || !lose(w, &t, t.finish_step, "store.finished", &why);
@@ -347,7 +347,7 @@ static bool round_trip(struct store_worker *w, struct finish *const *list, size_
     if (committed(t.claim_step))
         w->claimed = clock_now();
     else if (t.claim_step)
-        miss_claim(w, &t, called);
+        miss_claim(w, &t);
     if (done && committed(t.claim_step))
         take_claim(w, &t, want, ret);
     else if (t.claim_step && (lost || committed(t.claim_step)))
