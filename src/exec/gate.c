@@ -463,8 +463,10 @@ void gate_leave(struct pass *p)
         if (g->first && g->limits->concurrency > 0)
             ask(g); /* a place came free */
     }
-    if (!g->first && !g->inside)
+    if (!g->first && !g->inside) {
         give_back_unsure(g);
+        g->unsure_n = 0;
+    }
 }
 
 void gate_look(struct gate *g, int64_t now)

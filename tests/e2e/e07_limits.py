@@ -143,5 +143,17 @@ def t06_counting_ends():
             assert (q["name"], q["queued"], q["waiting"]) == (name, *counts), q
 
 
+def t07_behind_another():
+    "a task that nobody told the worker of begins when the one before it ends, and not at the next poll"
+    with Web(redis=False, worker=False, worker_poll="60s") as w:
+        first = w.submit("background", handler="sleep", params={"ms": 3000}, items_count=1)
+        w.lathe("worker")
+        wait_until("it runs", lambda: w.call("GET", f"/api/v1/tasks/{first}")[2]["state"] == "running")
+        second = w.submit("background", handler="echo", items_count=1)
+        w.finished(second)
+        waited = w.pg.sql(f"SELECT b.started_at - a.finished_at < interval '15 s' FROM tasks a, tasks b WHERE a.id = '{first}' AND b.id = '{second}'")
+        assert waited.strip() == "t", waited  # a poll is 30 to 90 s after the other
+
+
 if __name__ == "__main__":
     main(globals())

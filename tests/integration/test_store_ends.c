@@ -292,10 +292,17 @@ static void t40_one_by_one_or_together(void **state)
 static void t41_one_of_a_lease(void **state)
 {
     struct store_bench *b = *state;
-    struct new_task list[] = {bench_task(1, 1), bench_task(1, 1)};
-    bench_put_ok(b, list, 2);
-    struct claim c = bench_claim(b, 2);
+    struct new_task list[] = {bench_task(1, 1), bench_task(1, 1), bench_task(1, 1)};
+    bench_put_ok(b, list, 3);
+    struct claim c = bench_claim(b, 2), one = bench_claim(b, 2);
     assert_int_equal(c.count, 2);
+    assert_int_equal(one.count, 1);
+    struct finish alone = bench_end(b, one.units, TASK_succeeded, 0);
+    for (int again = 0; again < 2; again++) {
+        bench_finish(b, &alone, 1);
+        assert_true(alone.applied && alone.final);
+    }
+    claim_release(&one);
     for (int64_t left = 1; left >= 0; left--) {
         struct finish f = bench_end(b, &c.units[left], TASK_succeeded, 0);
         for (int again = 0; again < 2; again++) {
