@@ -4,13 +4,12 @@
  */
 #include "runs.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 
 #include "core/conf_table.h"
-#include "exec/command_guard.h"
+#include "guards.h"
 #include "handlers/command.h"
 
 #define COUNT 40
@@ -288,66 +287,10 @@ static void test_cancel(void **unused)
 
 /* ---- guards */
 
-/* Is it the guard of this process? /proc/PID/stat: "PID (NAME) STATE PARENT …" */
-static bool is_guard(const char *pid)
-{
-    static const char name[] = " (lathe-guard) S ";
-    char path[300], line[200] = "";
-    snprintf(path, sizeof path, "/proc/%s/stat", pid);
-    FILE *f = fopen(path, "re");
-    if (f && !fgets(line, sizeof line, f))
-        line[0] = '\0';
-    if (f)
-        fclose(f);
-    const char *at = strstr(line, name);
-    return at && strtol(at + strlen(name), NULL, 10) == getpid();
-}
-
-/* -1: there is none. */
-static pid_t find_guard(void)
-{
-    DIR *all = opendir("/proc");
-    struct dirent *d;
-    pid_t found = -1;
-    while (all && found < 0 && (d = readdir(all)))
-        if (is_guard(d->d_name))
-            found = (pid_t)strtol(d->d_name, NULL, 10);
-    closedir(all);
-    return found;
-}
-
-static void kill_guard(void)
-{
-    siginfo_t info;
-    pid_t pid = find_guard();
-    if (pid > 0 && kill(pid, SIGKILL) == 0)
-        waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
-}
-
 static const char *pid_of_program(struct seen *s)
 {
     arena_release(&s->arena);
     return only(s, "{}", "{\"do\":\"pid\"}", "sequential");
-}
-
-/* Until the next is not started at once. */
-static void lose_guard(void)
-{
-    struct err e;
-    int64_t again;
-    do
-        kill_guard();
-    while (guard_open(&again, &e));
-    assert_true(again > 0);
-    assert_non_null(strstr(e.text, "guard"));
-}
-
-static void have_guard(void)
-{
-    struct err e;
-    int64_t again, give_up = clock_after_ms(60000);
-    for (; !guard_open(&again, &e) || find_guard() < 0; poll(NULL, 0, 2))
-        assert_true(clock_now() < give_up);
 }
 
 /* One that dies is replaced; if they die again and again who needs a new program waits for the next one. */
@@ -365,110 +308,6 @@ static void test_guards_that_die(void **unused)
     if (strncmp(said, "ok ", 3) != 0)
         fail_msg("%s", said);
     arena_release(&s.arena);
-}
-
-/* A group that does not end for a polite word. */
-static pid_t new_ward(void)
-{
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    pid_t pid = fork();
-    if (pid == 0) {
-        sigaction(SIGTERM, &ignore, NULL);
-        for (;;)
-            pause();
-    }
-    assert_true(pid > 0);
-    setpgid(pid, pid);
-    guard_watch(pid);
-    return pid;
-}
-
-static bool is_dead(pid_t pid)
-{
-    siginfo_t info = {0};
-    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
-}
-
-static void await_death(pid_t pid)
-{
-    for (int64_t give_up = clock_after_ms(60000); !is_dead(pid); poll(NULL, 0, 2))
-        assert_true(clock_now() < give_up);
-    guard_forget(pid);
-    waitpid(pid, NULL, 0);
-}
-
-/* One that takes no more words is replaced: nobody waits for it, and those that it watched over live on. */
-static void test_a_guard_that_is_frozen(void **unused)
-{
-    int64_t give_up = clock_after_ms(60000);
-    (void)unused;
-    have_guard();
-    pid_t frozen = find_guard(), ward = new_ward();
-    kill(frozen, SIGSTOP);
-    while (kill(frozen, 0) == 0) {
-        assert_true(clock_now() < give_up);
-        guard_watch(ward);
-    }
-    have_guard();
-    assert_false(is_dead(ward));
-    guard_end(ward);
-    await_death(ward);
-}
-
-/* It heard, and is frozen before it does anything: whoever looks after guards sees who should be dead. */
-static void test_a_guard_that_does_nothing(void **unused)
-{
-    int64_t give_up = clock_after_ms(60000);
-    (void)unused;
-    have_guard();
-    pid_t frozen = find_guard(), ward = new_ward();
-    kill(frozen, SIGSTOP);
-    guard_end(ward);
-    for (; !is_dead(ward) || kill(frozen, 0) == 0; poll(NULL, 0, 20)) {
-        assert_true(clock_now() < give_up);
-        guard_look();
-    }
-    await_death(ward);
-}
-
-/* It did what it is there for, and something of the group is alive nevertheless: that is no fault of the guard. */
-static void test_a_group_that_does_not_die(void **unused)
-{
-    int64_t give_up = clock_after_ms(60000);
-    (void)unused;
-    have_guard();
-    pid_t guard = find_guard(), ward = new_ward();
-    guard_end(ward);
-    for (; !is_dead(ward); poll(NULL, 0, 2))
-        assert_true(clock_now() < give_up);
-    pid_t other = fork();
-    while (other == 0)
-        pause();
-    assert_true(other > 0);
-    assert_int_equal(setpgid(other, ward), 0);
-    for (; !is_dead(other); poll(NULL, 0, 20)) {
-        assert_true(clock_now() < give_up);
-        guard_look();
-    }
-    for (int64_t late = clock_after_ms(6000); clock_now() < late; poll(NULL, 0, 20))
-        guard_look(); /* one that does not answer is replaced after five seconds */
-    assert_int_equal(kill(guard, 0), 0);
-    waitpid(other, NULL, 0);
-    await_death(ward);
-}
-
-/* While there is none nobody is left alive for want of it. */
-static void test_no_guard(void **unused)
-{
-    (void)unused;
-    pid_t told = new_ward(), left = new_ward();
-    lose_guard();
-    guard_end(told);
-    await_death(told);
-    assert_false(is_dead(left));
-    lose_guard();
-    guard_close();
-    await_death(left);
 }
 
 /* ---- who is killed leaves nothing behind */
@@ -539,21 +378,12 @@ static bool killed_leaves_nothing(void)
 static int tests(void)
 {
     const struct CMUnitTest list[] = {
-        cmocka_unit_test(test_examples),
-        cmocka_unit_test(test_blame),
-        cmocka_unit_test(test_time_limit),
-        cmocka_unit_test(test_one_death_is_forgiven),
-        cmocka_unit_test(test_retries),
-        cmocka_unit_test(test_programs_that_do_not_run),
-        cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_what_it_is_given),
-        cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_next_run),
+        cmocka_unit_test(test_examples),        cmocka_unit_test(test_blame),
+        cmocka_unit_test(test_time_limit),      cmocka_unit_test(test_one_death_is_forgiven),
+        cmocka_unit_test(test_retries),         cmocka_unit_test(test_programs_that_do_not_run),
+        cmocka_unit_test(test_lines),           cmocka_unit_test(test_what_it_is_given),
+        cmocka_unit_test(test_cancel),          cmocka_unit_test(test_next_run),
         cmocka_unit_test(test_guards_that_die),
-        cmocka_unit_test(test_a_guard_that_is_frozen),
-        cmocka_unit_test(test_a_guard_that_does_nothing),
-        cmocka_unit_test(test_a_group_that_does_not_die),
-        cmocka_unit_test(test_no_guard),
     };
     return cmocka_run_group_tests(list, NULL, NULL);
 }

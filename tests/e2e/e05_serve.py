@@ -96,7 +96,7 @@ def t05_children_die():
             died = wait_until("its end is told", lambda: lines("serve.died", role))[0]
             assert died["role"] == "serve" and died["pid"] == w.serve.pid and died["signal"] == 9, died
             wait_until("it is started again", lambda: len(lines("serve.started", role)) == 2)
-        w.allow('"event":"serve.died"|api.sock')
+        w.allow('"event":"serve.died"|api.sock|connection to client lost')
         wait_until("it answers", lambda: w.call("GET", "/readyz")[0] == 200)
         status, _, task = w.call("POST", "/api/v1/tasks/sequential", {"handler": "echo", "items_count": 1})
         assert status == 200 and task["state"] == "succeeded", (status, task)
