@@ -7,7 +7,6 @@
 #define DEAR_TIMES 3                  /* in a row: one may be planned, or stand still for a moment */
 #define SHARE_BUSY 20
 #define SHARE_STARVED 2
-
 #define PASSED_BY_NS (60 * NS_PER_S) /* nothing waits longer for a claim from the beginning */
 
 static int64_t whole_after(const struct claim_from *f)

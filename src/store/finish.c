@@ -100,13 +100,17 @@ static struct span valid_prefix(struct span s)
     return (struct span){s.ptr, len};
 }
 
+static struct span error_words(const struct err *e, bool slug)
+{
+    return valid_prefix(span_of(slug ? err_slug(e->code) : e->text));
+}
+
 static void element_error(struct params *p, const struct err *e, bool slug)
 {
-    if (e->code == ERR_NONE) {
+    if (e->code == ERR_NONE)
         element_null(p);
-        return;
-    }
-    element_span(p, valid_prefix(span_of(slug ? err_slug(e->code) : e->text)));
+    else
+        element_span(p, error_words(e, slug));
 }
 
 void finish_params(struct params *p, struct finish *const *list, size_t n)
@@ -210,7 +214,7 @@ static void params_error(struct params *p, const struct err *e, bool slug)
     if (e->code == ERR_NONE)
         params_null(p);
     else
-        params_text(p, valid_prefix(span_of(slug ? err_slug(e->code) : e->text)));
+        params_text(p, error_words(e, slug));
 }
 
 void finish_one_params(struct params *p, const struct finish *f)

@@ -35,7 +35,7 @@ static void learn_pace(struct worker *w, const struct run *r)
  * else had locked then, and a claim just for that should not stand in the caller's way. */
 static void look_after(struct worker *w, const struct run *r)
 {
-    int64_t soon = clock_now() + LOOK_SOON_NS;
+    int64_t soon = w->last_end + LOOK_SOON_NS;
     w->look = w->look || !r->unit->alone;
     if (soon < w->next_poll)
         w->next_poll = soon;
