@@ -13,10 +13,10 @@
 #include "model/redis.h"
 #include "model/rows.h"
 
-#define EVENTS 64   /* looked at together */
-#define MANY 64     /* calls at once: with fewer it costs nothing to look for a connection */
-#define SPARE 64    /* connections that are kept beyond as many as were ever in use at once */
-#define IDLE EVENTS /* connections that are kept for whoever comes next */
+#define EVENTS 64 /* looked at together */
+#define MANY 64   /* calls at once: with fewer it costs nothing to look for a connection */
+#define SPARE 64  /* connections that are kept beyond as many as were ever in use at once */
+#define IDLE 128  /* connections that are kept for whoever comes next: two looks full */
 
 /* ---- the limits of hosts */
 
@@ -146,11 +146,14 @@ static void look_for_free(struct call *c)
 
 /* libcurl finds a connection that it keeps by looking through all of them, once more when its call is taken out: with thousands that end
  * together a third of the time. One that is closed needs no looking for. (Where there are few by the caller's wish, others wait for them inside
- * libcurl.) */
+ * libcurl.) An answer holds its place among those that are kept from its beginning on: thousands may begin in one look of libcurl's. */
 void http_answers(struct call *c)
 {
-    c->closes = c->client->per_host == 0 && c->client->ended >= IDLE;
-    curl_easy_setopt(c->easy, CURLOPT_FORBID_REUSE, (long)c->closes);
+    struct http *h = c->client;
+    h->keeping -= c->keeps; /* after a redirect */
+    c->keeps = h->per_host != 0 || h->ended + h->keeping < IDLE;
+    h->keeping += c->keeps;
+    curl_easy_setopt(c->easy, CURLOPT_FORBID_REUSE, (long)!c->keeps);
 }
 
 static bool start(struct call *c)
@@ -222,7 +225,9 @@ static void leave(struct call *c)
     http_resolved(c);
     c->moving = false;
     h->calls--;
-    h->ended += !c->closes;
+    h->ended += c->keeps;
+    h->keeping -= c->keeps;
+    c->keeps = false;
     http_process_count(-1);
     fill(h);
 }

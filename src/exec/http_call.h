@@ -26,6 +26,7 @@ struct http {
     int64_t per_host;
     int64_t calls, most_calls; /* in progress, LIMIT_HTTP_CALLS at most; and at once so far */
     int64_t ended;             /* calls that left a connection which none may have taken since */
+    int64_t keeping;           /* calls with an answer, that will leave one */
     int64_t resolving;         /* of them: that may have a resolver's thread, LIMIT_HTTP_RESOLVING at most */
     struct line lines[2];      /* that wait for a place: of addresses, and of names */
     int later;                 /* a timerfd for the gates */
@@ -42,7 +43,7 @@ struct call {
     bool name;      /* its host is no address */
     bool resolving; /* counted as one that may have a resolver's thread */
     bool moving;    /* curl has it */
-    bool closes;    /* its connection is not kept */
+    bool keeps;     /* its connection, for others; known from its answer on */
     bool beginning; /* http_begin has not returned: what ends is not told */
     char where[LIMIT_ORIGIN],
         host[LIMIT_ORIGIN]; /* of the URL that was asked for; redirects count there too */

@@ -139,7 +139,7 @@ static void await_open(int most)
 static void t18_few_connections_are_kept(void **state)
 {
     (void)state;
-    enum { CALLS = 300, KEPT = 64 + 64 }; /* and what ends in the same look */
+    enum { CALLS = 300, KEPT = 128 };
     void *h;
     struct err e = ERR_INIT;
     struct http_call *calls[CALLS];
@@ -149,6 +149,8 @@ static void t18_few_connections_are_kept(void **state)
     assert_true(http_open(&h, &e));
     for (size_t i = 0; i < CALLS; i++)
         calls[i] = begin(h, "/echo", 20000, &done);
+    drive_until(h, &done, 1);
+    poll(NULL, 0, 300); /* late: libcurl looks at all of them at once then, for it gives an address 200 ms */
     drive_until(h, &done, CALLS);
     for (size_t i = 0; i < CALLS; i++)
         http_drop(calls[i]);
