@@ -5,6 +5,7 @@
 
 #include "cache/pool.h"
 #include "core/clock.h"
+#include "core/cond.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metrics.h"
@@ -18,11 +19,7 @@ bool cache_open(const struct conf *c, struct cache **ret, struct err *e)
     }
     struct cache *cache = mem_alloc(sizeof *cache);
     cache->conf = c;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&cache->given, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&cache->given);
     pthread_mutex_init(&cache->lock, NULL);
     metric_set(M_cache_breaker_open, "", 0);
     *ret = cache;
@@ -55,16 +52,15 @@ int64_t cache_deadline(const struct cache *c)
 /* With the lock held: a place among the connections, and an idle one if there is. */
 static bool take(struct cache *c, struct turn *t, struct err *e)
 {
-    struct timespec until = {.tv_sec = t->deadline / NS_PER_S, .tv_nsec = t->deadline % NS_PER_S};
-    int late = 0;
+    bool late = false;
     for (;;) {
         if (breaker_refuses(&c->breaker, clock_now()))
             return err_set(e, ERR_CACHE, "Redis is left alone for a while after failures");
         if (c->idle_n > 0 || c->open_n < POOL_CONNECTIONS)
             break;
-        if (late != 0) /* says nothing about Redis: not a failure for the breaker */
+        if (late) /* says nothing about Redis: not a failure for the breaker */
             return err_set(e, ERR_CACHE, "all connections to Redis are in use");
-        late = pthread_cond_timedwait(&c->given, &c->lock, &until);
+        late = !cond_wait(&c->given, &c->lock, t->deadline);
     }
     bool entered = breaker_enter(&c->breaker, clock_now(), &t->number);
     assert(entered);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "core/clock.h"
+#include "core/cond.h"
 #include "core/limits.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -238,11 +239,7 @@ static void *waits_thread(void *arg)
     while (!w->stop || w->heap.count > 0) {
         int64_t next = w->heap.count > 0 ? w->heap.list[0]->at : CLOCK_NEVER;
         if (!w->stop && next > clock_now()) {
-            struct timespec until = {.tv_sec = next / NS_PER_S, .tv_nsec = next % NS_PER_S};
-            if (next == CLOCK_NEVER)
-                pthread_cond_wait(&w->news, &w->lock);
-            else
-                pthread_cond_timedwait(&w->news, &w->lock, &until);
+            cond_wait(&w->news, &w->lock, next);
             continue;
         }
         look_gather(w, &w->look);
@@ -332,11 +329,7 @@ bool waits_new(const struct conf *conf, struct store *s, struct cache *c, struct
     w->conf = conf;
     w->store = s;
     w->heap.list = mem_array(LIMIT_CALLS, sizeof(struct queue_wait *));
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->news, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&w->news);
     pthread_mutex_init(&w->lock, NULL);
     errno = pthread_create(&w->thread, NULL, waits_thread, w);
     if (errno != 0) {
