@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/cond.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "exec/exec.h"
 
+#define SETTLE_MS 500 /* from its start on the worker has better things to do, and would be measured along */
 #define REMEMBERED 64 /* profiles; a power of two */
 #define REMEMBER_MS 1000
 #define ASK_MS 1000  /* a unit waits no longer for its evidence */
@@ -25,6 +27,8 @@ struct evidence {
     struct store *store;
     pthread_t thread;
     pthread_mutex_t lock; /* over what follows */
+    pthread_cond_t news;
+    bool ending; /* nobody will ask any more what the machine costs */
     struct host host;
     int64_t away; /* clock_now(): until then the store is not asked */
     struct memory memories[REMEMBERED];
@@ -39,11 +43,24 @@ static const struct host guess = {
     .timer_slack = 100e3,
 };
 
+static bool settle(struct evidence *ev)
+{
+    int64_t settled = clock_after_ms(SETTLE_MS);
+    pthread_mutex_lock(&ev->lock);
+    while (!ev->ending && cond_wait(&ev->news, &ev->lock, settled))
+        continue;
+    bool goes_on = !ev->ending;
+    pthread_mutex_unlock(&ev->lock);
+    return goes_on;
+}
+
 static void *calibrate(void *arg)
 {
     struct evidence *ev = arg;
     struct host measured = {0};
     struct err e = ERR_INIT;
+    if (!settle(ev))
+        return NULL;
     if (!exec_calibrate(&measured, &e)) {
         log_warn_err("worker.calibrate", &e, "meaning=predictions use guessed costs");
         return NULL;
@@ -62,13 +79,18 @@ struct evidence *evidence_new(struct store *s, int64_t cores)
     ev->host = guess;
     ev->host.cores = cores;
     pthread_mutex_init(&ev->lock, NULL);
+    cond_init(&ev->news);
     if (pthread_create(&ev->thread, NULL, calibrate, ev) != 0)
         ev->thread = 0;
     return ev;
 }
 
-void evidence_measured(struct evidence *ev)
+void evidence_end(struct evidence *ev)
 {
+    pthread_mutex_lock(&ev->lock);
+    ev->ending = true;
+    pthread_cond_signal(&ev->news);
+    pthread_mutex_unlock(&ev->lock);
     if (ev->thread != 0)
         pthread_join(ev->thread, NULL);
     ev->thread = 0;
@@ -78,7 +100,8 @@ void evidence_free(struct evidence *ev)
 {
     if (ev == NULL)
         return;
-    evidence_measured(ev);
+    evidence_end(ev);
+    pthread_cond_destroy(&ev->news);
     pthread_mutex_destroy(&ev->lock);
     mem_free(ev);
 }

@@ -1,5 +1,5 @@
 /*
- * evidence.h: what the machine costs (measured once, on a thread of its own, when the worker starts) and what earlier runs
+ * evidence.h: what the machine costs (measured once, on a thread of its own, soon after the worker's start) and what earlier runs
  * taught about a handler, remembered for a second so that a thousand small units do not ask a thousand times. Any thread.
  */
 #ifndef LATHE_WORKER_EVIDENCE_H
@@ -14,7 +14,7 @@ struct evidence;
 
 struct evidence *evidence_new(struct store *s, int64_t cores);
 void evidence_free(struct evidence *ev);
-void evidence_measured(struct evidence *ev); /* waits for the measuring thread; evidence_free does, too */
+void evidence_end(struct evidence *ev); /* ends the measuring thread; evidence_free does, too */
 
 struct host evidence_host(struct evidence *ev); /* careful guesses until measured */
 

@@ -219,7 +219,7 @@ enum worker_end worker_run(struct conf *c, struct queue *q, int signals, struct 
     log_info("worker.stopped", "running=%zu", w->running);
     bool recycle = w->ending == ENDING_RECYCLE, left = w->running > 0;
     if (left)
-        evidence_measured(w->evidence); /* the one thread that ends by itself */
+        evidence_end(w->evidence); /* the one thread that can be ended */
     else
         stop(w);
     return recycle ? WORKER_RECYCLE : left ? WORKER_LEFT : WORKER_STOPPED;

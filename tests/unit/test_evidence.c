@@ -1,13 +1,15 @@
 /* worker/evidence.h: the store is asked seldom, for a short time only, and left alone when it does not answer. */
 #include "unit/unit.h"
 
+#include <poll.h>
+
 #include "core/clock.h"
 #include "exec/exec.h"
 #include "worker/evidence.h"
 
 static struct {
     bool away;
-    int asked;
+    int asked, calibrated;
     int64_t deadline;
 } fake;
 
@@ -27,6 +29,7 @@ bool store_profile(struct store *s, struct span handler, uint64_t digest, int64_
 bool exec_calibrate(struct host *h, struct err *e)
 {
     (void)e;
+    fake.calibrated++;
     h->item_cost = 42;
     return true;
 }
@@ -104,6 +107,25 @@ static void t04_away_and_remembered(void **state)
     assert_int_equal(fake.asked, 2);
 }
 
+static void t05_measured_when_the_start_is_over(void **state)
+{
+    (void)state;
+    assert_true(evidence_host(ev).item_cost > 42); /* a guess */
+    while (evidence_host(ev).item_cost != 42)
+        poll(NULL, 0, 1);
+    assert_int_equal(evidence_host(ev).cores, 3);
+}
+
+/* A worker that is stopped at once does not wait for it. */
+static void t06_an_end_before_it(void **state)
+{
+    (void)state;
+    int64_t begin = clock_now();
+    evidence_end(ev);
+    if (clock_now() - begin < 400 * NS_PER_MS)
+        assert_int_equal(fake.calibrated, 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -113,6 +135,8 @@ int main(void)
         TEST(t02_nothing_is_known),
         TEST(t03_away),
         TEST(t04_away_and_remembered),
+        TEST(t05_measured_when_the_start_is_over),
+        TEST(t06_an_end_before_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
