@@ -171,3 +171,8 @@ class Lathe(Proc):
 
     def ready(self):
         return self.socket is None or answers(self.socket)
+
+    def kill(self):
+        """As by kill -9. PostgreSQL says so of every statement that it was in the middle of."""
+        self.stack.allow("connection to client lost|unexpected EOF on client connection")
+        super().kill()
