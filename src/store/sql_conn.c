@@ -17,9 +17,8 @@
 #include "store/sql_rows.h"
 
 #define OLDEST_SERVER 140000
-#define GRACE_MS 1000            /* after the server should have ended a statement by itself */
-#define AHEAD_NS (2 * NS_PER_MS) /* how much work is sent ahead */
-#define AGAIN_MOST 10
+#define GRACE_MS 1000             /* after the server should have ended a statement by itself */
+#define AHEAD_NS (2 * NS_PER_MS)  /* how much work is sent ahead */
 #define READ_LEAST 8192           /* that libpq makes room for when it reads */
 #define LOOK_MS "1000"            /* so often the server looks whether we are still there */
 #define QUICK_NS (50 * NS_PER_MS) /* what takes longer and is not wanted any more is cancelled */
@@ -411,9 +410,10 @@ static bool take_refusal(struct sql_conn *c, struct sql_one *call, const PGresul
     struct err e = ERR_INIT;
     enum sql_fate fate = sql_fate_of(r, &e);
     bool early = clock_now() - c->began < c->pool->database->timeout_ms * NS_PER_MS / 2;
-    /* A cancel that came for the one before hit this one: its transaction was rolled back. */
+    /* A cancel that came for the one before hit this one: its transaction was rolled back. However often: each hit uses up a cancel that
+     * was asked for. */
     if (fate == SQL_STOPPED && early && c->cancels > 0 && !call->cancelled)
-        call->resend = call->again < AGAIN_MOST;
+        call->resend = true;
     if (fate == SQL_STOPPED && c->cancels > 0)
         c->cancels--;
     if (fate == SQL_STALE) {
