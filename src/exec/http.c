@@ -146,13 +146,13 @@ static void look_for_free(struct call *c)
 
 /* libcurl finds a connection that it keeps by looking through all of them, once more when its call is taken out: with thousands that end
  * together a third of the time. One that is closed needs no looking for. (Where there are few by the caller's wish, others wait for them inside
- * libcurl.) An answer holds its place among those that are kept from its beginning on: thousands may begin in one look of libcurl's. */
+ * libcurl.) Thousands of answers may begin, and end, in one look of libcurl's: those of this look count as if they had
+ * ended, and no others: an answer may last. */
 void http_answers(struct call *c)
 {
     struct http *h = c->client;
-    h->keeping -= c->keeps; /* after a redirect */
-    c->keeps = h->per_host != 0 || h->ended + h->keeping < IDLE;
-    h->keeping += c->keeps;
+    c->keeps = h->per_host != 0 || h->ended + h->answers < IDLE;
+    h->answers += c->keeps;
     curl_easy_setopt(c->easy, CURLOPT_FORBID_REUSE, (long)!c->keeps);
 }
 
@@ -226,8 +226,6 @@ static void leave(struct call *c)
     c->moving = false;
     h->calls--;
     h->ended += c->keeps;
-    h->keeping -= c->keeps;
-    c->keeps = false;
     http_process_count(-1);
     fill(h);
 }
@@ -294,6 +292,7 @@ void http_drive(void *client)
     struct http *h = client;
     struct epoll_event events[EVENTS];
     int left, n = epoll_wait(h->sockets, events, EVENTS, 0);
+    h->answers = 0;
     for (int i = 0; i < n; i++) {
         uint64_t ticks;
         unsigned e = events[i].events;

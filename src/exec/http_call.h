@@ -26,7 +26,7 @@ struct http {
     int64_t per_host;
     int64_t calls, most_calls; /* in progress, LIMIT_HTTP_CALLS at most; and at once so far */
     int64_t ended;             /* calls that left a connection which none may have taken since */
-    int64_t keeping;           /* calls with an answer, that will leave one */
+    int64_t answers;           /* that began in this look, and will leave one */
     int64_t resolving;         /* of them: that may have a resolver's thread, LIMIT_HTTP_RESOLVING at most */
     struct line lines[2];      /* that wait for a place: of addresses, and of names */
     int later;                 /* a timerfd for the gates */
