@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "core/clock.h"
+#include "core/cond.h"
 #include "core/limits.h"
 #include "core/mem.h"
 #include "queue/inside.h"
@@ -233,11 +234,10 @@ static void tell(struct notify *n, const struct round *r)
 /* Until there is something to tell and a round may begin; with the lock held. The first after a pause goes at once. */
 static void await_news(struct notify *n, int64_t next)
 {
-    struct timespec until = {.tv_sec = next / NS_PER_S, .tv_nsec = next % NS_PER_S};
     while (n->gathering->empty && !n->stop)
         pthread_cond_wait(&n->news, &n->lock);
     while (clock_now() < next && !n->stop)
-        pthread_cond_timedwait(&n->news, &n->lock, &until);
+        cond_wait(&n->news, &n->lock, next);
 }
 
 static void *notify_thread(void *arg)
@@ -272,11 +272,7 @@ bool notify_new(struct cache *c, struct notify **ret, struct err *e)
     struct notify *n = mem_alloc(sizeof *n);
     n->cache = c;
     pthread_mutex_init(&n->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&n->news, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cond_init(&n->news);
     round_init(&n->rounds[0]);
     round_init(&n->rounds[1]);
     n->gathering = &n->rounds[0];

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <pthread.h>
 
+#include "core/cond.h"
 #include "store/claim_from.h"
 #include "store/db.h"
 #include "store/store.h"
@@ -68,8 +69,6 @@ bool store_read(struct store *s, const struct stmt *stmt, const struct params *p
                 struct err *e) LATHE_CHECK;
 
 /* Condition variables that wait on the clock of clock_now(). */
-void monotonic_cond_init(pthread_cond_t *c);
-bool monotonic_cond_wait(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline); /* false: it is past */
 
 void params_release_at(struct params *p); /* for CLEANUP() */
 

@@ -134,7 +134,7 @@ static void pause_before_retry(struct writer *w)
     if (w->db.conn && until < least)
         until = least;
     pthread_mutex_lock(&hub.lock);
-    while (!hub.stopping && monotonic_cond_wait(&w->wake, &hub.lock, until))
+    while (!hub.stopping && cond_wait(&w->wake, &hub.lock, until))
         ;
     pthread_mutex_unlock(&hub.lock);
 }
@@ -272,7 +272,7 @@ static size_t take(struct writer *w, bool done)
             break;
         } else if (until == CLOCK_NEVER) {
             pthread_cond_wait(&w->wake, &hub.lock);
-        } else if (!monotonic_cond_wait(&w->wake, &hub.lock, until) && w->db.conn &&
+        } else if (!cond_wait(&w->wake, &hub.lock, until) && w->db.conn &&
                    clock_now() >= w->used + REST_MS * NS_PER_MS) {
             db_close(&w->db);
         }
@@ -358,7 +358,7 @@ void rows_settle(int64_t until)
     hub.settling++;
     if (hub.running)
         wake_writers(WRITERS);
-    while (hub.running && !is_dry() && monotonic_cond_wait(&hub.dry, &hub.lock, until < most ? until : most))
+    while (hub.running && !is_dry() && cond_wait(&hub.dry, &hub.lock, until < most ? until : most))
         continue;
     bool late = hub.running && !is_dry();
     size_t waiting = hub.waiting;
@@ -383,7 +383,7 @@ static bool start_writer(struct writer *w)
                         .hurry = hub.hurry};
     w->rows = mem_array(LIMIT_ROWS_BATCH, sizeof(struct row_put *));
     w->params = (struct params)PARAMS_INIT;
-    monotonic_cond_init(&w->wake);
+    cond_init(&w->wake);
     w->running = pthread_create(&w->thread, NULL, run, w) == 0;
     if (w->running)
         pthread_setname_np(w->thread, "store-rows");
@@ -399,7 +399,7 @@ static bool start(struct err *e)
         rows_list_init(&hub.queues[i]);
     hub.hurry = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     hub.stopping = false;
-    monotonic_cond_init(&hub.dry);
+    cond_init(&hub.dry);
     for (size_t i = 0; i < WRITERS; i++)
         if (!start_writer(&hub.writers[i]) && i == 0)
             return err_set(e, ERR_SYSTEM, "no thread to write rows");

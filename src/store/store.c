@@ -1,28 +1,10 @@
 #include "store/inside.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "core/limits.h"
 #include "core/mem.h"
 #include "core/metrics.h"
-
-/* ---- waiting ---- */
-
-void monotonic_cond_init(pthread_cond_t *c)
-{
-    pthread_condattr_t a;
-    pthread_condattr_init(&a);
-    pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
-    pthread_cond_init(c, &a);
-    pthread_condattr_destroy(&a);
-}
-
-bool monotonic_cond_wait(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline)
-{
-    struct timespec t = {.tv_sec = deadline / NS_PER_S, .tv_nsec = deadline % NS_PER_S};
-    return pthread_cond_timedwait(c, m, &t) == 0;
-}
 
 void params_release_at(struct params *p)
 {
@@ -57,7 +39,7 @@ bool store_open(const struct conf *c, const char *role, struct store **ret, stru
     snprintf(s->role, sizeof s->role, "%s", role);
     db_gate_init(&s->gate);
     pthread_mutex_init(&s->mutex, NULL);
-    monotonic_cond_init(&s->freed);
+    cond_init(&s->freed);
     s->pool_n = (size_t)c->store_pool < POOL_MOST ? (size_t)c->store_pool : POOL_MOST;
     for (size_t i = 0; i < s->pool_n; i++) {
         store_db_init(s, &s->pool[i], false);
@@ -87,7 +69,7 @@ static struct db *borrow(struct store *s, int64_t deadline)
 {
     struct db *db = NULL;
     pthread_mutex_lock(&s->mutex);
-    while (s->idle_n == 0 && monotonic_cond_wait(&s->freed, &s->mutex, deadline))
+    while (s->idle_n == 0 && cond_wait(&s->freed, &s->mutex, deadline))
         ;
     if (s->idle_n > 0)
         db = s->idle[--s->idle_n];

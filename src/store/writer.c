@@ -124,7 +124,7 @@ static void gather(struct store_writer *w)
         pthread_mutex_lock(&w->mutex);
     }
     while (w->enough > 1 && !is_enough(w) && clock_now() < w->gather_by)
-        monotonic_cond_wait(&w->changed, &w->mutex, w->gather_by);
+        cond_wait(&w->changed, &w->mutex, w->gather_by);
     w->enough = 1;
     while (!is_enough(w))
         pthread_cond_wait(&w->changed, &w->mutex);
@@ -185,7 +185,7 @@ static void pause_before_retry(struct store_writer *w)
     if (w->db.conn && until < least)
         until = least;
     pthread_mutex_lock(&w->mutex);
-    while (!(w->stopping && clock_now() >= w->stop_by) && monotonic_cond_wait(&w->changed, &w->mutex, until))
+    while (!(w->stopping && clock_now() >= w->stop_by) && cond_wait(&w->changed, &w->mutex, until))
         ;
     pthread_mutex_unlock(&w->mutex);
 }
@@ -305,7 +305,7 @@ bool store_writer_new(struct store *s, struct store_writer **ret, struct err *e)
     w->db.meanwhile = answer_written;
     w->db.meanwhile_arg = w;
     pthread_mutex_init(&w->mutex, NULL);
-    monotonic_cond_init(&w->changed);
+    cond_init(&w->changed);
     if (pthread_create(&w->thread, NULL, run, w) != 0) {
         pthread_cond_destroy(&w->changed);
         pthread_mutex_destroy(&w->mutex);
