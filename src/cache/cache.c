@@ -95,6 +95,27 @@ bool cache_begin(struct cache *c, struct turn *ret, struct err *e)
     return true;
 }
 
+bool cache_begin_idle(struct cache *c, struct turn *ret)
+{
+    struct turn t = {.deadline = cache_deadline(c)};
+    redisContext *dead = NULL;
+    bool ok = false;
+    pthread_mutex_lock(&c->lock);
+    if (c->idle_n > 0 && !breaker_refuses(&c->breaker, clock_now())) {
+        t.redis = c->idle[--c->idle_n];
+        ok = conn_alive(t.redis) && breaker_enter(&c->breaker, clock_now(), &t.number);
+        if (!ok) {
+            dead = t.redis;
+            c->open_n--;
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    conn_close(dead);
+    if (ok)
+        *ret = t;
+    return ok;
+}
+
 static void tell(enum breaker_move move, const struct err *e)
 {
     if (move == BREAKER_OPENED) {
@@ -143,18 +164,4 @@ bool cache_ready(struct cache *c, struct err *e)
         return false;
     conn_add(t.redis, (struct span[]){SPAN("PING")}, 1);
     return cache_end(c, &t, conn_exchange(t.redis, 1, t.deadline, NULL, NULL, e), e);
-}
-
-bool cache_publish(struct cache *c, const char *channel, const struct span *messages, size_t n, struct err *e)
-{
-    struct turn t;
-    if (n == 0)
-        return true;
-    if (!cache_begin(c, &t, e))
-        return false;
-    char name[CACHE_KEY];
-    cache_key(c, channel, name);
-    for (size_t i = 0; i < n; i++)
-        conn_add(t.redis, (struct span[]){SPAN("PUBLISH"), span_of(name), messages[i]}, 3);
-    return cache_end(c, &t, conn_exchange(t.redis, n, t.deadline, NULL, NULL, e), e);
 }

@@ -24,9 +24,31 @@ bool cache_broken(struct cache *c);                           /* the breaker is 
 
 /* ---- messages: channels are prefix:name ---- */
 
-/* One round trip for all; a batch of messages on one channel. */
-bool cache_publish(struct cache *c, const char *channel, const struct span *messages, size_t n,
-                   struct err *e) LATHE_CHECK;
+struct cache_message {
+    const char *channel; /* without the prefix */
+    struct span text;
+};
+
+/* One round trip for all, in their order. */
+bool cache_publish(struct cache *c, const struct cache_message *list, size_t n, struct err *e) LATHE_CHECK;
+
+/*
+ * The same in two halves, for a thread that must not wait. `begin` sends over a connection that is there and idle; false: there is
+ * none, or the breaker is open, and nothing was done. After true somebody, on any thread, calls `end` once, which sends what the
+ * socket did not take and reads the answers.
+ *
+ *     struct cache_sent sent;
+ *     if (cache_publish_begin(c, list, n, &sent))
+ *         ok = cache_publish_end(c, &sent, e);   // later, on a thread that may wait
+ */
+struct cache_sent {
+    struct redisContext *redis;
+    int64_t deadline;
+    unsigned number;
+    size_t replies;
+};
+bool cache_publish_begin(struct cache *c, const struct cache_message *list, size_t n, struct cache_sent *ret);
+bool cache_publish_end(struct cache *c, struct cache_sent *sent, struct err *e) LATHE_CHECK;
 
 /*
  * Listens on `channels` (NULL at the end) on a thread of its own, connecting again with back-off as long as it lives.

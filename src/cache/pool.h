@@ -40,6 +40,8 @@ void cache_key(const struct cache *c, const char *rest, char key[CACHE_KEY]); /*
 int64_t cache_deadline(const struct cache *c); /* of a call that begins now */
 
 bool cache_begin(struct cache *c, struct turn *ret, struct err *e) LATHE_CHECK;
+/* The same without waiting for anything: only over a connection that is idle and alive. */
+bool cache_begin_idle(struct cache *c, struct turn *ret) LATHE_CHECK;
 /* Returns ok. A connection that failed is closed, and *e goes to the log when the breaker opens. */
 bool cache_end(struct cache *c, struct turn *t, bool ok, const struct err *e);
 

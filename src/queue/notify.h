@@ -1,6 +1,7 @@
 /*
  * notify.h: tells other processes, by Redis, what happened here: work is there, tasks ended, tasks are to stop, how far
- * units are. Its own thread talks to Redis, so that the group-commit writer, a claim loop or a call never waits for it.
+ * units are. Whoever has the first message after a pause sends it himself, if a connection is idle, without waiting for anything;
+ * all the rest is its own thread's, so that the group-commit writer, a claim loop or a call never waits for Redis.
  * What is told while a round trip is under way gathers, each thing once, and goes with the next: under load there is one
  * message for many. All of it is bounded; what does not fit is told as "look at everything" or not at all, since the
  * store is the truth and is asked anyway. With Redis down it is thrown away.

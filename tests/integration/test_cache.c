@@ -120,8 +120,8 @@ static void ear_wait(struct ear *ear, const char *text, int ups, int downs)
 static void say(struct cache *c, const char *channel, const char *text)
 {
     struct err e = ERR_INIT;
-    struct span s = span_of(text);
-    assert_true(cache_publish(c, channel, &s, 1, &e));
+    struct cache_message m = {channel, span_of(text)};
+    assert_true(cache_publish(c, &m, 1, &e));
 }
 
 /* ---- tests ---- */
@@ -134,13 +134,15 @@ static void test_without_redis(void **state)
     struct err e = ERR_INIT;
     struct cache_view v = {.task = uuid_v7()};
     struct cache_listener *l = NULL;
-    struct span text = SPAN("x");
+    struct cache_message text = {"work", SPAN("x")};
+    struct cache_sent sent;
     assert_true(cache_open(&conf, &c, &e));
     assert_null(c);
     assert_true(cache_broken(c));
     assert_false(cache_ready(c, &e));
     assert_int_equal(e.code, ERR_CACHE);
-    assert_false(cache_publish(c, "work", &text, 1, &e));
+    assert_false(cache_publish(c, &text, 1, &e));
+    assert_false(cache_publish_begin(c, &text, 1, &sent));
     assert_false(cache_put_views(c, &v, 1, &e));
     assert_false(cache_get_view(c, v.task, &v, &e));
     assert_false(cache_drop_views(c, &v, 1, &e));
@@ -230,11 +232,59 @@ static void test_messages(void **state)
     say(b->cache, "work", "default");
     say(b->cache, "cancel", "not asked for");
     assert_int_equal(redis_server_number(&b->server, "PUBLISH other:work another-prefix"), 0);
-    struct span three[] = {SPAN("a b"), SPAN(""), SPAN("%s")};
-    assert_true(cache_publish(b->cache, "done", three, COUNT_OF(three), &e));
-    ear_wait(&ear, "work=default;done=a b;done=;done=%s;", 1, 0);
+    struct cache_message three[] = {{"done", SPAN("a b")}, {"done", SPAN("")}, {"work", SPAN("%s")}};
+    assert_true(cache_publish(b->cache, three, COUNT_OF(three), &e));
+    ear_wait(&ear, "work=default;done=a b;done=;work=%s;", 1, 0);
     cache_listener_free(ear.listener);
     assert_int_equal(ear.downs, 1);
+}
+
+static void test_messages_in_two_halves(void **state)
+{
+    struct bench *b = *state;
+    struct ear ear;
+    struct err e = ERR_INIT;
+    struct cache_message two[] = {{"work", SPAN("a")}, {"done", SPAN("b")}};
+    struct cache_sent sent;
+    ear_open(&ear, b->cache);
+    ear_wait(&ear, NULL, 1, 0);
+    assert_false(cache_publish_begin(b->cache, two, 2, &sent)); /* there is no connection yet */
+    assert_true(cache_ready(b->cache, &e));
+    assert_false(cache_publish_begin(b->cache, two, 0, &sent));
+    assert_true(cache_publish_begin(b->cache, two, 2, &sent));
+    ear_wait(&ear, "work=a;done=b;", 1, 0); /* they are there before anybody ended it */
+    struct cache_sent none;
+    assert_false(cache_publish_begin(b->cache, two, 2, &none)); /* the connection is in use */
+    assert_true(cache_publish_end(b->cache, &sent, &e));
+    assert_true(cache_publish_begin(b->cache, two, 1, &sent));
+    assert_true(cache_publish_end(b->cache, &sent, &e));
+    ear_wait(&ear, "work=a;done=b;work=a;", 1, 0);
+    cache_listener_free(ear.listener);
+}
+
+/* More than the socket takes: the other half sends the rest. A Redis that stands still is found by that half, in its time. */
+static void test_halves_never_wait(void **state)
+{
+    struct bench *b = *state;
+    struct err e = ERR_INIT;
+    enum { LARGE = 4 * 1024 * 1024 };
+    char *text CLEANUP(mem_free_at) = mem_alloc(LARGE);
+    memset(text, 'x', LARGE);
+    struct cache_message large = {"nobody", {text, LARGE}}, small = {"nobody", SPAN("x")};
+    struct cache_sent sent;
+    assert_true(cache_ready(b->cache, &e));
+    assert_true(cache_publish_begin(b->cache, &large, 1, &sent));
+    assert_true(cache_publish_end(b->cache, &sent, &e));
+    b->conf.cache_timeout = 20;
+    redis_server_freeze(&b->server);
+    for (int i = 0; i < 3; i++) {
+        bool begun = cache_publish_begin(b->cache, &small, 1, &sent);
+        assert_int_equal(begun, i == 0); /* afterwards there is no connection */
+        assert_false(begun ? cache_publish_end(b->cache, &sent, &e) : cache_publish(b->cache, &small, 1, &e));
+        assert_int_equal(e.code, ERR_CACHE);
+    }
+    assert_true(cache_broken(b->cache));
+    redis_server_thaw(&b->server);
 }
 
 static void test_restart_costs_nothing(void **state)
@@ -247,6 +297,9 @@ static void test_restart_costs_nothing(void **state)
     assert_true(cache_ready(b->cache, &e));
     redis_server_kill(&b->server);
     redis_server_start(&b->server);
+    struct cache_message m = {"done", SPAN("lost")};
+    struct cache_sent sent;
+    assert_false(cache_publish_begin(b->cache, &m, 1, &sent)); /* nor does it send over a dead one */
     assert_true(cache_ready(b->cache, &e)); /* the pooled connection was dead, and nobody noticed */
     ear_wait(&ear, NULL, 2, 1);
     say(b->cache, "done", "again");
@@ -408,6 +461,8 @@ int main(void)
         TEST(test_more_views_than_one_pipeline),
         TEST(test_foreign_values_are_not_counted),
         TEST(test_messages),
+        TEST(test_messages_in_two_halves),
+        TEST(test_halves_never_wait),
         TEST(test_restart_costs_nothing),
         TEST(test_flushall),
         TEST(test_dead_redis_opens_the_breaker),
