@@ -105,13 +105,21 @@ size_t queue_cancels(struct queue_worker *w, struct uuid *out, size_t room)
 
 /* ---- what a turn has to tell ---- */
 
+/* Somebody told Redis how far the unit was: we, or, as far as one can see, a worker that had it before. */
+static bool was_shown(const struct finish *f)
+{
+    return f->shown || f->unit->attempt > 1 || f->unit->tries > 0;
+}
+
+/* A unit that ends before anybody told of it, as most do, is not forgotten in Redis either: that would be a command a task. */
 static void tell_ended(struct queue *q, const struct finish *f)
 {
     for (size_t i = 0; i < COUNT_OF(f->ended); i++) {
         if (uuid_is_nil(f->ended[i]))
             continue;
         notify_done(q->notify, &f->ended[i], 1);
-        notify_drop(q->notify, f->ended[i], CACHE_ALL_UNITS);
+        if (!f->unit->single || was_shown(f))
+            notify_drop(q->notify, f->ended[i], CACHE_ALL_UNITS);
     }
 }
 
@@ -134,7 +142,7 @@ static void tell_finish(void *arg, const struct finish *f)
     if (!f->applied)
         return;
     tell_ended(w->queue, f);
-    if (!f->final) /* the store counts its items now */
+    if (!f->final && was_shown(f)) /* the store counts its items now */
         notify_drop(w->queue->notify, f->unit->task, f->unit->seq);
     if (f->released)
         worker_tell_work(w, f->followed ? SPAN("*") : f->unit->queue);

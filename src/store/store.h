@@ -251,6 +251,7 @@ struct finish {
     bool
         familiar; /* so many runs came before that nobody misses what this one teaches while it is being stored */
     int64_t started_us, finished_us; /* clock_now() in us: no wall clock, which may be set in between */
+    bool shown;                      /* how far it was has been told to Redis by this worker */
     bool remembers;                  /* its task asks for that (cache_ttl_s): measured.cached counts */
     struct err err;
     struct span log;   /* NDJSON of worker/diary.h for the task's log, "" if there is nothing to say */

@@ -113,6 +113,7 @@ static void tell(struct worker *w)
         if (atomic_load(&r->state) != RUN_RUNNING || r->hold != HOLD_OURS ||
             now - atomic_load(&r->started) < TELL_AFTER)
             continue;
+        r->shown = true;
         views[n++] = (struct cache_view){
             .task = r->unit->task,
             .seq = r->unit->seq,

@@ -45,6 +45,7 @@ struct run {
     /* the claim loop's: once it is neither aboard nor ours any more it is freed */
     enum run_hold hold;
     bool aboard;                   /* the slots have it */
+    bool shown;                    /* how far it is was told */
     bool abandoned;                /* it does not come back; nobody waits for it */
     bool count;                    /* giving it back counts an attempt */
     int64_t claimed, cancelled_at; /* clock_now(); cancelled_at 0: not */

@@ -9,7 +9,7 @@
 #define TURN_BYTES (16u * MIB)       /* results that one turn carries; a larger unit goes alone */
 #define PREFETCH_NS (20 * NS_PER_MS) /* claimed ahead: so much work per slot */
 #define SLOW_NS (250 * NS_PER_MS)    /* a turn that may have been planned for other tables */
-#define LOOK_SOON_NS (2 * NS_PER_MS)
+#define LOOK_SOON_NS (20 * NS_PER_MS)
 #define RETRY_FIRST_MS 100
 #define RETRY_LAST_MS 2000
 
@@ -19,6 +19,7 @@ static void add_finish(struct worker *w, struct run *r, const struct finish *f)
 {
     r->hold = HOLD_ENDING;
     w->finishes[w->finishes_n] = *f;
+    w->finishes[w->finishes_n].shown = r->shown;
     w->finished[w->finishes_n++] = r;
     w->finishes_bytes += f->results.len + f->log.len;
 }
