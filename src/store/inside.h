@@ -78,18 +78,26 @@ void params_release_at(struct params *p); /* for CLEANUP() */
     "CASE WHEN t.state = 'queued' AND h.since IS NOT NULL THEN 'running' " \
     "WHEN t.state = 'queued' AND t.run_at > now() AND t.tries = 0 THEN 'scheduled' ELSE t.state END"
 
-/* tasks.c: every column that `struct task` shows; t is tasks, h.since when its lease began, or NULL */
-#define TASK_COLUMNS                                                                                                  \
-    "t.id, t.parent, " TASK_STATE ", "                                                                                \
-    "t.cancelling AND NOT lathe_final(t.state), t.handler, t.strategy, t.inner_strategy, t.queue, t.params, t.tags, " \
-    "t.meta, t.shape_used[1], t.shape_used[2], t.shape_used[3], t.shape_used[4], t.priority, t.attempt, "             \
-    "t.items_total, t.items_done, t.items_failed, t.batch_size, t.workers, t.units_total, t.units_done, "             \
-    "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.created_at, "                                                    \
-    "coalesce(t.started_at, CASE WHEN t.state = 'queued' THEN h.since END), t.finished_at, "                          \
-    "t.run_at, t.tries, t.terms::text, t.wall_us, t.cpu_us, t.wait_us, t.peak_rss_kib, t.cached, t.predicted_us, "    \
-    "CASE WHEN t.state = 'failed' THEN CASE WHEN t.units_failed = 0 THEN 'items-failed' ELSE t.error_code END "       \
-    "WHEN t.tries > 0 AND NOT lathe_final(t.state) THEN t.error_code END, "                                           \
-    "CASE WHEN t.state = 'failed' OR (t.tries > 0 AND NOT lathe_final(t.state)) THEN t.error_text END"
+/* tasks.c: every column that `struct task` shows; t is tasks. STATE: as it is shown, SINCE: when it began, STOPS: whether it is
+ * asked to stop, AGAIN: whether it failed and is tried again. */
+#define TASK_COLUMNS_OF(STATE, SINCE, STOPS, AGAIN)                                                                \
+    "t.id, t.parent, " STATE ", " STOPS                                                                            \
+    ", t.handler, t.strategy, t.inner_strategy, t.queue, t.params, t.tags, "                                       \
+    "t.meta, t.shape_used[1], t.shape_used[2], t.shape_used[3], t.shape_used[4], t.priority, t.attempt, "          \
+    "t.items_total, t.items_done, t.items_failed, t.batch_size, t.workers, t.units_total, t.units_done, "          \
+    "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.created_at, " SINCE ", t.finished_at, "                       \
+    "t.run_at, t.tries, t.terms::text, t.wall_us, t.cpu_us, t.wait_us, t.peak_rss_kib, t.cached, t.predicted_us, " \
+    "CASE WHEN t.state = 'failed' THEN CASE WHEN t.units_failed = 0 THEN 'items-failed' ELSE t.error_code END "    \
+    "WHEN " AGAIN " THEN t.error_code END, CASE WHEN t.state = 'failed' OR " AGAIN " THEN t.error_text END"
+
+/* h.since is when its lease began, or NULL */
+#define TASK_COLUMNS                                                                                     \
+    TASK_COLUMNS_OF(TASK_STATE, "coalesce(t.started_at, CASE WHEN t.state = 'queued' THEN h.since END)", \
+                    "t.cancelling AND NOT lathe_final(t.state)",                                         \
+                    "(t.tries > 0 AND NOT lathe_final(t.state))")
+
+/* Of a task that has ended: the same, where no lease needs to be looked for. */
+#define TASK_ENDED_COLUMNS TASK_COLUMNS_OF("t.state", "t.started_at", "false", "false")
 
 /* A column behind TASK_COLUMNS: the first lines of the results, at most $N bytes. */
 #define TASK_RESULTS(N)                                                                              \
