@@ -1,35 +1,16 @@
 """The store alone, without HTTP and workers: submissions and finished units a second, and what one commit costs, beside the
 disk's fdatasync and pgbench's clients that each commit their own row."""
 import os
+import statistics
 import subprocess
 import time
 
-from service import BUILD, Row, servers
+from service import BUILD, Row, fdatasyncs_ms, servers
 
 PEER = """CREATE TABLE peer (id uuid PRIMARY KEY, at timestamptz DEFAULT now(), state text, queue text, n int, params text);
 CREATE INDEX ON peer (queue, at, id)"""
 PEER_INSERT = ("INSERT INTO peer (id, state, queue, n, params) VALUES (gen_random_uuid(), 'queued', 'default', 1, "
                "'{\"text\":\"hello\",\"repeat\":3}');\n")
-
-
-def fdatasync_ms(folder):
-    """The median of a disk that is asked as the WAL asks it: 8 KiB over what is there."""
-    path = os.path.join(folder, "fdatasync")
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        os.write(fd, bytes(1 << 20))
-        os.fsync(fd)
-        times = []
-        for i in range(500):
-            os.lseek(fd, (i % 128) * 8192, 0)
-            os.write(fd, bytes([i % 256]) * 8192)
-            begin = time.perf_counter()
-            os.fdatasync(fd)
-            times.append(time.perf_counter() - begin)
-        return sorted(times)[250] * 1e3
-    finally:
-        os.close(fd)
-        os.unlink(path)
 
 
 def figures(url, tasks):
@@ -55,7 +36,7 @@ def run(s, quick):
     s.stack.pg.sql("CREATE DATABASE store_bench")
     url = f"{s.stack.pg.conninfo} dbname=store_bench"
     s.stack.pg.sql(PEER, database="store_bench")
-    disk = fdatasync_ms(s.stack.dir)
+    disk = statistics.median(fdatasyncs_ms(s.stack.dir, 500))
     f = figures(url, 30000 if quick else 100000)
     peer = pgbench_tps(s, url, 3 if quick else 15)
 
