@@ -23,6 +23,7 @@ struct put {
     void (*done)(void *arg, struct uuid id, bool existing, const struct err *e);
     void (*many)(void *arg, const struct put_result *results, size_t n, const struct err *e);
     void *arg;
+    bool seen; /* and workers were told */
 };
 
 /* One submission of them on its way to rows. */
@@ -275,6 +276,15 @@ static void tell(struct queue *q, const struct told *t)
         notify_work(q->notify, span_of(t->names[i]));
 }
 
+/* Workers can have it, while the disk still writes it. */
+static void on_seen(void *arg)
+{
+    struct put *p = arg;
+    for (size_t i = 0; i < p->tasks.count; i++)
+        notify_work(p->queue->notify, p->list[i].queue);
+    p->seen = true;
+}
+
 static void on_written(void *arg, const struct err *e)
 {
     struct put *p = arg;
@@ -285,7 +295,7 @@ static void on_written(void *arg, const struct err *e)
         if (p->results[i].refused == NULL && !p->results[i].existing)
             metric_add(M_submitted, p->labels[i], 1);
     }
-    for (size_t i = 0; e == NULL && i < p->tasks.count; i++)
+    for (size_t i = 0; e == NULL && !p->seen && i < p->tasks.count; i++)
         if (p->list[i].run_at_us > 0)
             tell_of_time(&told, p->list[i].run_at_us);
         else
@@ -323,6 +333,7 @@ static bool fill(struct put *p, const struct submission *const *list, struct err
     p->tasks.list = p->list;
     p->tasks.verdicts = arena_array(p->arena, p->room, sizeof *p->tasks.verdicts);
     p->tasks.done = on_written;
+    p->tasks.seen = on_seen;
     p->tasks.arg = p;
     return true;
 }

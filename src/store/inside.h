@@ -150,6 +150,8 @@ size_t put_steps(struct put_batch *b, struct new_tasks *const *lists, size_t n, 
 /* After it: the verdicts of the lists. */
 void put_answers(const struct step *steps, size_t steps_n, struct new_tasks *const *lists, size_t n);
 size_t put_bytes(const struct new_tasks *t);
+bool put_placed(
+    const struct new_tasks *t); /* one of them is not just put to work: a verdict may be against it */
 size_t put_weight(const struct new_tasks *t); /* rows that it becomes: its tasks, and what they depend on */
 
 /* follow.c: what lathe_place answers, to the lists. */

@@ -347,6 +347,14 @@ static bool is_placed(const struct new_task *t)
     return t->run_at_us != 0 || t->terms.len > 0;
 }
 
+bool put_placed(const struct new_tasks *list)
+{
+    bool placed = false;
+    for (size_t i = 0; i < list->count && !placed; i++)
+        placed = is_placed(&list->list[i]);
+    return placed;
+}
+
 static bool place_params(struct params *p, const struct put_rows *rows)
 {
     bool any = false;

@@ -85,12 +85,16 @@ struct put_verdict {
 
 /* Tasks that are accepted together or not at all, but for those with a verdict; what depends on these is refused too. `done` is called once, from the writer's thread: e is NULL after the
  * commit with synchronous_commit on, else says why it failed. ERR_STORE: PostgreSQL did not confirm it in time, and nobody knows
- * whether it was written (an answer to a commit may be lost); with every other error nothing was. */
+ * whether it was written (an answer to a commit may be lost); with every other error nothing was.
+ *
+ * `seen` (NULL: not wanted) is called before it, from the same thread, when workers can claim the tasks although the disk has not
+ * confirmed them yet: perhaps not at all, perhaps again after a failure, perhaps before a done that says it failed. */
 struct new_tasks {
     const struct new_task *list;
     size_t count;
     struct put_verdict *verdicts; /* `count` of them, written before done; NULL: not wanted */
     void (*done)(void *arg, const struct err *e);
+    void (*seen)(void *arg);
     void *arg;
     struct new_tasks *next; /* the writer's, as are these */
     int64_t deadline;

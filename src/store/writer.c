@@ -6,7 +6,11 @@
  * is, so that it stays small and the first large. So a batch waits until half of those who are about have come, but no
  * longer than GATHER after the commit before: one caller alone never waits, nor does who comes after a pause.
  *
- * The answers of a batch are given while the next one is under way. */
+ * The answers of a batch are given while the next one is under way.
+ *
+ * A few tasks do not wait for the disk before they are claimed: they are put without it, and in the same round trip an empty
+ * transaction behind them is brought to the disk, and they with it, since the WAL has one order. Only then are they answered. Whatever
+ * a worker does with them meanwhile comes later in the WAL: after a crash either is there with what went before it. */
 #include <assert.h>
 
 #include "core/fault.h"
@@ -19,7 +23,7 @@
 #define RETRY_MS 50            /* after a failure that left the connection standing */
 #define LEAST_MS 1000          /* of a list's time that an attempt may take, however late the list is */
 #define GATHER NS_PER_MS
-#define CROWD 8 /* callers; fewer are not waited for */
+#define CROWD 8 /* callers; fewer are not waited for, and theirs are seen early */
 
 struct lists {
     struct new_tasks *list[LIMIT_WRITE_BATCH];
@@ -44,6 +48,9 @@ struct store_writer {
     struct lists now, written; /* written: and not answered yet */
     struct put_batch put;
 };
+
+/* Writes something, so that its commit waits for the disk and for all that was committed before. */
+static const struct stmt flush_stmt = {"flush", "SELECT pg_logical_emit_message(true, 'lathe', '')"};
 
 /* ---- the callers' side ---- */
 
@@ -215,29 +222,75 @@ static bool send(struct store_writer *w, struct step *steps, size_t n, int64_t d
     return ok;
 }
 
-/* One round trip, one commit. */
+/* One round trip: what puts the lists is `put_n` of the steps, from `put`. */
+struct batch {
+    struct new_tasks *const *lists;
+    size_t n, rows;
+    struct step steps[PUT_STEPS + 2];
+    size_t steps_n;
+    struct step *put;
+    size_t put_n;
+    bool lost; /* by a fault point: the disk was not waited for */
+};
+
+static void show(void *arg)
+{
+    const struct batch *b = arg;
+    for (size_t i = 0; i < b->put_n; i++)
+        if (b->put[i].err.code != ERR_NONE)
+            return;
+    for (size_t i = 0; i < b->n; i++)
+        b->lists[i]->seen(b->lists[i]->arg);
+}
+
+static bool seen_early(const struct store_writer *w, const struct batch *b)
+{
+    bool early = w->put.fresh && b->n < CROWD && b->rows <= CROWD;
+    for (size_t i = 0; i < b->n && early; i++)
+        early = b->lists[i]->seen != NULL && !put_placed(b->lists[i]);
+    return early;
+}
+
+/* What was sent before may be there and seen, and not on the disk: then its rows are not written again, and the commit would
+ * wait for nothing. */
+static void prepare(struct store_writer *w, struct batch *b)
+{
+    bool early = seen_early(w, b);
+    if (early || !w->put.fresh)
+        b->steps[b->steps_n++] = (struct step){.stmt = early ? &lazy_stmt : &flush_stmt};
+    b->put = b->steps + b->steps_n;
+    b->put_n = put_steps(&w->put, b->lists, b->n, b->put);
+    b->steps_n += b->put_n;
+    if (!early)
+        return;
+    b->put[b->put_n - 1].over = show;
+    b->put[b->put_n - 1].arg = b;
+    b->lost = fault_hit("store.seen");
+    if (!b->lost)
+        b->steps[b->steps_n++] = (struct step){.stmt = &flush_stmt, .sync = true};
+}
+
 static bool commit(struct store_writer *w, struct new_tasks *const *lists, size_t n, struct err *e)
 {
     int64_t began = clock_now();
-    struct step steps[PUT_STEPS];
-    size_t rows = 0;
+    struct batch b = {.lists = lists, .n = n};
     for (size_t i = 0; i < n; i++)
-        rows += lists[i]->count;
-    size_t steps_n = put_steps(&w->put, lists, n, steps);
+        b.rows += lists[i]->count;
+    prepare(w, &b);
     if (fault_hit("store.commit"))
         return err_set(e, ERR_STORE, "fault point store.commit");
-    bool sent = send(w, steps, steps_n, attempt_deadline(w, lists, n), e);
+    bool sent = send(w, b.steps, b.steps_n, attempt_deadline(w, lists, n), e);
     if (sent)
-        put_answers(steps, steps_n, lists, n);
-    db_steps_clear(steps, steps_n);
+        put_answers(b.put, b.put_n, lists, n);
+    db_steps_clear(b.steps, b.steps_n);
     if (!sent)
         return false;
-    if (fault_hit("store.committed")) { /* committed, but nobody knows */
+    if (b.lost || fault_hit("store.committed")) { /* committed, but nobody knows */
         db_close(&w->db);
-        return err_set(e, ERR_STORE, "fault point store.committed");
+        return err_set(e, ERR_STORE, "fault point %s", b.lost ? "store.seen" : "store.committed");
     }
     metric_observe(M_commit_seconds, NULL, (double)(clock_now() - began) / (double)NS_PER_S);
-    metric_add(M_commit_rows, NULL, (double)rows);
+    metric_add(M_commit_rows, NULL, (double)b.rows);
     metric_add(M_commits, NULL, 1);
     return true;
 }
