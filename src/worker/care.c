@@ -15,6 +15,7 @@
 #define RETURN_GRACE \
     (5 * NS_PER_S) /* for a handler in the worker to come back after its deadline or a cancel */
 #define TELL_MOST 256
+#define BEAT_AGAIN_MS 1500    /* the second: by then the worker knows what its machine costs */
 #define MEASURE_MS 5000       /* how often to look whether PostgreSQL knows how large the tables are */
 #define MEASURE_SOON_MS 1000  /* when something took long */
 #define HORIZON_MS 60000      /* how often to look what holds the vacuum back */
@@ -65,7 +66,9 @@ static void beat(struct worker *w)
     w->info.busy = slots_busy(w->slots);
     w->info.costs = evidence_host(w->evidence);
     metric_set(M_slots_busy, NULL, (double)w->info.busy);
-    w->due[CARE_BEAT] = clock_after_ms(conf_now(&w->conf->worker_lease) / 3);
+    int64_t often = conf_now(&w->conf->worker_lease) / 3;
+    w->due[CARE_BEAT] = clock_after_ms(w->has_beaten || often < BEAT_AGAIN_MS ? often : BEAT_AGAIN_MS);
+    w->has_beaten = true;
     mem_rest();
     if (!queue_beat(w->queue_worker, &a, &w->info, ids, n, lost, &cancelled, &cancelled_n, &e)) {
         w->due[CARE_BEAT] = clock_after_ms(conf_now(&w->conf->worker_lease) / 10);

@@ -10,6 +10,8 @@
 #include "exec/exec.h"
 
 #define SETTLE_MS 500 /* from its start on the worker has better things to do, and would be measured along */
+#define CALM_MS \
+    60000 /* nor are units that run to be measured along; but so long without a pause, and it is done beside them */
 #define REMEMBERED 64 /* profiles; a power of two */
 #define REMEMBER_MS 1000
 #define ASK_MS 1000  /* a unit waits no longer for its evidence */
@@ -29,6 +31,7 @@ struct evidence {
     pthread_mutex_t lock; /* over what follows */
     pthread_cond_t news;
     bool ending; /* nobody will ask any more what the machine costs */
+    int running; /* units */
     struct host host;
     int64_t away; /* clock_now(): until then the store is not asked */
     struct memory memories[REMEMBERED];
@@ -43,11 +46,14 @@ static const struct host guess = {
     .timer_slack = 100e3,
 };
 
-static bool settle(struct evidence *ev)
+/* Until it is a good moment to measure. False: nobody wants to know any more. */
+static bool await_calm(struct evidence *ev)
 {
-    int64_t settled = clock_after_ms(SETTLE_MS);
+    int64_t settled = clock_after_ms(SETTLE_MS), calm = settled + CALM_MS * NS_PER_MS;
     pthread_mutex_lock(&ev->lock);
     while (!ev->ending && cond_wait(&ev->news, &ev->lock, settled))
+        continue;
+    while (!ev->ending && ev->running > 0 && cond_wait(&ev->news, &ev->lock, calm))
         continue;
     bool goes_on = !ev->ending;
     pthread_mutex_unlock(&ev->lock);
@@ -59,7 +65,7 @@ static void *calibrate(void *arg)
     struct evidence *ev = arg;
     struct host measured = {0};
     struct err e = ERR_INIT;
-    if (!settle(ev))
+    if (!await_calm(ev))
         return NULL;
     if (!exec_calibrate(&measured, &e)) {
         log_warn_err("worker.calibrate", &e, "meaning=predictions use guessed costs");
@@ -104,6 +110,21 @@ void evidence_free(struct evidence *ev)
     pthread_cond_destroy(&ev->news);
     pthread_mutex_destroy(&ev->lock);
     mem_free(ev);
+}
+
+void evidence_begin(struct evidence *ev)
+{
+    pthread_mutex_lock(&ev->lock);
+    ev->running++;
+    pthread_mutex_unlock(&ev->lock);
+}
+
+void evidence_over(struct evidence *ev)
+{
+    pthread_mutex_lock(&ev->lock);
+    if (--ev->running == 0)
+        pthread_cond_signal(&ev->news);
+    pthread_mutex_unlock(&ev->lock);
 }
 
 struct host evidence_host(struct evidence *ev)

@@ -1,6 +1,6 @@
 /*
- * evidence.h: what the machine costs (measured once, on a thread of its own, soon after the worker's start) and what earlier runs
- * taught about a handler, remembered for a second so that a thousand small units do not ask a thousand times. Any thread.
+ * evidence.h: what the machine costs (measured once, on a thread of its own, soon after the worker's start, when no unit runs) and
+ * what earlier runs taught about a handler, remembered for a second so that a thousand small units do not ask a thousand times. Any thread.
  */
 #ifndef LATHE_WORKER_EVIDENCE_H
 #define LATHE_WORKER_EVIDENCE_H
@@ -15,6 +15,10 @@ struct evidence;
 struct evidence *evidence_new(struct store *s, int64_t cores);
 void evidence_free(struct evidence *ev);
 void evidence_end(struct evidence *ev); /* ends the measuring thread; evidence_free does, too */
+
+/* Around each unit that runs. */
+void evidence_begin(struct evidence *ev);
+void evidence_over(struct evidence *ev);
 
 struct host evidence_host(struct evidence *ev); /* careful guesses until measured */
 

@@ -44,7 +44,8 @@ enum ending { ENDING_NOT, ENDING_RECYCLE, ENDING_STOP }; /* the later goes befor
 
 struct worker {
     struct conf *conf;
-    bool cared; /* the latest pass did something that was due, and no turn */
+    bool has_beaten; /* told the store of itself, or tried */
+    bool cared;      /* the latest pass did something that was due, and no turn */
     struct queue *queue;
     struct queue_worker *queue_worker;
     struct evidence *evidence;

@@ -309,6 +309,7 @@ void run_unit(struct run *r, const struct run_env *env)
 {
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
     struct err e = ERR_INIT;
+    evidence_begin(env->evidence);
     r->finish = (struct finish){.unit = r->unit, .started_us = clock_now() / 1000};
     if (!read_terms(r, &a, &e)) {
         end_failed(r, &e); /* nothing of it was run */
@@ -320,6 +321,7 @@ void run_unit(struct run *r, const struct run_env *env)
     if (again_failed(&r->finish))
         again_decide(&r->finish, &r->terms, r->mendable, r->snooze_ms, clock_shared_us(), clock_chance());
     diary_end(&r->diary, r->terms.retries, &r->finish);
+    evidence_over(env->evidence);
 }
 
 void run_end_without(struct run *r, enum task_state state, const struct err *e, struct finish *ret)
