@@ -3,12 +3,15 @@
 #include <stdio.h>
 
 #include "cmd/cmd.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "core/net.h"
 #include "core/sig.h"
 #include "exec/exec.h"
+
+#define LEAVE_MS 1000 /* for rows that units have gathered, when a thread is left behind */
 
 static bool open_metrics(const struct conf *c)
 {
@@ -31,7 +34,9 @@ static bool work(struct cmd *c, struct err *e)
     net_notify("STOPPING=1");
     c->exit = end == WORKER_RECYCLE ? WORKER_EXIT_RECYCLE : 0;
     c->leave = end == WORKER_RECYCLE || end == WORKER_LEFT;
-    if (!c->leave)
+    if (c->leave)
+        exec_settle(clock_after_ms(LEAVE_MS));
+    else
         queue_close(q);
     return end != WORKER_FAILED;
 }

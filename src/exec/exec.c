@@ -97,6 +97,11 @@ bool exec_idle(void)
     return ports_idle();
 }
 
+void exec_settle(int64_t until)
+{
+    ports_settle(until);
+}
+
 void exec_stop(void)
 {
     children_release();

@@ -111,6 +111,10 @@ bool exec_broken(void);
  */
 bool exec_idle(void);
 
+/* What runs have told servers and is still to be sent goes out, until the deadline: for a process that ends without exec_stop because a
+ * thread does not come back. */
+void exec_settle(int64_t until);
+
 /* Measures the machine's own costs with empty items, in some tens of milliseconds; fills everything but cores. */
 bool exec_calibrate(struct host *h, struct err *e) LATHE_CHECK;
 

@@ -465,7 +465,8 @@ void gate_leave(struct pass *p)
     }
     if (!g->first && !g->inside) {
         give_back_unsure(g);
-        g->unsure_n = 0;
+        if (g->unanswered == 0)
+            g->unsure_n = 0; /* else it has hardly heard that, and is told again when it answers */
     }
 }
 
