@@ -404,6 +404,7 @@ static bool run(struct db *db, struct step *steps, size_t n, int64_t deadline, s
 bool db_run(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
 {
     assert(n > 0 && steps[n - 1].sync);
+    db->sent_at = 0;
     for (size_t i = 0; i < n; i++) {
         steps[i].result = NULL;
         steps[i].err = (struct err)ERR_INIT;

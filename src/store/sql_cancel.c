@@ -1,9 +1,6 @@
 #include "store/sql_cancel.h"
 
-#include <pthread.h>
-#include <time.h>
-
-#include "core/clock.h"
+#include "core/cond.h"
 #include "core/limits.h"
 #include "core/mem.h"
 
@@ -21,7 +18,14 @@ static struct {
     struct job *first, **end;
     int count;
     bool runs;
-} desk = {.lock = PTHREAD_MUTEX_INITIALIZER, .over = PTHREAD_COND_INITIALIZER, .end = &desk.first};
+} desk = {.lock = PTHREAD_MUTEX_INITIALIZER, .end = &desk.first};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void init(void)
+{
+    cond_init(&desk.over);
+}
 
 static struct job *next_job(void)
 {
@@ -76,6 +80,7 @@ static void put(PGconn *pg, bool close)
 {
     struct job *j = mem_alloc(sizeof *j);
     *j = (struct job){.cancel = PQgetCancel(pg), .close = close ? pg : NULL};
+    pthread_once(&once, init);
     pthread_mutex_lock(&desk.lock);
     bool taken = desk.count < LIMIT_SQL_CANCELS && (desk.runs || (desk.runs = start_thread()));
     if (taken) {
@@ -103,14 +108,9 @@ void sql_cancel_and_close(PGconn *pg)
 
 void sql_cancel_wait(int64_t deadline)
 {
-    struct timespec at;
-    clock_gettime(CLOCK_REALTIME, &at);
-    int64_t left = deadline - clock_now();
-    int64_t ns = at.tv_nsec + (left > 0 ? left : 0);
-    at.tv_sec += ns / NS_PER_S;
-    at.tv_nsec = ns % NS_PER_S;
+    pthread_once(&once, init);
     pthread_mutex_lock(&desk.lock);
-    while (desk.runs && pthread_cond_timedwait(&desk.over, &desk.lock, &at) == 0)
+    while (desk.runs && cond_wait(&desk.over, &desk.lock, deadline))
         continue;
     pthread_mutex_unlock(&desk.lock);
 }

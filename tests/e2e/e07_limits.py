@@ -146,7 +146,7 @@ def t06_counting_ends():
 def t07_behind_another():
     "a task that nobody told the worker of begins when the one before it ends, and not at the next poll"
     with Web(redis=False, worker=False, worker_poll="60s") as w:
-        first = w.submit("background", handler="sleep", params={"ms": 3000}, items_count=1)
+        first = w.submit("background", handler="sleep", params={"ms": 6000}, items_count=1)
         w.lathe("worker")
         wait_until("it runs", lambda: w.call("GET", f"/api/v1/tasks/{first}")[2]["state"] == "running")
         second = w.submit("background", handler="echo", items_count=1)
