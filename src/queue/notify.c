@@ -39,7 +39,7 @@ static void take_round(struct notify *n)
 }
 
 /* With the lock held: the messages of what has gathered go out by whoever gathers, if that means no waiting. To wake our thread
- * so that it may send them takes longer than to send them, and a task waits for it three times in its life. */
+ * so that it may send them takes longer than to send them, and a task waits for it twice in its life. */
 static void begin_round(struct notify *n)
 {
     struct letter l CLEANUP(letter_release);

@@ -295,7 +295,8 @@ static void on_written(void *arg, const struct err *e)
         if (p->results[i].refused == NULL && !p->results[i].existing)
             metric_add(M_submitted, p->labels[i], 1);
     }
-    for (size_t i = 0; e == NULL && !p->seen && i < p->tasks.count; i++)
+    bool tell_all = e == NULL && (!p->seen || p->tasks.resent);
+    for (size_t i = 0; tell_all && i < p->tasks.count; i++)
         if (p->list[i].run_at_us > 0)
             tell_of_time(&told, p->list[i].run_at_us);
         else

@@ -30,7 +30,7 @@ bool queue_prompt(struct queue *q);         /* messages arrive: nobody has to wa
  * Makes task rows of a submission (one task; for `compare` a parent and a child a strategy) and hands them to the writer.
  * `done` is called once from the writer's thread after the commit, with the id to answer with (existing: of the task that
  * does its unique work already; nothing was written). Workers are told of a task when they can see it, which may be before; its end is
- * committed behind it, so that a wait which `done` registers is there in time. Everything is allocated in
+ * committed behind it, so that a wait which `done` registers is in time, or finds it at its first look. Everything is allocated in
  * `a`, which must live until then. False (ERR_BUSY …): nothing happens.
  */
 bool queue_put(struct queue *q, struct arena *a, const struct submission *s,

@@ -96,6 +96,7 @@ struct new_tasks {
     void (*done)(void *arg, const struct err *e);
     void (*seen)(void *arg);
     void *arg;
+    bool resent;            /* set before done: `seen` may have been called for rows that were lost */
     struct new_tasks *next; /* the writer's, as are these */
     int64_t deadline;
     size_t weight, bytes;

@@ -374,6 +374,7 @@ static void give_up(struct finish *f, const struct err *why)
                          .finished_us = f->finished_us,
                          .log = f->log,
                          .logged_us = f->logged_us,
+                         .shown = f->shown,
                          .err = *why};
 }
 

@@ -175,10 +175,8 @@ static size_t drop_late(struct store_writer *w, struct new_tasks **lists, size_t
     bool stop = w->stopping && now >= w->stop_by;
     pthread_mutex_unlock(&w->mutex);
     for (size_t i = 0; i < n; i++) {
-        if (stop)
-            answer(w, lists[i], &stopping);
-        else if (now >= lists[i]->deadline)
-            answer(w, lists[i], last->code != ERR_NONE ? last : &late);
+        if (stop || now >= lists[i]->deadline) /* last: it may have been written */
+            answer(w, lists[i], last->code != ERR_NONE ? last : stop ? &stopping : &late);
         else
             lists[left++] = lists[i];
     }
@@ -216,8 +214,11 @@ static bool send(struct store_writer *w, struct step *steps, size_t n, int64_t d
     bool ok = db_run(&w->db, steps, n, deadline, e);
     for (size_t i = 0; i < n && ok; i++) {
         ok = steps[i].err.code == ERR_NONE;
-        if (!ok)
-            *e = steps[i].err;
+        if (ok)
+            continue;
+        *e = steps[i].err;
+        if (steps[i].stmt == &flush_stmt)
+            e->code = ERR_STORE; /* whatever it is, the rows may be there */
     }
     return ok;
 }
@@ -251,22 +252,22 @@ static bool seen_early(const struct store_writer *w, const struct batch *b)
     return early;
 }
 
-/* What was sent before may be there and seen, and not on the disk: then its rows are not written again, and the commit would
- * wait for nothing. */
+/* What was sent before may be there and seen, and not on the disk: then its rows are not written again, and their commit waits for
+ * nothing. */
 static void prepare(struct store_writer *w, struct batch *b)
 {
     bool early = seen_early(w, b);
-    if (early || !w->put.fresh)
-        b->steps[b->steps_n++] = (struct step){.stmt = early ? &lazy_stmt : &flush_stmt};
+    if (early)
+        b->steps[b->steps_n++] = (struct step){.stmt = &lazy_stmt};
     b->put = b->steps + b->steps_n;
     b->put_n = put_steps(&w->put, b->lists, b->n, b->put);
     b->steps_n += b->put_n;
-    if (!early)
-        return;
-    b->put[b->put_n - 1].over = show;
-    b->put[b->put_n - 1].arg = b;
-    b->lost = fault_hit("store.seen");
-    if (!b->lost)
+    if (early) {
+        b->put[b->put_n - 1].over = show;
+        b->put[b->put_n - 1].arg = b;
+        b->lost = fault_hit("store.seen");
+    }
+    if ((early || !w->put.fresh) && !b->lost)
         b->steps[b->steps_n++] = (struct step){.stmt = &flush_stmt, .sync = true};
 }
 
@@ -317,6 +318,8 @@ static void write_lists(struct store_writer *w, struct new_tasks **lists, size_t
             return;
         }
         metric_add(M_store_errors, NULL, 1);
+        for (size_t i = 0; i < n; i++)
+            lists[i]->resent = true;
         if (e.code == ERR_DATA && !again)
             continue; /* perhaps only because it is there already */
         if ((e.code == ERR_DATA || e.code == ERR_BUSY) && n > 1) {
