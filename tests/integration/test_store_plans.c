@@ -19,7 +19,10 @@ static const struct stmt scans_stmt = {
 static const struct stmt found_stmt = {
     "test_found", "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = $1::text::regclass"};
 
-static const struct stmt explain_get = {"test_explain_get", "EXPLAIN (COSTS off) EXECUTE get('{}', false)"};
+static const struct stmt explain_get = {"test_explain_get", "EXPLAIN (COSTS off) EXECUTE get('{}')"};
+
+static const struct stmt explain_get_ended = {"test_explain_get_ended",
+                                              "EXPLAIN (COSTS off) EXECUTE get_ended('{}')"};
 
 static const struct stmt explain_list = {"test_explain_list",
                                          "EXPLAIN (COSTS off) EXECUTE list(NULL, NULL, '', '', '', '', 10)"};
@@ -60,6 +63,11 @@ static void t01_a_task_is_found_by_its_id(void **state)
     struct err e = ERR_INIT;
     assert_false(store_get(b->store, &b->arena, uuid_v7(), &t, &e)); /* planned: nothing is there */
     assert_plan(b, &explain_get, "tasks_pkey");
+    struct uuid id = uuid_v7();
+    struct task *list;
+    size_t n;
+    assert_true(store_get_many(b->store, &b->arena, &id, 1, true, &list, &n, &e));
+    assert_plan(b, &explain_get_ended, "tasks_pkey");
 }
 
 static void t01b_lists_stop_where_they_may(void **state)
