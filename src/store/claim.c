@@ -48,7 +48,10 @@ const struct stmt claim_stmt = {
     "THEN t.unit_size ELSE (SELECT o.unit_size FROM tasks o WHERE o.id = t.inputs_of) END, 1) AS size OFFSET 0) cut "
     "ORDER BY w.rank, w.task, w.seq"};
 
-void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want, int64_t from_us)
+const struct stmt claim_one_stmt = {
+    "claim_one", "SELECT * FROM lathe_claim_one($1::uuid, $2::uuid, $3::bigint, $4::text[], $5::bool)"};
+
+void claim_one_params(struct params *p, struct store_worker *w, struct uuid lease)
 {
     bool all = false;
     params_uuid(p, lease);
@@ -63,6 +66,11 @@ void claim_params(struct params *p, struct store_worker *w, struct uuid lease, i
     }
     params_end(p);
     params_bool(p, all);
+}
+
+void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want, int64_t from_us)
+{
+    claim_one_params(p, w, lease); /* the same five, and others */
     params_int(p, want);
     params_int(p, LIMIT_CLAIM_BYTES / KIB);
     params_time(p, from_us);
@@ -102,11 +110,8 @@ static void read_unit(struct arena *a, struct row *r, struct unit *u)
         u->inputs = arena_copy(a, span_lines(&lines, u->count));
 }
 
-void claim_read(const PGresult *r, struct uuid lease, struct claim *ret, int64_t *ret_rank_us)
+static void read_units(const PGresult *r, struct uuid lease, struct claim *ret, int64_t *ret_rank_us)
 {
-    ret->count = (size_t)PQntuples(r);
-    if (ret->count == 0)
-        return; /* an arena that nobody would release */
     ret->lease = lease;
     ret->units = arena_array(&ret->arena, ret->count, sizeof *ret->units);
     for (size_t i = 0; i < ret->count; i++) {
@@ -115,4 +120,21 @@ void claim_read(const PGresult *r, struct uuid lease, struct claim *ret, int64_t
         read_unit(&ret->arena, &row, &ret->units[i]);
         *ret_rank_us = row_time(&row);
     }
+}
+
+void claim_read(const PGresult *r, struct uuid lease, struct claim *ret, int64_t *ret_rank_us)
+{
+    ret->count = (size_t)PQntuples(r);
+    if (ret->count > 0) /* else an arena that nobody would release */
+        read_units(r, lease, ret, ret_rank_us);
+}
+
+bool claim_one_read(const PGresult *r, struct uuid lease, struct claim *ret, int64_t *ret_rank_us)
+{
+    struct row more = {.result = r, .row = 0, .column = PQnfields(r) - 1};
+    assert(PQntuples(r) == 1);
+    ret->count = !PQgetisnull(r, 0, 0);
+    if (ret->count > 0)
+        read_units(r, lease, ret, ret_rank_us);
+    return row_bool(&more);
 }

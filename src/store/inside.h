@@ -46,6 +46,9 @@ struct store_worker {
     int slow_n;
     struct uuid forgot; /* up to which task this pass of store_forget has come; nil: it begins */
     int64_t claimed;    /* clock_now() when a claim was last answered; 0: never */
+    bool quiet;         /* the latest claim left nothing: the next may be for one */
+    bool more;          /* the latest claim was for one, and there is more */
+    int64_t one_after;  /* clock_now() from which on a claim for one is worth a try */
     bool answered;      /* PostgreSQL did something for us since then */
     bool deaf;          /* the last turn's evidence or claim was refused, and the log says so */
     struct span queues; /* owned copy, as in the settings */
@@ -184,6 +187,10 @@ size_t learn_steps(struct learning *l, struct finish *const *list, size_t n, str
 void learning_release(struct learning *l);
 
 /* claim.c */
+extern const struct stmt claim_one_stmt; /* for a worker that waits: one unit, or none, of a plain queue */
+void claim_one_params(struct params *p, struct store_worker *w, struct uuid lease);
+/* True: there are other units, or it is not plain; claim_stmt then gets them. */
+bool claim_one_read(const PGresult *r, struct uuid lease, struct claim *ret, int64_t *ret_rank_us);
 extern const struct stmt claim_stmt,
     lazy_stmt; /* lazy: this transaction may be lost in a crash of the server */
 void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want, int64_t from_us);

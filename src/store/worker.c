@@ -13,6 +13,7 @@
 #define GOODBYE_MS 2000
 #define LARGE (1u * MIB)          /* results that may need more than a statement's usual time */
 #define SLOWEST_PER_MS (4u * KIB) /* they are given a ms for so many bytes on top of it */
+#define ONE_PAUSE_MS 100          /* without claims for one after one that was not enough */
 #define SLOW_MOST 3               /* attempts to store a large result while PostgreSQL is otherwise well */
 
 /* For this transaction. */
@@ -120,6 +121,7 @@ struct turn {
     struct step *finish_step, *claim_step; /* the last of a finish: it ends the transaction */
     struct uuid lease;
     int64_t from_us; /* the rank at which the claim begins */
+    bool one;        /* the claim is for one unit */
 };
 
 static struct step *add(struct turn *t, struct step s)
@@ -214,6 +216,18 @@ static bool all_familiar(struct finish *const *list, size_t n)
     return familiar == n;
 }
 
+static void add_claim(struct turn *t, int want)
+{
+    if (t->one) {
+        claim_one_params(&t->claim, t->worker, t->lease);
+        t->claim_step = add(t, (struct step){.stmt = &claim_one_stmt, .params = &t->claim, .sync = true});
+        return;
+    }
+    claim_params(&t->claim, t->worker, t->lease, want, t->from_us);
+    add(t, (struct step){.stmt = &lazy_stmt});
+    t->claim_step = add(t, (struct step){.stmt = &claim_stmt, .params = &t->claim, .sync = true});
+}
+
 static void prepare(struct turn *t, struct store_worker *w, struct finish *const *list, size_t n, int want)
 {
     *t = (struct turn){.worker = w,
@@ -242,9 +256,8 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
     if (want > 0) {
         t->lease = uuid_v7();
         t->from_us = claim_from(&w->from, clock_now());
-        claim_params(&t->claim, w, t->lease, want, t->from_us);
-        add(t, (struct step){.stmt = &lazy_stmt});
-        t->claim_step = add(t, (struct step){.stmt = &claim_stmt, .params = &t->claim, .sync = true});
+        t->one = n == 0 && w->quiet && t->from_us == 0 && clock_now() >= w->one_after;
+        add_claim(t, want);
     }
 }
 
@@ -319,7 +332,14 @@ static void take_claim(struct store_worker *w, const struct turn *t, int want, s
 {
     const struct step *s = t->claim_step;
     int64_t rank_us = 0;
-    claim_read(s->result, t->lease, ret, &rank_us);
+    w->more = false;
+    if (t->one)
+        w->more = claim_one_read(s->result, t->lease, ret, &rank_us);
+    else
+        claim_read(s->result, t->lease, ret, &rank_us);
+    w->quiet = t->one ? !w->more : ret->count < (size_t)want;
+    if (w->more)
+        w->one_after = clock_after_ms(ONE_PAUSE_MS);
     claim_took(&w->from, t->from_us, s->over_at - claim_began(w, t), ret->count, want, rank_us, s->over_at);
     ret->again = claim_again(&w->from, t->from_us);
 }
@@ -445,7 +465,11 @@ bool store_turn(struct store_worker *w, struct finish *finishes, size_t n, int w
     struct finish **list = mem_array(n > 0 ? n : 1, sizeof *list);
     for (size_t i = 0; i < n; i++)
         list[i] = &finishes[i];
-    bool ok = round_trip(w, list, n, want > (int)LIMIT_CLAIM ? (int)LIMIT_CLAIM : want, &claim, &why);
+    want = want > (int)LIMIT_CLAIM ? (int)LIMIT_CLAIM : want;
+    w->more = false;
+    bool ok = round_trip(w, list, n, want, &claim, &why);
+    if (ok && w->more)
+        ok = round_trip(w, list, n, want, &claim, &why);
     if (!ok && n > 0 && why.code == ERR_DATA)
         ok = one_by_one(w, list, n, &why);
     if (!ok && n > 0 && why.code == ERR_STORE && clock_now() >= patience)
