@@ -3,7 +3,7 @@
 -- and more is true. Returns what that returns of a unit (claim.c); more: there are other units, or perhaps.
 
 CREATE FUNCTION lathe_claim_one(
-    lease uuid, owner uuid, ms bigint, names text[], every boolean,
+    lease uuid, owner uuid, ms bigint, names text[], every boolean, want bigint,
     OUT u_task uuid, OUT u_seq bigint, OUT u_first bigint, OUT u_count bigint, OUT u_attempt bigint, OUT u_tries bigint,
     OUT u_handler text, OUT u_strategy text, OUT u_inner text, OUT u_queue text, OUT u_params text, OUT u_terms text, OUT u_digest bigint,
     OUT u_processes bigint, OUT u_threads bigint, OUT u_width bigint, OUT u_grain bigint, OUT u_batch_size bigint, OUT u_workers bigint,
@@ -21,16 +21,19 @@ DECLARE
     lazy text;
 BEGIN
     more := true;
-    IF cardinality(names) + every::integer <> 1 OR EXISTS (SELECT FROM queues) THEN
+    IF cardinality(names) + every::integer <> 1 THEN
         RETURN;
     END IF;
+    -- A claim may be lost in a crash of the server: then the unit is there again.
+    lazy := set_config('synchronous_commit', 'off', true);
     IF every THEN
-        FOR w IN SELECT x.ctid AS place, x.* FROM work x ORDER BY x.queue, x.rank, x.task, x.seq LIMIT 2 FOR UPDATE SKIP LOCKED LOOP
+        FOR w IN SELECT x.ctid AS place, x.* FROM work x ORDER BY x.queue, x.rank, x.task, x.seq LIMIT least(want, 2)
+            FOR UPDATE SKIP LOCKED LOOP
             found_n := found_n + 1;
             unit := w;
         END LOOP;
     ELSE
-        FOR w IN SELECT x.ctid AS place, x.* FROM work x WHERE x.queue = names[1] ORDER BY x.rank, x.task, x.seq LIMIT 2
+        FOR w IN SELECT x.ctid AS place, x.* FROM work x WHERE x.queue = names[1] ORDER BY x.rank, x.task, x.seq LIMIT least(want, 2)
             FOR UPDATE SKIP LOCKED LOOP
             found_n := found_n + 1;
             unit := w;
@@ -40,9 +43,11 @@ BEGIN
         more := found_n > 1;
         RETURN;
     END IF;
+    -- Looked at after the unit: it is not of a queue that was paused before it was put. And what is large is not copied once more.
+    IF EXISTS (SELECT FROM queues) OR unit.kib > 1024 THEN
+        RETURN;
+    END IF;
 
-    -- It may be lost in a crash of the server, like any claim: then the unit is there again.
-    lazy := set_config('synchronous_commit', 'off', true);
     DELETE FROM work x WHERE x.ctid = unit.place;
     INSERT INTO leases (id, worker, since, until, remaining, tasks, seqs, attempts, tries, firsts, counts) VALUES (
         lease, owner, now(), now() + ms * interval '1 millisecond', 1, ARRAY [unit.task], ARRAY [unit.seq],

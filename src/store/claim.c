@@ -49,9 +49,11 @@ const struct stmt claim_stmt = {
     "ORDER BY w.rank, w.task, w.seq"};
 
 const struct stmt claim_one_stmt = {
-    "claim_one", "SELECT * FROM lathe_claim_one($1::uuid, $2::uuid, $3::bigint, $4::text[], $5::bool)"};
+    "claim_one", "SELECT * FROM lathe_claim_one($1::uuid, $2::uuid, $3::bigint, $4::text[], "
+                 "$5::bool, $6::bigint)"};
 
-void claim_one_params(struct params *p, struct store_worker *w, struct uuid lease)
+/* The same for both. */
+static void first_params(struct params *p, struct store_worker *w, struct uuid lease, int want)
 {
     bool all = false;
     params_uuid(p, lease);
@@ -66,12 +68,17 @@ void claim_one_params(struct params *p, struct store_worker *w, struct uuid leas
     }
     params_end(p);
     params_bool(p, all);
+    params_int(p, want);
+}
+
+void claim_one_params(struct params *p, struct store_worker *w, struct uuid lease, int want)
+{
+    first_params(p, w, lease, want);
 }
 
 void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want, int64_t from_us)
 {
-    claim_one_params(p, w, lease); /* the same five, and others */
-    params_int(p, want);
+    first_params(p, w, lease, want);
     params_int(p, LIMIT_CLAIM_BYTES / KIB);
     params_time(p, from_us);
 }

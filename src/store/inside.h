@@ -188,7 +188,7 @@ void learning_release(struct learning *l);
 
 /* claim.c */
 extern const struct stmt claim_one_stmt; /* for a worker that waits: one unit, or none, of a plain queue */
-void claim_one_params(struct params *p, struct store_worker *w, struct uuid lease);
+void claim_one_params(struct params *p, struct store_worker *w, struct uuid lease, int want);
 /* True: there are other units, or it is not plain; claim_stmt then gets them. */
 bool claim_one_read(const PGresult *r, struct uuid lease, struct claim *ret, int64_t *ret_rank_us);
 extern const struct stmt claim_stmt,

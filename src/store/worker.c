@@ -216,10 +216,17 @@ static bool all_familiar(struct finish *const *list, size_t n)
     return familiar == n;
 }
 
+/* Of one queue or of any, and where claims from the beginning are cheap: else these are seldom, and each must do all that it can. */
+static bool may_be_one(const struct store_worker *w)
+{
+    return w->quiet && w->from.whole_ns == 0 && clock_now() >= w->one_after &&
+           !memchr(w->queues.ptr, ',', w->queues.len);
+}
+
 static void add_claim(struct turn *t, int want)
 {
     if (t->one) {
-        claim_one_params(&t->claim, t->worker, t->lease);
+        claim_one_params(&t->claim, t->worker, t->lease, want);
         t->claim_step = add(t, (struct step){.stmt = &claim_one_stmt, .params = &t->claim, .sync = true});
         return;
     }
@@ -256,7 +263,7 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
     if (want > 0) {
         t->lease = uuid_v7();
         t->from_us = claim_from(&w->from, clock_now());
-        t->one = n == 0 && w->quiet && t->from_us == 0 && clock_now() >= w->one_after;
+        t->one = n == 0 && may_be_one(w);
         add_claim(t, want);
     }
 }
@@ -322,6 +329,7 @@ static int64_t claim_began(const struct store_worker *w, const struct turn *t)
 static void miss_claim(struct store_worker *w, const struct turn *t)
 {
     const struct step *s = t->claim_step; /* behind lazy_stmt */
+    w->quiet = false;
     int64_t over = s->synced ? s->over_at : clock_now();
     bool begun = w->db.sent_at != 0 && (s - t->steps < 2 || s[-2].synced);
     if (begun)
@@ -332,14 +340,15 @@ static void take_claim(struct store_worker *w, const struct turn *t, int want, s
 {
     const struct step *s = t->claim_step;
     int64_t rank_us = 0;
-    w->more = false;
-    if (t->one)
-        w->more = claim_one_read(s->result, t->lease, ret, &rank_us);
-    else
-        claim_read(s->result, t->lease, ret, &rank_us);
-    w->quiet = t->one ? !w->more : ret->count < (size_t)want;
-    if (w->more)
+    w->more = t->one && claim_one_read(s->result, t->lease, ret, &rank_us);
+    if (w->more) {
+        w->quiet = false;
         w->one_after = clock_after_ms(ONE_PAUSE_MS);
+        return; /* the other claim follows */
+    }
+    if (!t->one)
+        claim_read(s->result, t->lease, ret, &rank_us);
+    w->quiet = ret->count < (size_t)want;
     claim_took(&w->from, t->from_us, s->over_at - claim_began(w, t), ret->count, want, rank_us, s->over_at);
     ret->again = claim_again(&w->from, t->from_us);
 }

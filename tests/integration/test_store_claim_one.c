@@ -41,9 +41,9 @@ static void give_back(struct store_bench *b, const struct claim *c, bool count)
 /* The next unit, by both; it stays with the worker. `inputs`: what it has. */
 static void claim_both_ways(struct store_bench *b, struct span inputs)
 {
-    struct claim one = claim(b, true, 1);
+    struct claim one = claim(b, true, 2);
     assert_int_equal(one.count, 1);
-    assert_true(b->worker->quiet); /* by the small one, then: the large one got all that it wanted */
+    assert_true(b->worker->quiet && !b->worker->more && b->worker->one_after == 0);
     give_back(b, &one, false);
     struct claim large = claim(b, false, 1);
     assert_int_equal(large.count, 1);
@@ -67,8 +67,29 @@ static void t01_plain(void **state)
     n.timeout_ms = 56789;
     n.fail_fast = true;
     n.priority = 3;
+    n.batch_size = 3;
+    n.workers = 5;
     bench_put_ok(b, &n, 1);
     claim_both_ways(b, SPAN(""));
+
+    n = bench_task(1, 1);
+    n.terms = SPAN("{\"retries\": 1}");
+    bench_put_ok(b, &n, 1);
+    claim_both_ways(b, SPAN(""));
+}
+
+/* The only unit of a child, which has all items of its parent. */
+static void t01b_a_child(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task family[2] = {bench_task(4, 2), bench_task(4, 4)};
+    struct span lines[] = {SPAN("1\n2\n"), SPAN("3\n4\n")};
+    family[0].container = true;
+    family[0].inputs = lines;
+    family[1].parent = family[1].inputs_of = family[0].id;
+    family[1].order = 1;
+    bench_put_ok(b, family, 2);
+    claim_both_ways(b, SPAN("1\n2\n3\n4\n"));
 }
 
 static void t02_again(void **state)
@@ -79,7 +100,7 @@ static void t02_again(void **state)
     struct claim c = claim(b, false, 1);
     give_back(b, &c, true);
     claim_release(&c);
-    c = claim(b, true, 1);
+    c = claim(b, true, 2);
     assert_int_equal(c.units[0].attempt, 2);
     give_back(b, &c, false);
     claim_release(&c);
@@ -147,6 +168,33 @@ static void t04_the_rest_is_left_to_the_other(void **state)
     claim_release(&c);
 }
 
+/* Who wants one takes one, and locks no other. */
+static void t04b_one_is_wanted(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n[2] = {bench_task(1, 1), bench_task(1, 1)};
+    bench_put_ok(b, n, 2);
+    struct claim c = claim(b, true, 1);
+    assert_int_equal(c.count, 1);
+    assert_true(uuid_eq(c.units[0].task, n[0].id));
+    assert_false(b->worker->quiet);
+    assert_int_equal(b->worker->one_after, 0); /* it was by the small one */
+    claim_release(&c);
+}
+
+/* Where claims from the beginning are dear it is the large one that makes them: it takes all, and they are seldom. */
+static void t04c_not_where_claims_are_dear(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n[2] = {bench_task(1, 1), bench_task(1, 1)};
+    bench_put_ok(b, n, 2);
+    b->worker->from.whole_ns = 1;
+    struct claim c = claim(b, true, 2);
+    assert_int_equal(c.count, 2);
+    assert_int_equal(b->worker->one_after, 0); /* it was not tried */
+    claim_release(&c);
+}
+
 static void t05_nothing(void **state)
 {
     struct store_bench *b = *state;
@@ -159,7 +207,7 @@ static void t05_nothing(void **state)
 
 #define ONE(names, every)                                                                        \
     "SELECT CASE WHEN u_task IS NULL THEN 0 ELSE 1 END + CASE WHEN more THEN 2 ELSE 0 END FROM " \
-    "lathe_claim_one(gen_random_uuid(), gen_random_uuid(), 1000, " names ", " every ")"
+    "lathe_claim_one(gen_random_uuid(), gen_random_uuid(), 1000, " names ", " every ", 2)"
 
 /* Of one queue, or of any; of several it says that there may be more. */
 static void t06_queues(void **state)
@@ -182,8 +230,14 @@ static void t06_queues(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {STORE_TEST(t01_plain),   STORE_TEST(t02_again),
-                                       STORE_TEST(t03_inputs),  STORE_TEST(t04_the_rest_is_left_to_the_other),
-                                       STORE_TEST(t05_nothing), STORE_TEST(t06_queues)};
+    const struct CMUnitTest tests[] = {STORE_TEST(t01_plain),
+                                       STORE_TEST(t01b_a_child),
+                                       STORE_TEST(t04b_one_is_wanted),
+                                       STORE_TEST(t04c_not_where_claims_are_dear),
+                                       STORE_TEST(t02_again),
+                                       STORE_TEST(t03_inputs),
+                                       STORE_TEST(t04_the_rest_is_left_to_the_other),
+                                       STORE_TEST(t05_nothing),
+                                       STORE_TEST(t06_queues)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
