@@ -52,8 +52,7 @@ const struct stmt claim_one_stmt = {
     "claim_one", "SELECT * FROM lathe_claim_one($1::uuid, $2::uuid, $3::bigint, $4::text[], "
                  "$5::bool, $6::bigint)"};
 
-/* The same for both. */
-static void first_params(struct params *p, struct store_worker *w, struct uuid lease, int want)
+void claim_one_params(struct params *p, struct store_worker *w, struct uuid lease, int want)
 {
     bool all = false;
     params_uuid(p, lease);
@@ -71,14 +70,9 @@ static void first_params(struct params *p, struct store_worker *w, struct uuid l
     params_int(p, want);
 }
 
-void claim_one_params(struct params *p, struct store_worker *w, struct uuid lease, int want)
-{
-    first_params(p, w, lease, want);
-}
-
 void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want, int64_t from_us)
 {
-    first_params(p, w, lease, want);
+    claim_one_params(p, w, lease, want); /* the same, and two more */
     params_int(p, LIMIT_CLAIM_BYTES / KIB);
     params_time(p, from_us);
 }

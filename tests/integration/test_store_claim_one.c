@@ -78,17 +78,23 @@ static void t01_plain(void **state)
     claim_both_ways(b, SPAN(""));
 }
 
-/* The only unit of a child, which has all items of its parent. */
-static void t01b_a_child(void **state)
+/* A parent with four items in chunks of two, and a child that reads them in units of another size. */
+static void put_family(struct store_bench *b, int64_t unit_size)
 {
-    struct store_bench *b = *state;
-    struct new_task family[2] = {bench_task(4, 2), bench_task(4, 4)};
+    struct new_task family[2] = {bench_task(4, 2), bench_task(4, unit_size)};
     struct span lines[] = {SPAN("1\n2\n"), SPAN("3\n4\n")};
     family[0].container = true;
     family[0].inputs = lines;
     family[1].parent = family[1].inputs_of = family[0].id;
     family[1].order = 1;
     bench_put_ok(b, family, 2);
+}
+
+/* The only unit of a child, which has all items of its parent. */
+static void t01b_a_child(void **state)
+{
+    struct store_bench *b = *state;
+    put_family(b, 4);
     claim_both_ways(b, SPAN("1\n2\n3\n4\n"));
 }
 
@@ -119,13 +125,7 @@ static void t03_inputs(void **state)
     claim_both_ways(b, SPAN("3\n"));
     claim_release(&first);
 
-    struct new_task family[2] = {bench_task(4, 2), bench_task(4, 3)};
-    struct span lines[] = {SPAN("1\n2\n"), SPAN("3\n4\n")};
-    family[0].container = true;
-    family[0].inputs = lines;
-    family[1].parent = family[1].inputs_of = family[0].id;
-    family[1].order = 1;
-    bench_put_ok(b, family, 2);
+    put_family(b, 3);
     first = claim(b, false, 1);
     assert_true(span_eq(first.units[0].inputs, SPAN("1\n2\n3\n")));
     claim_both_ways(b, SPAN("4\n"));
