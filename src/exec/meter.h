@@ -23,6 +23,21 @@ static inline void meter_sync(struct meter *m, int64_t now)
     m->wall = now;
 }
 
+/* Before the first of many; returns clock_now(). */
+static inline int64_t meter_begin(struct meter *m)
+{
+    m->seen = clock_now();
+    meter_sync(m, m->seen);
+    return m->seen;
+}
+
+/* After the last: all that the thread used since `began`, when its CPU clock said `cpu`. */
+static inline int64_t meter_since(int64_t began, int64_t cpu)
+{
+    int64_t took = clock_now() - began;
+    return took < METER_SHORT ? took : clock_thread_cpu() - cpu;
+}
+
 /* Before a step; returns clock_now(). */
 static inline int64_t meter_start(struct meter *m)
 {

@@ -413,11 +413,11 @@ void reactor_run(const struct work *w, const struct sink *sink, struct lane *lan
 {
     assert(w->width >= 1 && w->grain >= 1);
     struct reactor r = {.work = w, .sink = sink, .lane = lane, .tally = TALLY_INIT};
-    slots_init(&r.slots, w->handler->state_size);
+    slots_init(&r.slots, w->handler->state_size, w->width < w->count ? w->width : w->count);
     waiting_init(&r.waiting, w->bell);
     ports_init(&r.ports, &r.waiting);
-    int64_t cpu = clock_thread_cpu();
-    r.now = clock_now();
+    r.now = meter_begin(&r.meter);
+    int64_t began = r.now, cpu = r.meter.cpu;
     while (!must_stop(&r)) {
         run_due(&r);
         run_ready(&r);
@@ -436,6 +436,6 @@ void reactor_run(const struct work *w, const struct sink *sink, struct lane *lan
     ports_release(&r.ports);
     waiting_release(&r.waiting);
     slots_release(&r.slots);
-    r.tally.cpu = clock_thread_cpu() - cpu;
+    r.tally.cpu = meter_since(began, cpu);
     *ret = r.tally;
 }

@@ -6,24 +6,34 @@
 #include "core/limits.h"
 #include "core/mem.h"
 
-#define BLOCK 64        /* slots */
+#define BLOCK 64        /* slots, where so many may be in flight */
 #define KEEP_BYTES 4096 /* of a result buffer that the next item may use again */
 
-void slots_init(struct slots *s, size_t state_size)
+static size_t aligned(size_t size)
 {
     size_t unit = alignof(max_align_t);
-    *s = (struct slots){.state_size = (state_size + unit - 1) / unit * unit};
+    return (size + unit - 1) / unit * unit;
+}
+
+void slots_init(struct slots *s, size_t state_size, int64_t most)
+{
+    *s = (struct slots){.state_size = aligned(state_size),
+                        .per_block = most < 1       ? 1
+                                     : most < BLOCK ? (size_t)most
+                                                    : BLOCK};
 }
 
 void slots_release(struct slots *s)
 {
     for (size_t b = 0; b < s->count; b++) {
-        for (size_t i = 0; i < BLOCK; i++)
+        for (size_t i = 0; i < s->per_block; i++)
             buf_release(&s->blocks[b][i].item.out);
         mem_free(s->blocks[b]);
     }
     mem_free(s->blocks);
-    slots_init(s, s->state_size);
+    s->blocks = NULL;
+    s->free = NULL;
+    s->count = s->room = 0;
 }
 
 /* One allocation: the slots, then their states. */
@@ -33,10 +43,10 @@ static void grow(struct slots *s)
         s->room = s->room ? s->room * 2 : 4;
         s->blocks = mem_grow(s->blocks, s->room, sizeof(struct slot *));
     }
-    size_t slots = (BLOCK * sizeof(struct slot) + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
-    struct slot *block = mem_alloc(slots + BLOCK * s->state_size);
+    size_t slots = aligned(s->per_block * sizeof(struct slot));
+    struct slot *block = mem_alloc(slots + s->per_block * s->state_size);
     char *states = (char *)block + slots;
-    for (size_t i = BLOCK; i-- > 0;) {
+    for (size_t i = s->per_block; i-- > 0;) {
         struct slot *slot = &block[i];
         slot->item.state = states + i * s->state_size;
         slot->item.out = (struct buf)BUF_INIT(LIMIT_ITEM_RESULT);
@@ -84,7 +94,7 @@ void slots_put(struct slots *s, struct slot *slot)
 void slots_each(struct slots *s, void (*f)(struct slot *slot))
 {
     for (size_t b = 0; b < s->count; b++)
-        for (size_t i = 0; i < BLOCK; i++)
+        for (size_t i = 0; i < s->per_block; i++)
             if (s->blocks[b][i].used)
                 f(&s->blocks[b][i]);
 }

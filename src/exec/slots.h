@@ -38,10 +38,10 @@ struct slots {
     struct slot **blocks;
     size_t count, room; /* blocks */
     struct slot *free;
-    size_t state_size;
+    size_t state_size, per_block;
 };
 
-void slots_init(struct slots *s, size_t state_size);
+void slots_init(struct slots *s, size_t state_size, int64_t most); /* in flight at a time, >= 1 */
 void slots_release(struct slots *s);
 
 /* A slot with an empty item and zeroed state. */

@@ -23,6 +23,8 @@ struct memory {
     bool known;
     struct profile profile;
     struct correction corrections[EVIDENCE_STRATEGIES];
+    struct ask asked; /* the latest question, and what was recommended; all 0: none yet */
+    struct candidate best;
 };
 
 struct evidence {
@@ -179,6 +181,38 @@ bool evidence_find(struct evidence *ev, const struct unit *u, struct profile *re
     *ret = m.profile;
     memcpy(corrections, m.corrections, sizeof m.corrections);
     return m.known;
+}
+
+static bool same_ask(const struct ask *a, const struct ask *b)
+{
+    return a->items == b->items && a->batch_size == b->batch_size && a->workers == b->workers &&
+           a->cores == b->cores && a->process_only == b->process_only;
+}
+
+/* The next units are often alike, and what follows from it costs as much as a short one of them. */
+bool evidence_best(struct evidence *ev, uint64_t digest, const struct ask *ask, const struct host *host,
+                   const struct profile *profile, const struct correction *corrections, struct candidate *ret)
+{
+    struct candidate ranked[EVIDENCE_STRATEGIES];
+    pthread_mutex_lock(&ev->lock);
+    const struct memory *m = place(ev, digest);
+    bool known = m->digest == digest && same_ask(&m->asked, ask);
+    if (known)
+        *ret = m->best;
+    pthread_mutex_unlock(&ev->lock);
+    if (known)
+        return true;
+    if (recommend(profile, host, ask, corrections, ranked, EVIDENCE_STRATEGIES) == 0)
+        return false;
+    *ret = ranked[0];
+    pthread_mutex_lock(&ev->lock);
+    struct memory *here = place(ev, digest);
+    if (here->digest == digest) {
+        here->asked = *ask;
+        here->best = ranked[0];
+    }
+    pthread_mutex_unlock(&ev->lock);
+    return true;
 }
 
 void evidence_forget(struct evidence *ev, uint64_t digest)

@@ -26,6 +26,11 @@ struct host evidence_host(struct evidence *ev); /* careful guesses until measure
 bool evidence_find(struct evidence *ev, const struct unit *u, struct profile *ret,
                    struct correction corrections[EVIDENCE_STRATEGIES]);
 
+/* The first of recommend() by these, remembered with them. False: it recommends nothing. */
+bool evidence_best(struct evidence *ev, uint64_t digest, const struct ask *ask, const struct host *host,
+                   const struct profile *profile, const struct correction *corrections,
+                   struct candidate *ret);
+
 void evidence_forget(struct evidence *ev, uint64_t digest); /* a run has just changed it */
 
 #endif

@@ -75,16 +75,17 @@ struct choice {
 };
 
 /* auto takes the fastest shape that evidence predicts; without any a loop per core, which is never far off. */
-static struct choice choose(const struct unit *u, const struct ask *a, const struct grounds *g)
+static struct choice choose(const struct unit *u, const struct ask *a, const struct grounds *g,
+                            struct evidence *ev)
 {
     const struct strategy *s = strategy_of(u);
-    struct candidate ranked[EVIDENCE_STRATEGIES];
+    struct candidate best;
     if (u->has_shape)
         return (struct choice){u->shape, NULL};
     if (s->kind == STRATEGY_SHAPED)
         return (struct choice){strategy_shape(s, a), s};
-    if (g->known && recommend(&g->profile, &g->host, a, g->corrections, ranked, EVIDENCE_STRATEGIES) > 0)
-        return (struct choice){ranked[0].shape, ranked[0].strategy};
+    if (g->known && evidence_best(ev, u->digest, a, &g->host, &g->profile, g->corrections, &best))
+        return (struct choice){best.shape, best.strategy};
     return (struct choice){strategy_shape(&strategy_hybrid, a), &strategy_hybrid};
 }
 
@@ -114,7 +115,7 @@ static struct shape choose_shape(const struct unit *u, const struct handler *h, 
     g.known = evidence_find(env->evidence, u, &g.profile, g.corrections);
     a.workers = u->workers < max_workers ? u->workers : max_workers;
 
-    struct choice c = choose(u, &a, &g);
+    struct choice c = choose(u, &a, &g, env->evidence);
     if (u->attempt > 1 && c.shape.processes == 0) { /* it was on board when a worker died */
         c.shape = shape_in_child(c.shape);
         c.strategy = NULL;
@@ -310,7 +311,7 @@ void run_unit(struct run *r, const struct run_env *env)
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
     struct err e = ERR_INIT;
     evidence_begin(env->evidence);
-    r->finish = (struct finish){.unit = r->unit, .started_us = clock_now() / 1000};
+    r->finish = (struct finish){.unit = r->unit, .started_us = atomic_load(&r->started) / 1000};
     if (!read_terms(r, &a, &e)) {
         end_failed(r, &e); /* nothing of it was run */
     } else if (!run_plan(r, env, &a, &e)) {

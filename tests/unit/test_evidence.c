@@ -156,6 +156,33 @@ static void t07_measured_when_nothing_runs(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+/* The best shape by what is remembered, and remembered with it: for the same question, and until the evidence is another. */
+static void t08_the_best(void **state)
+{
+    struct profile waits = {.runs = 9, .items = 90, .cpu = 1e3, .wait = 1e9};
+    struct profile works = {.runs = 9, .items = 90, .cpu = 1e9};
+    struct correction corrections[EVIDENCE_STRATEGIES];
+    struct ask ask = {.items = 90, .batch_size = 90, .workers = 16, .cores = 2}, other = ask;
+    struct host host = evidence_host(ev);
+    struct candidate first, again, asked, later;
+    struct profile p;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(corrections); i++)
+        corrections[i] = (struct correction){.factor = 1};
+    assert_true(find(7, &p));
+    assert_true(evidence_best(ev, 7, &ask, &host, &waits, corrections, &first));
+    assert_true(first.shape.width > 1 || first.shape.threads > 2);
+    assert_true(evidence_best(ev, 7, &ask, &host, &works, corrections, &again)); /* not looked at */
+    assert_true(first.prediction.wall == again.prediction.wall && first.shape.width == again.shape.width);
+    other.items = 1;
+    assert_true(evidence_best(ev, 7, &other, &host, &works, corrections, &asked));
+    assert_true(asked.prediction.wall < again.prediction.wall);
+    evidence_forget(ev, 7);
+    assert_true(find(7, &p));
+    assert_true(evidence_best(ev, 7, &ask, &host, &works, corrections, &later));
+    assert_true(later.prediction.wall != first.prediction.wall);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +193,7 @@ int main(void)
         TEST(t05_measured_when_the_start_is_over),
         TEST(t06_an_end_before_it),
         TEST(t07_measured_when_nothing_runs),
+        TEST(t08_the_best),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,16 @@ bool evidence_find(struct evidence *ev, const struct unit *u, struct profile *re
     return fake.known;
 }
 
+bool evidence_best(struct evidence *ev, uint64_t digest, const struct ask *ask, const struct host *host,
+                   const struct profile *profile, const struct correction *corrections, struct candidate *ret)
+{
+    struct candidate ranked[EVIDENCE_STRATEGIES];
+    (void)ev, (void)digest;
+    int n = recommend(profile, host, ask, corrections, ranked, EVIDENCE_STRATEGIES);
+    *ret = ranked[0];
+    return n > 0;
+}
+
 bool exec_run(const struct plan *p, struct exec_report *report, struct err *e)
 {
     fake.plan = *p;
