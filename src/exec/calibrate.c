@@ -82,5 +82,8 @@ bool exec_calibrate(struct host *h, struct err *e)
     h->thread_start = each(crew, one, THREADS - 1);
     h->item_cost = each(items, one, ITEMS);
     h->timer_slack = each(naps, one, NAPS);
-    return measure_processes(h, e);
+    if (!measure_processes(h, e))
+        return false;
+    host_bound(h);
+    return true;
 }

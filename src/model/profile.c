@@ -14,6 +14,15 @@ static double most(double a, double b)
     return a > b ? a : b;
 }
 
+void host_bound(struct host *h)
+{
+    h->thread_start = most(h->thread_start, 3e3);
+    h->process_start = most(h->process_start, 30e3);
+    h->item_cost = most(h->item_cost, 20);
+    h->process_item = most(h->process_item, 100);
+    h->timer_slack = most(h->timer_slack, 1e3);
+}
+
 static int64_t share(int64_t n, int64_t among)
 {
     return (n + among - 1) / among;

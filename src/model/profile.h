@@ -19,6 +19,10 @@ struct host {
     double timer_slack;   /* how much later than asked a wait ends */
 };
 
+/* Raises to what no machine does for less: a measured difference that is smaller is the noise of a busy one, and whatever seems to
+ * cost nothing is recommended for ever after. */
+void host_bound(struct host *h);
+
 /* Evidence for one handler and params digest. Nanoseconds per item; decayed means, so that the latest runs count most. */
 struct profile {
     int64_t runs, items; /* that it rests on; 0: nothing is known */

@@ -231,6 +231,22 @@ static void test_corrections(void **unused)
     assert_true(list[place_of("hybrid", n)].correction.factor == 1);
 }
 
+/* Measured on a busy machine a child seems to cost nothing. However much slower it then is, a correction is ten at most. */
+static void test_costs_that_came_to_nothing(void **unused)
+{
+    const struct profile p = {.runs = 100, .items = 100, .cpu = 2e3};
+    const struct ask a = {.items = 1, .batch_size = 1, .workers = 4, .cores = 2};
+    struct correction corrections[16];
+    struct host h = {.cores = 2, .thread_start = 200e3, .item_cost = 100};
+
+    (void)unused;
+    for (size_t i = 0; i < COUNT_OF(corrections); i++)
+        corrections[i] = (struct correction){.runs = 100, .factor = 2};
+    host_bound(&h);
+    assert_true(recommend(&p, &h, &a, corrections, list, COUNT_OF(list)) > 0);
+    assert_int_equal(list[0].shape.processes, 0);
+}
+
 /* Nothing is known: an order there is, but no figures. */
 static void test_without_evidence(void **unused)
 {
@@ -270,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_ranking),
         cmocka_unit_test(test_free_shape),
         cmocka_unit_test(test_corrections),
+        cmocka_unit_test(test_costs_that_came_to_nothing),
         cmocka_unit_test(test_without_evidence),
         cmocka_unit_test(test_room),
     };
