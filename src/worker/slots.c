@@ -4,11 +4,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/cond.h"
+#include "core/limits.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/net.h"
 
 #define SLOT_STACK (1024 * 1024)
+
+/* A thread for each unit, unless units are so short that waking one takes longer: then a thread for so much work that waits. */
+#define SHORT_NS (NS_PER_MS / 10)
+#define SHARE_NS NS_PER_MS
+#define STALL_NS NS_PER_MS /* with nothing taken from the queue: those who were thought to be quick are not */
+
+/* Short ones are told of together, as long as more of them are begun: so many, or when the first has waited for so long. */
+#define GATHER (LIMIT_CLAIM / 2)
+#define GATHER_NS (4 * NS_PER_MS)
 
 struct run_list {
     struct run *head, **tail;
@@ -16,11 +27,19 @@ struct run_list {
 
 struct slots {
     const struct run_env *env;
-    int bell, count, busy, idle;
-    bool closing;
-    pthread_mutex_t lock; /* over the lists, busy, idle and closing */
+    int bell, count;
+    pthread_mutex_t lock; /* over the rest */
     pthread_cond_t more;
     struct run_list queued, done;
+    int64_t waiting;           /* how many are queued */
+    int64_t taken, taken_at;   /* how many ever were begun, and when the latest was */
+    const struct run *latest;  /* that one, as long as it runs */
+    int64_t landed, landed_at; /* how many are done, and when the latest was */
+    bool told;                 /* the bell was rung for them */
+    double mean_ns;            /* moving average of what one takes; 0: not known yet */
+    int busy, idle, called;    /* threads; called: idle ones that are to take a run */
+    enum guard { UNGUARDED, GUARD_CALLED, GUARDED } guard;
+    bool closing;
     pthread_t threads[];
 };
 
@@ -45,41 +64,131 @@ static struct run *list_take(struct run_list *l)
     return r;
 }
 
-/* With the lock held. Who takes one wakes the next, as long as there is more to take: a claim of a thousand units is one
- * wake-up here, and no more threads run than find something. */
+/* ---- who takes the next; all with the lock held ---- */
+
+static void call_one(struct slots *s)
+{
+    if (s->idle <= s->called)
+        return;
+    s->called++;
+    pthread_cond_signal(&s->more);
+}
+
+static bool short_ones(const struct slots *s)
+{
+    return s->mean_ns > 0 && s->mean_ns < SHORT_NS;
+}
+
+/* Who takes one wakes the next, as long as there is more to take: a claim of a thousand units is one wake-up here, and no more
+ * threads run than find something. Where units are short, few threads are enough, and one looks after them. */
+static void call_others(struct slots *s)
+{
+    if (s->waiting == 0 || s->idle <= s->called)
+        return;
+    if (!short_ones(s) || (double)s->waiting * s->mean_ns > (double)SHARE_NS * s->busy) {
+        call_one(s);
+    } else if (s->guard == UNGUARDED) {
+        s->guard = GUARD_CALLED;
+        pthread_cond_signal(&s->more);
+    }
+}
+
 static struct run *begin_next(struct slots *s)
 {
     struct run *r = list_take(&s->queued);
     if (r == NULL)
         return NULL;
+    s->waiting--;
+    s->taken++;
     s->busy++;
-    atomic_store(&r->started, clock_now());
+    s->latest = r;
+    s->taken_at = clock_now();
+    atomic_store(&r->started, s->taken_at);
     atomic_store(&r->state, RUN_RUNNING);
-    if (s->queued.head != NULL && s->idle > 0)
-        pthread_cond_signal(&s->more);
+    call_others(s);
     return r;
 }
 
-static bool land(struct slots *s, struct run *r)
+/* One that was long, as one is that lost its core for a while, says little. */
+static void learn_pace(struct slots *s, double took)
 {
-    bool first = s->done.head == NULL;
+    if (s->mean_ns > 0 && took > 2 * s->mean_ns)
+        took = 2 * s->mean_ns;
+    s->mean_ns += (took - s->mean_ns) * (s->mean_ns > 0 ? 0.1 : 1);
+}
+
+static void land(struct slots *s, struct run *r)
+{
     s->busy--;
-    r->ended = clock_now();
+    s->landed++;
+    s->latest = s->latest == r ? NULL : s->latest;
+    s->landed_at = r->ended = clock_now();
+    learn_pace(s, (double)(r->ended - atomic_load(&r->started)));
     atomic_store(&r->state, RUN_DONE);
     list_put(&s->done, r);
-    return first;
+}
+
+/* Is it time to tell of what is done? While nobody looks after the queue, of each one. */
+static bool due(const struct slots *s)
+{
+    bool guarded = s->guard == GUARDED || (s->guard == GUARD_CALLED && s->idle > s->called);
+    bool flow = s->waiting > 0 && short_ones(s) && guarded;
+    return s->landed > 0 && (!flow || s->landed >= GATHER || s->landed_at - s->done.head->ended >= GATHER_NS);
+}
+
+/* True: the caller is to ring, when it has let go of the lock. */
+static bool must_ring(struct slots *s)
+{
+    bool ring = !s->told && due(s);
+    s->told = s->told || ring;
+    return ring;
+}
+
+/* Looks after a queue that others work off. True: they do not, and are no longer thought to be quick. */
+static bool stalls(struct slots *s)
+{
+    int64_t taken = s->taken;
+    s->guard = GUARDED;
+    cond_wait(&s->more, &s->lock, clock_now() + STALL_NS);
+    s->guard = UNGUARDED;
+    if (s->called > 0 || s->taken != taken || s->waiting == 0)
+        return false;
+    s->mean_ns = 2 * SHORT_NS;
+    return true;
+}
+
+/* Waits for something to happen. True: the caller is to take a run. */
+static bool called(struct slots *s)
+{
+    bool mine = s->called > 0 || s->closing;
+    s->called -= s->called > 0;
+    if (mine)
+        return true;
+    if (s->waiting > 0 && s->guard != GUARDED)
+        return stalls(s);
+    if (s->guard == GUARD_CALLED)
+        s->guard = UNGUARDED; /* too late */
+    pthread_cond_wait(&s->more, &s->lock);
+    return false;
 }
 
 static struct run *wait_for_run(struct slots *s)
 {
-    struct run *r;
     pthread_mutex_lock(&s->lock);
-    while ((r = begin_next(s)) == NULL && !s->closing) {
-        s->idle++;
-        pthread_cond_wait(&s->more, &s->lock);
+    struct run *r = begin_next(s);
+    s->idle++;
+    while (r == NULL && !(s->closing && s->waiting == 0)) {
+        if (!called(s))
+            continue;
         s->idle--;
+        r = begin_next(s);
+        s->idle++;
     }
+    s->idle--;
+    bool ring = must_ring(s); /* it may have been the last that waited */
     pthread_mutex_unlock(&s->lock);
+    if (ring)
+        net_ring(s->bell);
     return r;
 }
 
@@ -87,10 +196,12 @@ static struct run *wait_for_run(struct slots *s)
 static struct run *next_run(struct slots *s, struct run *done)
 {
     pthread_mutex_lock(&s->lock);
-    bool first = done != NULL && land(s, done);
+    if (done != NULL)
+        land(s, done);
     struct run *r = begin_next(s);
+    bool ring = must_ring(s);
     pthread_mutex_unlock(&s->lock);
-    if (first)
+    if (ring)
         net_ring(s->bell);
     return r != NULL ? r : wait_for_run(s);
 }
@@ -115,7 +226,7 @@ bool slots_new(int threads, const struct run_env *env, int bell, struct slots **
     s->env = env;
     s->bell = bell;
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->more, NULL);
+    cond_init(&s->more);
     list_init(&s->queued);
     list_init(&s->done);
 
@@ -143,32 +254,39 @@ bool slots_new(int threads, const struct run_env *env, int bell, struct slots **
 void slots_push(struct slots *s, struct run *first, struct run *last)
 {
     pthread_mutex_lock(&s->lock);
+    for (const struct run *r = first; r != NULL; r = r->queued)
+        s->waiting++;
     *s->queued.tail = first;
     s->queued.tail = &last->queued;
-    pthread_cond_signal(&s->more);
+    if (s->latest != NULL && clock_now() - s->taken_at < STALL_NS)
+        call_others(s);
+    else
+        call_one(s); /* whoever is busy is so for long, or goes to sleep */
     pthread_mutex_unlock(&s->lock);
 }
 
 struct run *slots_take_done(struct slots *s)
 {
+    struct run *all = NULL;
     pthread_mutex_lock(&s->lock);
-    struct run *all = s->done.head;
-    list_init(&s->done);
+    if (s->told || due(s)) {
+        all = s->done.head;
+        list_init(&s->done);
+        s->landed = 0;
+        s->told = false;
+    }
     pthread_mutex_unlock(&s->lock);
     return all;
 }
 
-static struct run *take(struct slots *s, struct run_list *l)
-{
-    pthread_mutex_lock(&s->lock);
-    struct run *r = list_take(l);
-    pthread_mutex_unlock(&s->lock);
-    return r;
-}
-
 struct run *slots_take_back(struct slots *s, int64_t until)
 {
-    return slots_oldest(s) <= until ? take(s, &s->queued) : NULL;
+    pthread_mutex_lock(&s->lock);
+    bool old = s->queued.head != NULL && s->queued.head->claimed <= until;
+    struct run *r = old ? list_take(&s->queued) : NULL;
+    s->waiting -= r != NULL;
+    pthread_mutex_unlock(&s->lock);
+    return r;
 }
 
 int64_t slots_oldest(struct slots *s)

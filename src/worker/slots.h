@@ -12,8 +12,9 @@ struct slots;
 bool slots_new(int threads, const struct run_env *env, int bell, struct slots **ret,
                struct err *e) LATHE_CHECK;
 void slots_push(struct slots *s, struct run *first,
-                struct run *last);            /* a chain by `queued`; the last one's is NULL */
-struct run *slots_take_done(struct slots *s); /* all there are, a chain by `queued`; NULL: none */
+                struct run *last); /* a chain by `queued`; the last one's is NULL */
+struct run *slots_take_done(
+    struct slots *s); /* all that the bell was rung for, a chain by `queued`; NULL: none */
 struct run *slots_take_back(struct slots *s,
                             int64_t until); /* one that nobody has begun, claimed until then; NULL: none */
 int64_t slots_oldest(struct slots *s); /* when the first of those was claimed; CLOCK_NEVER: there is none */

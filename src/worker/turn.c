@@ -90,7 +90,7 @@ bool turn_abandon(struct worker *w, struct run *r, enum task_state state, const 
 /* ---- the turn ---- */
 
 /* Units that could be claimed: one a slot, and ahead of them what takes a slot PREFETCH_NS at the pace of late. While no
- * unit ends there is no pace. */
+ * unit ends there is no pace. A few more than enough are not worth a claim. */
 static int room(const struct worker *w)
 {
     if (w->ending != ENDING_NOT)
@@ -99,7 +99,8 @@ static int room(const struct worker *w)
     double ahead = moving ? (double)w->info.slots * PREFETCH_NS / w->mean_unit_ns : 0;
     double most = (double)w->info.slots + (ahead > LIMIT_CLAIM ? LIMIT_CLAIM : ahead);
     double open = most - (double)w->running;
-    return open < 0 ? 0 : open > LIMIT_CLAIM ? (int)LIMIT_CLAIM : (int)open;
+    bool fed = w->running >= (size_t)w->info.slots;
+    return open < 0 || (fed && open < most / 4) ? 0 : open > LIMIT_CLAIM ? (int)LIMIT_CLAIM : (int)open;
 }
 
 int64_t turn_next(const struct worker *w)
