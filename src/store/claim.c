@@ -4,10 +4,15 @@
 
 const struct stmt lazy_stmt = {"lazy", "SELECT set_config('synchronous_commit', 'off', true)"};
 
+/* A plan is made once, perhaps when the queue is empty, and stays. A bitmap has no order: a claim planned by one sorts all that waits. */
+const struct stmt claim_begin_stmt = {
+    "claim_begin",
+    "SELECT set_config('synchronous_commit', 'off', true), set_config('enable_bitmapscan', 'off', true)"};
+
 /* names: the queues that are served; for "*" those that have work, found by hops through the index. Their gates are
  * locked by name. Each queue gives its
- * first units in the order of the index (as many as its gate has room for where it is in `queues`), and of these the best of all queues are taken, as many as $7 KiB hold; those before the rank $8 are passed by (claim_from.h) where the queue has no gate; what was locked too many is free
- * again at the end of the transaction. Inputs are found by where the owner's cuts are: chunk k is its items [k * unit_size, …), and of inputs that were uploaded chunk k begins with item k; most tasks have none, and pay for no aggregate. Rows of work are never updated, so that a ctid stays what it was. */
+ * first units in the order of the index (as many as its gate has room for where it is in `queues`), and of these the best of all queues are taken, as many as $7 KiB hold; those up to the place $8 to $10 are passed by (claim_from.h) where the queue has no gate; what was locked too many is free
+ * again at the end of the transaction. Inputs are found by where the owner's cuts are: chunk k is its items [k * unit_size, …), and of inputs that were uploaded chunk k begins with item k; most tasks have none, and pay for no aggregate. OFFSET 0: a task is looked for by its id, however small the planner takes the table for. Rows of work are never updated, so that a ctid stays what it was. */
 const struct stmt claim_stmt = {
     "claim",
     "WITH names AS MATERIALIZED ("
@@ -24,7 +29,8 @@ const struct stmt claim_stmt = {
     "SELECT c.ctid, sum(c.kib) OVER (ORDER BY c.rank, c.task, c.seq ROWS UNBOUNDED PRECEDING) - c.kib "
     "AS before FROM names n, LATERAL ("
     "SELECT w.ctid, w.kib, w.rank, w.task, w.seq FROM work w "
-    "WHERE w.queue = n.name AND w.rank >= CASE WHEN n.held THEN '-infinity' ELSE coalesce($8::timestamptz, '-infinity') END ORDER BY w.rank, w.task, w.seq "
+    "WHERE w.queue = n.name AND (w.rank, w.task, w.seq) > (CASE WHEN n.held THEN '-infinity' ELSE coalesce($8::timestamptz, '-infinity') END, "
+    "$9::uuid, $10::bigint::integer) ORDER BY w.rank, w.task, w.seq "
     "LIMIT n.room FOR UPDATE SKIP LOCKED) c "
     "ORDER BY c.rank, c.task, c.seq LIMIT $6) x WHERE x.before < $7::bigint)) "
     "RETURNING task, rank, seq, first, count, attempt, tries"
@@ -44,7 +50,7 @@ const struct stmt claim_stmt = {
     "AND c.seq >= (SELECT max(d.seq) FROM inputs d WHERE d.task = t.inputs_of AND d.seq <= w.first) AND c.seq < w.first + w.count) "
     "WHEN t.inputs_of IS NOT NULL THEN (SELECT string_agg(c.bytes, ''::bytea ORDER BY c.seq) FROM inputs c "
     "WHERE c.task = t.inputs_of AND c.seq BETWEEN w.first / cut.size AND (w.first + w.count - 1) / cut.size) END, w.rank "
-    "FROM taken w JOIN tasks t ON t.id = w.task, LATERAL (SELECT greatest(CASE WHEN t.inputs_of = t.id OR t.inputs_of IS NULL "
+    "FROM taken w, LATERAL (SELECT * FROM tasks t WHERE t.id = w.task OFFSET 0) t, LATERAL (SELECT greatest(CASE WHEN t.inputs_of = t.id OR t.inputs_of IS NULL "
     "THEN t.unit_size ELSE (SELECT o.unit_size FROM tasks o WHERE o.id = t.inputs_of) END, 1) AS size OFFSET 0) cut "
     "ORDER BY w.rank, w.task, w.seq"};
 
@@ -70,11 +76,14 @@ void claim_one_params(struct params *p, struct store_worker *w, struct uuid leas
     params_int(p, want);
 }
 
-void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want, int64_t from_us)
+void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want,
+                  const struct claim_place *from)
 {
-    claim_one_params(p, w, lease, want); /* the same, and two more */
+    claim_one_params(p, w, lease, want); /* the same, and more */
     params_int(p, LIMIT_CLAIM_BYTES / KIB);
-    params_time(p, from_us);
+    params_time(p, from->rank_us);
+    params_uuid(p, from->task);
+    params_int(p, from->seq);
 }
 
 static void read_unit(struct arena *a, struct row *r, struct unit *u)
@@ -111,7 +120,7 @@ static void read_unit(struct arena *a, struct row *r, struct unit *u)
         u->inputs = arena_copy(a, span_lines(&lines, u->count));
 }
 
-static void read_units(const PGresult *r, struct uuid lease, struct claim *ret, int64_t *ret_rank_us)
+static void read_units(const PGresult *r, struct uuid lease, struct claim *ret, struct claim_place *ret_last)
 {
     ret->lease = lease;
     ret->units = arena_array(&ret->arena, ret->count, sizeof *ret->units);
@@ -119,23 +128,23 @@ static void read_units(const PGresult *r, struct uuid lease, struct claim *ret, 
         struct row row = row_at(r, (int)i);
         ret->units[i].lease = lease;
         read_unit(&ret->arena, &row, &ret->units[i]);
-        *ret_rank_us = row_time(&row);
+        *ret_last = (struct claim_place){row_time(&row), ret->units[i].task, ret->units[i].seq};
     }
 }
 
-void claim_read(const PGresult *r, struct uuid lease, struct claim *ret, int64_t *ret_rank_us)
+void claim_read(const PGresult *r, struct uuid lease, struct claim *ret, struct claim_place *ret_last)
 {
     ret->count = (size_t)PQntuples(r);
     if (ret->count > 0) /* else an arena that nobody would release */
-        read_units(r, lease, ret, ret_rank_us);
+        read_units(r, lease, ret, ret_last);
 }
 
-bool claim_one_read(const PGresult *r, struct uuid lease, struct claim *ret, int64_t *ret_rank_us)
+bool claim_one_read(const PGresult *r, struct uuid lease, struct claim *ret, struct claim_place *ret_last)
 {
     struct row more = {.result = r, .row = 0, .column = PQnfields(r) - 1};
     assert(PQntuples(r) == 1);
     ret->count = !PQgetisnull(r, 0, 0);
     if (ret->count > 0)
-        read_units(r, lease, ret, ret_rank_us);
+        read_units(r, lease, ret, ret_last);
     return row_bool(&more);
 }

@@ -8,16 +8,20 @@
 #define SHARE_BUSY 20
 #define SHARE_STARVED 2
 #define PASSED_BY_NS (60 * NS_PER_S) /* nothing waits longer for a claim from the beginning */
+#define FULL_NS (50 * NS_PER_MS)     /* nor than this while they are cheap, */
+#define FULL_LEAST 64                /* and so large that what lies in front of them matters */
 
 static int64_t whole_after(const struct claim_from *f)
 {
+    if (f->whole_ns == 0)
+        return f->full ? f->whole_at + FULL_NS : 0;
     int64_t pause = f->whole_ns * ((f->starved ? SHARE_STARVED : SHARE_BUSY) - 1);
     return f->whole_at + (pause < PASSED_BY_NS ? pause : PASSED_BY_NS);
 }
 
-int64_t claim_from(const struct claim_from *f, int64_t now)
+struct claim_place claim_from(const struct claim_from *f, int64_t now)
 {
-    return f->whole_ns == 0 || now >= whole_after(f) ? 0 : f->rank_us;
+    return now >= whole_after(f) ? (struct claim_place){.rank_us = 0} : f->last;
 }
 
 static void took_whole(struct claim_from *f, bool dear, int64_t ns, int64_t now)
@@ -30,31 +34,32 @@ static void took_whole(struct claim_from *f, bool dear, int64_t ns, int64_t now)
 /* What is dear wherever it begins (large inputs, a gate that is locked) is not dear for what lies before it. */
 static void took_part(struct claim_from *f, int64_t ns)
 {
-    if (ns > f->whole_ns / 2)
+    if (f->whole_ns != 0 && ns > f->whole_ns / 2)
         f->whole_ns = f->dear = 0;
 }
 
-void claim_took(struct claim_from *f, int64_t from, int64_t ns, size_t got, int want, int64_t last_us,
-                int64_t now)
+void claim_took(struct claim_from *f, bool whole, int64_t ns, size_t got, int want,
+                const struct claim_place *last, int64_t now)
 {
     if (got > 0)
-        f->rank_us = last_us;
+        f->last = *last;
     f->starved = got < (size_t)want;
-    if (from == 0)
+    f->full = !f->starved && got >= FULL_LEAST;
+    if (whole)
         took_whole(f, ns > DEAR_NS + (int64_t)got * DEAR_UNIT_NS, ns, now);
     else
         took_part(f, ns);
 }
 
-void claim_failed(struct claim_from *f, int64_t from, int64_t ns, int64_t now)
+void claim_failed(struct claim_from *f, bool whole, int64_t ns, int64_t now)
 {
-    if (from != 0)
+    if (!whole)
         took_part(f, ns);
     else if (ns > DEAR_NS)
         took_whole(f, true, ns, now);
 }
 
-int64_t claim_again(const struct claim_from *f, int64_t from)
+int64_t claim_again(const struct claim_from *f, bool whole)
 {
-    return from != 0 && f->starved ? whole_after(f) : CLOCK_NEVER;
+    return !whole && f->starved ? whole_after(f) : CLOCK_NEVER;
 }

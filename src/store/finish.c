@@ -1,4 +1,7 @@
-/* finish.c: the ends of units as one call of lathe_finish (sql/002_functions.sql). */
+/* finish.c: the ends of units: one call of lathe_finish (sql/002_functions.sql), or of its quick forms (sql/020, sql/022). */
+#include <stdlib.h>
+#include <string.h>
+
 #include "core/utf8.h"
 #include "store/inside.h"
 #include "store/rows.h"
@@ -10,11 +13,12 @@ const struct stmt finish_stmt = {
     "$12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], "
     "$19::text[], $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bytea[])"};
 
-const struct stmt finish_alone_stmt = {
-    "finish_alone",
-    "SELECT applied, followed FROM lathe_finish_alone($1::bigint, $2::uuid[], $3::uuid[], $4::bytea[], $5::bigint[], "
+const struct stmt finish_many_stmt = {
+    "finish_many",
+    "SELECT applied, followed FROM lathe_finish_many($1::bigint, $2::uuid[], $3::uuid[], $4::bytea, $5::bigint[], "
     "$6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "
-    "$14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::text[], $20::text[], $21::uuid[])"};
+    "$14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::text[], "
+    "$22::text[], $23::uuid[])"};
 
 const struct stmt finish_one_stmt = {
     "finish_one",
@@ -146,7 +150,7 @@ void finish_params(struct params *p, struct finish *const *list, size_t n)
 
 /* ---- a task's only unit ---- */
 
-bool finish_alone(const struct finish *f)
+static bool quick(const struct finish *f)
 {
     return f->unit->alone && !f->again && f->results.len <= ALONE_BYTES;
 }
@@ -181,13 +185,52 @@ static void errors_if_any(struct params *p, struct finish *const *list, size_t n
     EACH(PG_TEXT, element_error(p, &f->err, slug));
 }
 
-void finish_alone_params(struct params *p, struct finish *const *list, size_t n, size_t more)
+/* Of two runs of one task the one under the later lease first: only that can be stored, so it always goes the same way. */
+static int by_task(const void *a, const void *b)
+{
+    const struct finish *const *x = a, *const *y = b;
+    int task = memcmp((*x)->unit->task.b, (*y)->unit->task.b, sizeof(struct uuid));
+    return task != 0 ? task : memcmp((*y)->unit->lease.b, (*x)->unit->lease.b, sizeof(struct uuid));
+}
+
+static void swap(struct finish **a, struct finish **b)
+{
+    struct finish *was = *a;
+    *a = *b;
+    *b = was;
+}
+
+size_t finish_sort(struct finish *const *list, size_t n, struct finish **ret)
+{
+    size_t many = 0, rest = n, once = 0;
+    for (size_t i = 0; i < n; i++)
+        ret[quick(list[i]) ? many++ : --rest] = list[i];
+    qsort(ret, many, sizeof *ret, by_task);
+    for (size_t i = 0; i < many; i++)
+        if (once == 0 || !uuid_eq(ret[once - 1]->unit->task, ret[i]->unit->task))
+            swap(&ret[once++], &ret[i]);
+    return once;
+}
+
+static void all_results(struct params *p, struct finish *const *list, size_t n)
+{
+    struct buf text CLEANUP(buf_release) = BUF_INIT(n * ALONE_BYTES);
+    for (size_t i = 0; i < n; i++)
+        buf_span(&text, list[i]->results);
+    assert(!text.failed);
+    params_text(p, buf_view(&text)); /* bytes are sent as text is */
+    int64_t from = 1;
+    EACH(PG_INT, element_int(p, from); from += (int64_t)f->results.len);
+    EACH(PG_INT, element_int(p, (int64_t)f->results.len));
+}
+
+void finish_many_params(struct params *p, struct finish *const *list, size_t n, size_t more)
 {
     params_clear(p);
     params_int(p, clock_now() / 1000);
     EACH(PG_UUID, element_uuid(p, f->unit->lease));
     EACH(PG_UUID, element_uuid(p, f->unit->task));
-    EACH(PG_BYTES, element_span(p, f->results));
+    all_results(p, list, n);
     EACH_SOME(how(f));
     EACH(PG_INT, element_int(p, f->items_done));
     EACH_SOME(f->items_failed);
@@ -273,7 +316,7 @@ static void answer(struct finish *f, bool applied)
     f->ended[1] = (struct uuid){{0}};
 }
 
-void finish_alone_answers(const PGresult *r, struct finish *const *list, size_t n)
+void finish_many_answers(const PGresult *r, struct finish *const *list, size_t n)
 {
     struct row row = row_at(r, 0);
     bool all = row_null(&row);

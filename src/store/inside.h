@@ -26,6 +26,30 @@ struct store {
     bool stats_asked;         /* somebody fetches new ones */
 };
 
+/* learn.c: what finished units taught and the store was not told yet, summed up by handler, digest and strategy. What is not familiar
+ * is told in the turn that it comes with, the rest a quarter of a second later or when there are many. */
+struct lesson {
+    uint64_t digest;
+    struct span handler, strategy; /* of their arena; strategy "": these runs say nothing of its pace */
+    int64_t runs, items, failed, cpu, wait, bytes;
+    double factors; /* measured by predicted, a sum over the runs */
+};
+
+struct lessons {
+    struct arena arena;
+    struct lesson *list;
+    size_t count, room;
+    int64_t since; /* clock_now() when the first came */
+    bool urgent;
+    struct params profiles, corrections;
+};
+
+void lessons_add(struct lessons *l, struct finish *const *list, size_t n); /* each finish once */
+bool lessons_due(const struct lessons *l);
+size_t lessons_steps(struct lessons *l, struct step *steps); /* up to 3, one transaction */
+void lessons_clear(struct lessons *l);                       /* they have been told, or refused */
+void lessons_release(struct lessons *l);
+
 struct store_worker {
     struct store *store;
     struct db db, sweeper;
@@ -41,6 +65,7 @@ struct store_worker {
     int64_t seen;          /* of what was due then */
     struct uuid id;
     struct claim_from from;
+    struct lessons lessons;
     struct uuid unsure; /* a lease of which nobody knows whether it was made; nil: none */
     struct uuid slow; /* the task of a large unit whose finish did not end in time, and how often in a row */
     int slow_n;
@@ -162,14 +187,15 @@ void place_answers(const PGresult *r, struct new_tasks *const *lists, size_t n);
 
 /* finish.c: two statements for one transaction, since most units are a task's only one and end in one update; and one for a
  * single such unit, which a statement of arrays would cost more than it is worth. */
-extern const struct stmt finish_stmt, finish_alone_stmt, finish_one_stmt;
-bool finish_alone(const struct finish *f); /* by which of them */
+extern const struct stmt finish_stmt, finish_many_stmt, finish_one_stmt;
+/* Into ret: those that are finished by the quick ones, by id, each task once, then the others. Returns how many are quick. */
+size_t finish_sort(struct finish *const *list, size_t n, struct finish **ret);
 void finish_one_params(struct params *p, const struct finish *f);
 void finish_params(struct params *p, struct finish *const *list, size_t n);
 void finish_answers(const PGresult *r, struct finish *const *list, size_t n);
-void finish_alone_params(struct params *p, struct finish *const *list, size_t n,
-                         size_t more); /* that the other one finishes, behind these in the list */
-void finish_alone_answers(const PGresult *r, struct finish *const *list, size_t n); /* and of finish_one */
+void finish_many_params(struct params *p, struct finish *const *list, size_t n,
+                        size_t more); /* that the general one finishes, behind these in the list */
+void finish_many_answers(const PGresult *r, struct finish *const *list, size_t n); /* and of finish_one */
 
 /* Before these, in their transaction, where an item's result was remembered. False: no task asks for that. */
 extern const struct stmt cached_stmt;
@@ -179,23 +205,17 @@ bool cached_params(struct params *p, struct finish *const *list, size_t n);
 extern const struct stmt logs_stmt;
 bool logs_params(struct params *p, struct finish *const *list, size_t n);
 
-/* learn.c: profiles and corrections from finished units; 0, 1 or 2 steps, one transaction */
-struct learning {
-    struct params profiles, corrections;
-};
-size_t learn_steps(struct learning *l, struct finish *const *list, size_t n, struct step *steps);
-void learning_release(struct learning *l);
-
 /* claim.c */
 extern const struct stmt claim_one_stmt; /* for a worker that waits: one unit, or none, of a plain queue */
 void claim_one_params(struct params *p, struct store_worker *w, struct uuid lease, int want);
 /* True: there are other units, or it is not plain; claim_stmt then gets them. */
-bool claim_one_read(const PGresult *r, struct uuid lease, struct claim *ret, int64_t *ret_rank_us);
-extern const struct stmt claim_stmt,
-    lazy_stmt; /* lazy: this transaction may be lost in a crash of the server */
-void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want, int64_t from_us);
+bool claim_one_read(const PGresult *r, struct uuid lease, struct claim *ret, struct claim_place *ret_last);
+extern const struct stmt lazy_stmt; /* this transaction may be lost in a crash of the server */
+extern const struct stmt claim_begin_stmt, claim_stmt; /* two steps, one transaction; likewise lazy */
+void claim_params(struct params *p, struct store_worker *w, struct uuid lease, int want,
+                  const struct claim_place *from);
 void claim_read(const PGresult *r, struct uuid lease, struct claim *ret,
-                int64_t *ret_rank_us); /* of the last unit; untouched where there is none */
+                struct claim_place *ret_last); /* of the last unit; untouched where there is none */
 
 /* lease.c */
 extern const struct stmt release_stmt;

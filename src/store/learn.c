@@ -1,16 +1,18 @@
 /* learn.c: what finished units teach: profiles (what an item costs) and corrections (how a strategy's runs stood to the
  * bare prediction). It is evidence and not truth: a transaction of its own that may be lost, so that workers do not wait
- * for each other's disk over the row of a handler that all of them run. */
+ * for each other's disk over the row of a handler that all of them run. What is familiar gathers for a while: a statement costs
+ * as much as a dozen ends, and one run more changes little. */
+#include "core/mem.h"
 #include "store/inside.h"
 
 /* k: what came before, decayed by 0.9 for each of these runs. */
 static const struct stmt profiles_stmt = {
     "profiles_learn",
     "INSERT INTO profiles AS p (handler, digest, runs, items, weight, cpu, wait, result_bytes, failure_rate) "
-    "SELECT handler, digest, count(*), sum(items), sum(items), sum(cpu) / sum(items), sum(wait) / sum(items), "
+    "SELECT handler, digest, sum(runs), sum(items), sum(items), sum(cpu) / sum(items), sum(wait) / sum(items), "
     "sum(bytes) / sum(items), sum(failed) / sum(items) "
-    "FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) "
-    "u(handler, digest, items, failed, cpu, wait, bytes) GROUP BY handler, digest ORDER BY handler, digest "
+    "FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) "
+    "u(handler, digest, runs, items, failed, cpu, wait, bytes) GROUP BY handler, digest ORDER BY handler, digest "
     "ON CONFLICT (handler, digest) DO UPDATE SET seen_on = current_date, (runs, items, weight, cpu, wait, result_bytes, failure_rate) = ("
     "SELECT p.runs + excluded.runs, p.items + excluded.items, k + excluded.weight, "
     "(p.cpu * k + excluded.cpu * excluded.weight) / (k + excluded.weight), "
@@ -23,12 +25,14 @@ static const struct stmt profiles_stmt = {
 static const struct stmt corrections_stmt = {
     "corrections_learn",
     "INSERT INTO corrections AS c (handler, digest, strategy, runs, factor) "
-    "SELECT handler, digest, strategy, count(*), avg(factor) "
-    "FROM unnest($1::text[], $2::bigint[], $3::text[], $4::float8[]) u(handler, digest, strategy, factor) "
-    "GROUP BY handler, digest, strategy ORDER BY handler, digest, strategy "
+    "SELECT handler, digest, strategy, runs, factor "
+    "FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::float8[]) u(handler, digest, strategy, runs, factor) "
+    "ORDER BY handler, digest, strategy "
     "ON CONFLICT (handler, digest, strategy) DO UPDATE SET seen_on = current_date, runs = c.runs + excluded.runs, "
     "factor = c.factor + (excluded.factor - c.factor) * least(1, excluded.runs / least(c.runs + excluded.runs, 8)::double precision)"};
 
+#define GATHER_MOST 64u /* lessons that wait */
+#define GATHER_NS (250 * NS_PER_MS)
 #define FACTOR_LEAST 0.02
 #define FACTOR_MOST 50.0
 
@@ -52,66 +56,123 @@ static double factor_of(const struct finish *f)
     return factor < FACTOR_LEAST ? FACTOR_LEAST : factor > FACTOR_MOST ? FACTOR_MOST : factor;
 }
 
-#define EACH(type, element)                   \
-    do {                                      \
-        params_array(p, type);                \
-        for (size_t i = 0; i < n; i++) {      \
-            const struct finish *f = list[i]; \
-            if (wanted(f))                    \
-                element;                      \
-        }                                     \
-        params_end(p);                        \
+/* ---- gathering ---- */
+
+static struct lesson *lesson_of(struct lessons *l, const struct finish *f, struct span strategy)
+{
+    const struct unit *u = f->unit;
+    for (size_t i = l->count; i-- > 0;)
+        if (l->list[i].digest == u->digest && span_eq(l->list[i].strategy, strategy) &&
+            span_eq(l->list[i].handler, u->handler))
+            return &l->list[i];
+    if (l->count == l->room) {
+        l->room = l->room > 0 ? 2 * l->room : GATHER_MOST;
+        l->list = mem_grow(l->list, l->room, sizeof *l->list);
+    }
+    struct lesson *new = &l->list[l->count++];
+    *new = (struct lesson){.digest = u->digest,
+                           .handler = arena_copy(&l->arena, u->handler),
+                           .strategy = arena_copy(&l->arena, strategy)};
+    return new;
+}
+
+static void add(struct lessons *l, const struct finish *f)
+{
+    bool pace = tells_pace(f);
+    struct lesson *x = lesson_of(l, f, pace ? f->used : SPAN(""));
+    int64_t items = f->items_done - f->measured.cached;
+    x->runs++;
+    x->items += items;
+    x->failed += f->items_failed;
+    x->cpu += f->item_cpu_ns;
+    x->wait += f->item_wait_ns;
+    x->bytes += (int64_t)f->results.len / f->items_done * items;
+    x->factors += pace ? factor_of(f) : 0;
+    l->urgent = l->urgent || !f->familiar;
+}
+
+void lessons_add(struct lessons *l, struct finish *const *list, size_t n)
+{
+    if (l->count == 0)
+        l->since = clock_now();
+    for (size_t i = 0; i < n; i++) {
+        if (!list[i]->taught && tells_cost(list[i]))
+            add(l, list[i]);
+        list[i]->taught = true;
+    }
+}
+
+bool lessons_due(const struct lessons *l)
+{
+    return l->count > 0 && (l->urgent || l->count >= GATHER_MOST || clock_now() >= l->since + GATHER_NS);
+}
+
+/* ---- telling ---- */
+
+#define EACH(type, element)                       \
+    do {                                          \
+        params_array(p, type);                    \
+        for (size_t i = 0; i < l->count; i++) {   \
+            const struct lesson *x = &l->list[i]; \
+            element;                              \
+        }                                         \
+        params_end(p);                            \
     } while (0)
 
-static void fill_profiles(struct params *p, struct finish *const *list, size_t n)
+#define EACH_PACE(type, element) EACH(type, if (x->strategy.len > 0) element)
+
+static void fill_profiles(struct params *p, const struct lessons *l)
 {
-    bool (*wanted)(const struct finish *) = tells_cost;
-    EACH(PG_TEXT, element_span(p, f->unit->handler));
-    EACH(PG_INT, element_int(p, (int64_t)f->unit->digest));
-    EACH(PG_INT, element_int(p, f->items_done - f->measured.cached));
-    EACH(PG_INT, element_int(p, f->items_failed));
-    EACH(PG_INT, element_int(p, f->item_cpu_ns));
-    EACH(PG_INT, element_int(p, f->item_wait_ns));
-    EACH(PG_INT,
-         element_int(p, (int64_t)f->results.len / f->items_done * (f->items_done - f->measured.cached)));
+    params_clear(p);
+    EACH(PG_TEXT, element_span(p, x->handler));
+    EACH(PG_INT, element_int(p, (int64_t)x->digest));
+    EACH(PG_INT, element_int(p, x->runs));
+    EACH(PG_INT, element_int(p, x->items));
+    EACH(PG_INT, element_int(p, x->failed));
+    EACH(PG_INT, element_int(p, x->cpu));
+    EACH(PG_INT, element_int(p, x->wait));
+    EACH(PG_INT, element_int(p, x->bytes));
 }
 
-static void fill_corrections(struct params *p, struct finish *const *list, size_t n)
+static void fill_corrections(struct params *p, const struct lessons *l)
 {
-    bool (*wanted)(const struct finish *) = tells_pace;
-    EACH(PG_TEXT, element_span(p, f->unit->handler));
-    EACH(PG_INT, element_int(p, (int64_t)f->unit->digest));
-    EACH(PG_TEXT, element_span(p, f->used));
-    EACH(PG_NUM, element_num(p, factor_of(f)));
+    params_clear(p);
+    EACH_PACE(PG_TEXT, element_span(p, x->handler));
+    EACH_PACE(PG_INT, element_int(p, (int64_t)x->digest));
+    EACH_PACE(PG_TEXT, element_span(p, x->strategy));
+    EACH_PACE(PG_INT, element_int(p, x->runs));
+    EACH_PACE(PG_NUM, element_num(p, x->factors / (double)x->runs));
 }
 
-static size_t count(struct finish *const *list, size_t n, bool (*wanted)(const struct finish *))
+size_t lessons_steps(struct lessons *l, struct step *steps)
 {
-    size_t k = 0;
-    for (size_t i = 0; i < n; i++)
-        k += wanted(list[i]);
-    return k;
-}
-
-size_t learn_steps(struct learning *l, struct finish *const *list, size_t n, struct step *steps)
-{
-    *l = (struct learning){PARAMS_INIT, PARAMS_INIT};
-    size_t k = 0;
-    if (count(list, n, tells_cost) == 0)
+    size_t k = 0, paces = 0;
+    for (size_t i = 0; i < l->count; i++)
+        paces += l->list[i].strategy.len > 0;
+    if (l->count == 0)
         return 0;
-    fill_profiles(&l->profiles, list, n);
+    fill_profiles(&l->profiles, l);
     steps[k++] = (struct step){.stmt = &lazy_stmt};
     steps[k++] = (struct step){.stmt = &profiles_stmt, .params = &l->profiles};
-    if (count(list, n, tells_pace) > 0) {
-        fill_corrections(&l->corrections, list, n);
+    if (paces > 0) {
+        fill_corrections(&l->corrections, l);
         steps[k++] = (struct step){.stmt = &corrections_stmt, .params = &l->corrections};
     }
     steps[k - 1].sync = true;
     return k;
 }
 
-void learning_release(struct learning *l)
+void lessons_clear(struct lessons *l)
 {
+    arena_clear(&l->arena);
+    l->count = 0;
+    l->urgent = false;
+}
+
+void lessons_release(struct lessons *l)
+{
+    arena_release(&l->arena);
+    mem_free(l->list);
     params_release(&l->profiles);
     params_release(&l->corrections);
 }

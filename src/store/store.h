@@ -253,8 +253,8 @@ struct finish {
     struct span used; /* the strategy whose shape it was; "": a free one */
     int64_t bare_us;  /* predicted without the strategy's correction; 0: not. These two make the correction */
     int64_t item_cpu_ns, item_wait_ns; /* sums over items: for the profile */
-    bool
-        familiar; /* so many runs came before that nobody misses what this one teaches while it is being stored */
+    bool familiar; /* so many runs came before that nobody misses what this one teaches for a while */
+    bool taught;   /* the store has noted that; false at first */
     int64_t started_us, finished_us; /* clock_now() in us: no wall clock, which may be set in between */
     bool shown;                      /* how far it was has been told to Redis by this worker */
     bool remembers;                  /* its task asks for that (cache_ttl_s): measured.cached counts */

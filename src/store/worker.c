@@ -35,6 +35,7 @@ bool store_worker_new(struct store *s, struct worker_info *info, struct store_wo
     char *queues = mem_alloc(info->queues.len + 1);
     memcpy(queues, info->queues.ptr ? info->queues.ptr : "", info->queues.len);
     w->queues = (struct span){queues, info->queues.len};
+    w->lessons = (struct lessons){.arena = ARENA_INIT, .profiles = PARAMS_INIT, .corrections = PARAMS_INIT};
     store_db_init(s, &w->db, true);
     store_db_init(s, &w->sweeper, false);
     w->sweeper.unlimited = true;
@@ -74,6 +75,25 @@ int64_t store_worker_deadline(const struct store_worker *w)
     return w->most_ms > 0 && own < most ? own : most;
 }
 
+/* In a call of their own, when nobody waits for it. */
+static void tell_lessons(struct store_worker *w, int64_t deadline)
+{
+    struct step steps[3];
+    struct err e = ERR_INIT;
+    size_t n = lessons_steps(&w->lessons, steps);
+    if (n == 0)
+        return;
+    bool heard = db_run(&w->db, steps, n, deadline, &e), good = heard && steps[n - 1].err.code == ERR_NONE;
+    if (!good)
+        log_warn_err(
+            "store.lessons", heard ? &steps[n - 1].err : &e,
+            "lessons=%zu meaning=what runs taught is not stored; predictions rest on what was known before",
+            w->lessons.count);
+    if (heard)
+        lessons_clear(&w->lessons);
+    db_steps_clear(steps, n);
+}
+
 static void say_goodbye(struct store_worker *w)
 {
     PGresult *r CLEANUP(db_result_clear) = NULL;
@@ -85,6 +105,7 @@ static void say_goodbye(struct store_worker *w)
         return; /* its units wait for the end of their lease */
     if (!db_one(&w->db, &gone_stmt, &p, deadline, &r, &e))
         return; /* the list of workers forgets it by itself, later */
+    tell_lessons(w, deadline);
 }
 
 void store_worker_free(struct store_worker *w)
@@ -94,6 +115,7 @@ void store_worker_free(struct store_worker *w)
     if (w->db.conn || !uuid_is_nil(w->unsure))
         say_goodbye(w);
     db_close(&w->db);
+    lessons_release(&w->lessons);
     if (w->sweeping && !db_script_over(&w->sweeper, clock_after_ms(GOODBYE_MS), NULL, NULL))
         db_close(&w->sweeper);
     char *queues;
@@ -109,19 +131,18 @@ struct turn {
     struct store_worker *worker;
     struct finish *const *finishes;
     size_t finishes_n;
-    struct finish **sorted; /* first those that are finished alone, then the others */
-    size_t alone_n;
+    struct finish **sorted; /* first those that end by the quick statements, then the others */
+    size_t quick_n;
     bool told;
     struct step steps[10];
     size_t n;
-    struct params patience, logs, cached, alone, finish, claim;
+    struct params patience, logs, cached, quick, finish, claim;
     int64_t more_ms; /* than usual, for the bytes */
-    struct learning learning;
-    struct step *alone_step, *rest_step;
-    struct step *finish_step, *claim_step; /* the last of a finish: it ends the transaction */
+    struct step *quick_step, *rest_step;
+    struct step *finish_step, *lessons_step, *claim_step; /* the last of each: it ends the transaction */
     struct uuid lease;
-    int64_t from_us; /* the rank at which the claim begins */
-    bool one;        /* the claim is for one unit */
+    struct claim_place from; /* behind which the claim begins */
+    bool one;                /* the claim is for one unit */
 };
 
 static struct step *add(struct turn *t, struct step s)
@@ -137,10 +158,9 @@ static void turn_release(struct turn *t)
     params_release(&t->patience);
     params_release(&t->logs);
     params_release(&t->cached);
-    params_release(&t->alone);
+    params_release(&t->quick);
     params_release(&t->finish);
     params_release(&t->claim);
-    learning_release(&t->learning);
     mem_free(t->sorted);
 }
 
@@ -158,10 +178,10 @@ static void on_finished(void *arg)
     if (t->told || !committed(t->finish_step))
         return;
     t->told = true;
-    if (t->alone_step)
-        finish_alone_answers(t->alone_step->result, t->sorted, t->alone_n);
+    if (t->quick_step)
+        finish_many_answers(t->quick_step->result, t->sorted, t->quick_n);
     if (t->rest_step)
-        finish_answers(t->rest_step->result, t->sorted + t->alone_n, t->finishes_n - t->alone_n);
+        finish_answers(t->rest_step->result, t->sorted + t->quick_n, t->finishes_n - t->quick_n);
     for (size_t i = 0; i < t->finishes_n && w->told; i++)
         w->told(w->told_arg, t->finishes[i]);
 }
@@ -184,36 +204,22 @@ static void be_patient(struct turn *t)
 
 static void add_finishes(struct turn *t)
 {
-    size_t n = 0;
-    t->sorted = mem_array(t->finishes_n, sizeof(struct finish *));
-    for (size_t i = 0; i < t->finishes_n; i++)
-        if (finish_alone(t->finishes[i]))
-            t->sorted[n++] = t->finishes[i];
-    t->alone_n = n;
-    for (size_t i = 0; i < t->finishes_n; i++)
-        if (!finish_alone(t->finishes[i]))
-            t->sorted[n++] = t->finishes[i];
-    if (t->alone_n == 1 && n == 1) {
-        finish_one_params(&t->alone, t->sorted[0]);
-        t->alone_step = add(t, (struct step){.stmt = &finish_one_stmt, .params = &t->alone});
-    } else if (t->alone_n > 0) {
-        finish_alone_params(&t->alone, t->sorted, t->alone_n, n - t->alone_n);
-        t->alone_step = add(t, (struct step){.stmt = &finish_alone_stmt, .params = &t->alone});
+    size_t n = t->finishes_n;
+    t->sorted = mem_array(n, sizeof(struct finish *));
+    t->quick_n = finish_sort(t->finishes, n, t->sorted);
+    if (t->quick_n == 1 && n == 1) {
+        finish_one_params(&t->quick, t->sorted[0]);
+        t->quick_step = add(t, (struct step){.stmt = &finish_one_stmt, .params = &t->quick});
+    } else if (t->quick_n > 0) {
+        finish_many_params(&t->quick, t->sorted, t->quick_n, n - t->quick_n);
+        t->quick_step = add(t, (struct step){.stmt = &finish_many_stmt, .params = &t->quick});
     }
-    if (t->alone_n < n) {
-        finish_params(&t->finish, t->sorted + t->alone_n, n - t->alone_n);
+    if (t->quick_n < n) {
+        finish_params(&t->finish, t->sorted + t->quick_n, n - t->quick_n);
         t->rest_step = add(t, (struct step){.stmt = &finish_stmt, .params = &t->finish});
     }
-    t->finish_step = t->rest_step ? t->rest_step : t->alone_step;
+    t->finish_step = t->rest_step ? t->rest_step : t->quick_step;
     t->finish_step->sync = true;
-}
-
-static bool all_familiar(struct finish *const *list, size_t n)
-{
-    size_t familiar = 0;
-    while (familiar < n && list[familiar]->familiar)
-        familiar++;
-    return familiar == n;
 }
 
 /* Of one queue or of any, and where claims from the beginning are cheap: else these are seldom, and each must do all that it can. */
@@ -230,9 +236,16 @@ static void add_claim(struct turn *t, int want)
         t->claim_step = add(t, (struct step){.stmt = &claim_one_stmt, .params = &t->claim, .sync = true});
         return;
     }
-    claim_params(&t->claim, t->worker, t->lease, want, t->from_us);
-    add(t, (struct step){.stmt = &lazy_stmt});
+    claim_params(&t->claim, t->worker, t->lease, want, &t->from);
+    add(t, (struct step){.stmt = &claim_begin_stmt});
     t->claim_step = add(t, (struct step){.stmt = &claim_stmt, .params = &t->claim, .sync = true});
+}
+
+static void add_lessons(struct turn *t)
+{
+    t->n += lessons_steps(&t->worker->lessons, &t->steps[t->n]);
+    assert(t->n <= COUNT_OF(t->steps));
+    t->lessons_step = &t->steps[t->n - 1];
 }
 
 static void prepare(struct turn *t, struct store_worker *w, struct finish *const *list, size_t n, int want)
@@ -243,10 +256,9 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
                        .patience = PARAMS_INIT,
                        .logs = PARAMS_INIT,
                        .cached = PARAMS_INIT,
-                       .alone = PARAMS_INIT,
+                       .quick = PARAMS_INIT,
                        .finish = PARAMS_INIT,
-                       .claim = PARAMS_INIT,
-                       .learning = {PARAMS_INIT, PARAMS_INIT}};
+                       .claim = PARAMS_INIT};
     if (n > 0) {
         be_patient(t);
         if (logs_params(&t->logs, list, n))
@@ -254,15 +266,16 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
         if (cached_params(&t->cached, list, n))
             add(t, (struct step){.stmt = &cached_stmt, .params = &t->cached});
         add_finishes(t);
-        size_t taught = learn_steps(&t->learning, list, n, &t->steps[t->n]);
-        struct step *last = all_familiar(list, n) ? t->finish_step : &t->steps[t->n + taught - 1];
-        t->n += taught;
+        lessons_add(&w->lessons, list, n);
+        if (lessons_due(&w->lessons))
+            add_lessons(t);
+        struct step *last = t->lessons_step && w->lessons.urgent ? t->lessons_step : t->finish_step;
         last->over = on_finished;
         last->arg = t;
     }
     if (want > 0) {
         t->lease = uuid_v7();
-        t->from_us = claim_from(&w->from, clock_now());
+        t->from = claim_from(&w->from, clock_now());
         t->one = n == 0 && may_be_one(w);
         add_claim(t, want);
     }
@@ -271,16 +284,16 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
 bool store_warm(struct store_worker *w, struct err *e)
 {
     struct params one CLEANUP(params_release_at) = PARAMS_INIT;
-    struct params alone CLEANUP(params_release_at) = PARAMS_INIT;
+    struct params many CLEANUP(params_release_at) = PARAMS_INIT;
     struct params all CLEANUP(params_release_at) = PARAMS_INIT;
     const struct unit nobodys = {.count = 0};
     const struct finish nothing = {.unit = &nobodys, .err = ERR_INIT};
     struct finish *const none[1] = {NULL};
     finish_one_params(&one, &nothing);
-    finish_alone_params(&alone, none, 0, 0);
+    finish_many_params(&many, none, 0, 0);
     finish_params(&all, none, 0);
     struct step steps[] = {{.stmt = &finish_one_stmt, .params = &one},
-                           {.stmt = &finish_alone_stmt, .params = &alone},
+                           {.stmt = &finish_many_stmt, .params = &many},
                            {.stmt = &finish_stmt, .params = &all, .sync = true}};
     bool ok = db_run(&w->db, steps, COUNT_OF(steps), store_worker_deadline(w), e);
     if (ok && steps[2].err.code != ERR_NONE)
@@ -316,41 +329,46 @@ static void notice_refusals(struct store_worker *w, const struct turn *t, const 
     w->deaf = why != NULL;
 }
 
-/* When PostgreSQL began with the claim: it answers one transaction after the other. */
+/* When PostgreSQL began with the claim: it answers one transaction after the other. 0: it did not. */
 static int64_t claim_began(const struct store_worker *w, const struct turn *t)
 {
     int64_t began = w->db.sent_at;
     for (const struct step *s = t->steps; s < t->claim_step; s++)
-        began = s->sync && s->synced ? s->over_at : began;
+        if (s->sync)
+            began = s->synced ? s->over_at : 0;
     return began;
+}
+
+static bool whole(const struct turn *t)
+{
+    return t->from.rank_us == 0;
 }
 
 /* It was refused, or not answered. Says nothing where it did not begin: what goes before it in the turn was not over. */
 static void miss_claim(struct store_worker *w, const struct turn *t)
 {
-    const struct step *s = t->claim_step; /* behind lazy_stmt */
+    const struct step *s = t->claim_step;
     w->quiet = false;
-    int64_t over = s->synced ? s->over_at : clock_now();
-    bool begun = w->db.sent_at != 0 && (s - t->steps < 2 || s[-2].synced);
-    if (begun)
-        claim_failed(&w->from, t->from_us, over - claim_began(w, t), over);
+    int64_t over = s->synced ? s->over_at : clock_now(), began = claim_began(w, t);
+    if (began != 0)
+        claim_failed(&w->from, whole(t), over - began, over);
 }
 
 static void take_claim(struct store_worker *w, const struct turn *t, int want, struct claim *ret)
 {
     const struct step *s = t->claim_step;
-    int64_t rank_us = 0;
-    w->more = t->one && claim_one_read(s->result, t->lease, ret, &rank_us);
+    struct claim_place last = {.rank_us = 0};
+    w->more = t->one && claim_one_read(s->result, t->lease, ret, &last);
     if (w->more) {
         w->quiet = false;
         w->one_after = clock_after_ms(ONE_PAUSE_MS);
         return; /* the other claim follows */
     }
     if (!t->one)
-        claim_read(s->result, t->lease, ret, &rank_us);
+        claim_read(s->result, t->lease, ret, &last);
     w->quiet = ret->count < (size_t)want;
-    claim_took(&w->from, t->from_us, s->over_at - claim_began(w, t), ret->count, want, rank_us, s->over_at);
-    ret->again = claim_again(&w->from, t->from_us);
+    claim_took(&w->from, whole(t), s->over_at - claim_began(w, t), ret->count, want, &last, s->over_at);
+    ret->again = claim_again(&w->from, whole(t));
 }
 
 /* The step that the turn is about is the finish, or the claim when there is nothing to finish. False: it was not done, as
@@ -371,6 +389,8 @@ static bool round_trip(struct store_worker *w, struct finish *const *list, size_
     lost = lost || !lose(w, &t, t.claim_step, "store.claimed", &why);
 
     bool done = committed(main);
+    if (t.lessons_step && t.lessons_step->synced)
+        lessons_clear(&w->lessons);
     w->answered = w->answered || done;
     notice_refusals(w, &t, main);
     if (committed(t.claim_step))
@@ -484,6 +504,8 @@ bool store_turn(struct store_worker *w, struct finish *finishes, size_t n, int w
     if (!ok && n > 0 && why.code == ERR_STORE && clock_now() >= patience)
         notice_slow(w, list, n, &why);
     mem_free(list);
+    if (ok && n == 0 && claim.count == 0 && lessons_due(&w->lessons))
+        tell_lessons(w, store_worker_deadline(w));
     if (ok)
         *ret = claim;
     else if (e)

@@ -314,6 +314,51 @@ static void t60_beat(void **state)
     claim_release(&d);
 }
 
+static void claim_following(struct store_bench *b, struct claim_place *last, int n)
+{
+    struct claim c = bench_claim(b, n);
+    assert_int_equal(c.count, n);
+    for (size_t i = 0; i < c.count; i++) {
+        assert_true(memcmp(last->task.b, c.units[i].task.b, sizeof(struct uuid)) < 0);
+        last->task = c.units[i].task;
+    }
+    assert_true(uuid_eq(b->worker->from.last.task, last->task));
+    claim_release(&c);
+}
+
+/* After a large claim the next begins behind its last unit, also among units of one rank; now and then from the beginning. */
+static void t27_behind_the_last(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n[300], high = bench_task(1, 1);
+    struct claim_place last = {.rank_us = 0};
+    for (size_t i = 0; i < COUNT_OF(n); i++)
+        n[i] = bench_task(1, 1);
+    bench_put_ok(b, n, COUNT_OF(n));
+    claim_following(b, &last, 64);
+    struct claim_place first = b->worker->from.last;
+    assert_true(b->worker->from.full);
+    b->worker->from.whole_at = clock_now(); /* however slow this machine is */
+    claim_following(b, &last, 64);
+    assert_true(b->worker->from.last.rank_us == first.rank_us && b->worker->from.whole_at < clock_now());
+
+    high.priority = 9;
+    bench_put_ok(b, &high, 1);
+    b->worker->from.whole_at = clock_now() + 1000 * NS_PER_MS;
+    claim_following(b, &last, 64);
+    b->worker->from.whole_at = 1; /* long ago */
+    struct claim c = bench_claim(b, 64);
+    assert_int_equal(c.count, 64);
+    assert_true(uuid_eq(c.units[0].task, high.id));
+    claim_release(&c);
+
+    b->worker->from.whole_at = clock_now() + 1000 * NS_PER_MS;
+    c = bench_claim(b, 200); /* all that is left; then there might be others */
+    assert_int_equal(c.count, 45);
+    assert_int_equal(claim_from(&b->worker->from, clock_now()).rank_us, 0);
+    claim_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +372,7 @@ int main(void)
         STORE_TEST(t19b_release_keeps_its_place),
         STORE_TEST(t19c_an_end_that_is_refused_for_good),
         STORE_TEST(t60_beat),
+        STORE_TEST(t27_behind_the_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,6 +71,40 @@ static void t23_cancel_then_lost(void **state)
     claim_release(&c);
 }
 
+/* A worker that lost a unit and got it again ends both runs in one turn, among others: the one under the lease that is left counts. */
+static void two_ends_of_one_task(struct store_bench *b, bool lost_first)
+{
+    struct new_task n[] = {bench_task(1, 1), bench_task(1, 1)};
+    bench_put_ok(b, &n[0], 1);
+    struct claim lost = bench_claim(b, 1);
+    bench_expire(b);
+    assert_int_equal(bench_reap(b).requeued, 1);
+    bench_put_ok(b, &n[1], 1);
+    struct claim c = bench_claim(b, 3);
+    assert_int_equal(c.count, 2);
+    struct finish f[3];
+    for (size_t i = 0; i < 2; i++)
+        f[i + lost_first] = bench_end(b, &c.units[i], TASK_succeeded, 0);
+    f[lost_first ? 0 : 2] = bench_end(b, lost.units, TASK_failed, 1);
+    for (int round = 0; round < 2; round++) { /* the second as if the answer had been lost */
+        bench_finish(b, f, 3);
+        for (size_t i = 0; i < 3; i++)
+            if (f[i].applied != !uuid_eq(f[i].unit->lease, lost.lease))
+                fail_msg("end %zu, round %d: %d", i, round, f[i].applied);
+    }
+    STATE_IS(b, n[0].id, "succeeded");
+    STATE_IS(b, n[1].id, "succeeded");
+    bench_count(b, "leases", 0);
+    claim_release(&lost);
+    claim_release(&c);
+}
+
+static void t22_two_ends_of_one_task(void **state)
+{
+    two_ends_of_one_task(*state, false);
+    two_ends_of_one_task(*state, true);
+}
+
 /* ---- parents ---- */
 
 struct family {
@@ -326,6 +360,7 @@ int main(void)
         STORE_TEST(t21_cancel_running),
         STORE_TEST(t22_cancel_running_single),
         STORE_TEST(t23_cancel_then_lost),
+        STORE_TEST(t22_two_ends_of_one_task),
         STORE_TEST(t30_children_one_by_one),
         STORE_TEST(t31_inputs_cut_otherwise),
         STORE_TEST(t32_cancel_a_parent),

@@ -452,12 +452,12 @@ static void t31_claims_that_do_not_end(void **state)
         "CREATE FUNCTION test_sleep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); END $$;"
         "CREATE TRIGGER slow BEFORE INSERT ON leases EXECUTE FUNCTION test_sleep()");
     for (int i = 0; i < 3; i++) {
-        assert_true(claim_from(&b->worker->from, clock_now()) == 0);
+        assert_true(claim_from(&b->worker->from, clock_now()).rank_us == 0);
         assert_false(store_turn(b->worker, NULL, 0, 1, &c, &e));
     }
-    assert_true(claim_from(&b->worker->from, clock_now()) != 0);
+    assert_true(claim_from(&b->worker->from, clock_now()).rank_us != 0);
     assert_false(store_turn(b->worker, NULL, 0, 1, &c, &e));
-    assert_true(claim_from(&b->worker->from, clock_now()) == 0);
+    assert_true(claim_from(&b->worker->from, clock_now()).rank_us == 0);
     bench_sql(b, "DROP TRIGGER slow ON leases; DROP FUNCTION test_sleep");
     b->conf.store_timeout = 20000;
     c = bench_claim(b, 9);

@@ -142,30 +142,88 @@ static void on_told(void *arg, const struct finish *f)
         bench_sql(told.bench, "COMMIT");
 }
 
-/* Who waits is told when the lesson is stored; where it is familiar he need not wait for that. */
+static void end_one(struct store_bench *b, const struct unit *u, bool familiar)
+{
+    struct finish f = bench_end(b, u, TASK_succeeded, 0);
+    f.familiar = familiar;
+    bench_finish(b, &f, 1);
+}
+
+static int64_t runs_known(struct store_bench *b)
+{
+    return bench_number(b, "SELECT runs FROM profiles");
+}
+
+/* Who waits is told when the lesson is stored; where it is familiar he need not wait for that, and the lesson for others. */
 static void t03b_told_before_or_after_the_lesson(void **state)
 {
     struct store_bench *b = *state;
-    struct new_task n[] = {bench_task(1, 1), bench_task(1, 1), bench_task(1, 1)};
-    bench_put_ok(b, n, 3);
-    struct claim c = bench_claim(b, 3);
-    struct finish first = bench_end(b, &c.units[0], TASK_succeeded, 0);
-    bench_finish(b, &first, 1); /* all is prepared */
+    struct err e = ERR_INIT;
+    struct new_task n[8];
+    for (size_t i = 0; i < COUNT_OF(n); i++)
+        n[i] = bench_task(1, 1);
+    bench_put_ok(b, n, COUNT_OF(n));
+    struct claim c = bench_claim(b, COUNT_OF(n));
+    end_one(b, &c.units[0], false); /* all is prepared */
     told.bench = b;
     store_worker_tell(b->worker, on_told, NULL);
 
-    struct finish fresh = bench_end(b, &c.units[1], TASK_succeeded, 0);
     told.locked = false;
-    bench_finish(b, &fresh, 1);
+    end_one(b, &c.units[1], false);
     assert_int_equal(told.runs, 2);
 
-    struct finish familiar = bench_end(b, &c.units[2], TASK_succeeded, 0);
-    familiar.familiar = told.locked = true;
+    told.locked = true;
     bench_sql(b, "BEGIN");
     bench_sql(b, "LOCK TABLE profiles IN EXCLUSIVE MODE"); /* until it is told */
-    bench_finish(b, &familiar, 1);
+    end_one(b, &c.units[2], true);
     assert_int_equal(told.runs, 2);
-    assert_int_equal(bench_number(b, "SELECT runs FROM profiles"), 3);
+    assert_int_equal(runs_known(b), 2);
+
+    told.locked = false;
+    end_one(b, &c.units[3], false); /* with it all that has gathered */
+    assert_int_equal(runs_known(b), 4);
+
+    end_one(b, &c.units[4], true);
+    assert_int_equal(runs_known(b), 4);
+    b->worker->lessons.since -= NS_PER_S; /* or when it has waited for long enough */
+    struct claim none = bench_claim(b, 1);
+    assert_int_equal(none.count, 0);
+    assert_int_equal(runs_known(b), 5);
+
+    end_one(b, &c.units[5], true);
+    db_close(&b->worker->db); /* what could not be told is told later, once */
+    end_one(b, &c.units[6], true);
+    assert_int_equal(runs_known(b), 5);
+    end_one(b, &c.units[7], true);
+    store_worker_free(b->worker); /* and all of it at the end */
+    assert_int_equal(runs_known(b), 8);
+    assert_true(store_worker_new(b->store, &b->info, &b->worker, &e));
+    claim_release(&c);
+    claim_release(&none);
+}
+
+/* Many lessons do not wait, and each handler's and strategy's sums are its own. */
+static void t03c_lessons_of_many(void **state)
+{
+    struct store_bench *b = *state;
+    struct new_task n[70];
+    struct finish f[70];
+    for (size_t i = 0; i < COUNT_OF(n); i++) {
+        n[i] = bench_task(1, 1);
+        n[i].digest = 100 + i % 65;
+    }
+    bench_put_ok(b, n, COUNT_OF(n));
+    struct claim c = bench_claim(b, COUNT_OF(n));
+    assert_int_equal(c.count, COUNT_OF(n));
+    for (size_t i = 0; i < c.count; i++) {
+        f[i] = bench_end(b, &c.units[i], TASK_succeeded, 0);
+        f[i].familiar = true;
+    }
+    bench_finish(b, f, COUNT_OF(f));
+    bench_count(b, "profiles", 65);
+    bench_count(b, "profiles WHERE runs = 2", 5);
+    bench_count(b, "corrections WHERE runs = 1", 60);
+    bench_count(b, "corrections WHERE runs = 2", 5);
     claim_release(&c);
 }
 
@@ -237,6 +295,7 @@ int main(void)
         STORE_TEST(t03_refused_evidence),
         STORE_TEST(t03a_evidence_that_cannot_be_prepared),
         STORE_TEST(t03b_told_before_or_after_the_lesson),
+        STORE_TEST(t03c_lessons_of_many),
         STORE_TEST(t04_an_unsure_claim_at_the_end),
         STORE_TEST(t05_one_asks_for_figures),
         STORE_TEST(t06_old_evidence),

@@ -32,15 +32,16 @@
     "}', '{1}', '{1}', '{0}', '{0}', '{\"\"}')"
 
 /* As the only unit of its task; T of other fixtures has several, or a parent, and is not finished so. */
-#define FINISH_ALONE                                                                            \
-    "SELECT * FROM lathe_finish_alone(0, '{" L1 "}', ARRAY(SELECT id FROM tasks WHERE id = '" T \
-    "' AND units_total = 1 AND parent IS NULL), '{x}', '{}', '{1}', '{}', '{}', '{1}', '{1}', " \
+#define FINISH_MANY                                                                                         \
+    "SELECT * FROM lathe_finish_many(0, '{" L1 "}', ARRAY(SELECT id FROM tasks WHERE id = '" T              \
+    "' AND units_total = 1 AND parent IS NULL), 'x', '{1}', '{1}', '{}', '{1}', '{}', '{}', '{1}', '{1}', " \
     "'{1}', '{1}', '{1}', '{1}', '{1}', '{}', '{0}', '{0}', '{}', '{}', '{}')"
 
 /* The same, and all of its lease as well; a lease that is gone or has more units is left to lathe_finish_alone. */
-#define FINISH_ONE                                                                     \
-    "SELECT * FROM lathe_finish_one(0, '" L1 "', (SELECT id FROM tasks WHERE id = '" T \
-    "' AND units_total = 1 AND parent IS NULL), 'x', 0, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, NULL, NULL)"
+#define FINISH_ONE                                                                            \
+    "SELECT * FROM lathe_finish_one(0, '" L1 "', (SELECT coalesce(max(id::text)::uuid, '" ID( \
+        f) "') FROM tasks WHERE id = '" T                                                     \
+           "' AND units_total = 1 AND parent IS NULL), 'x', 0, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, NULL, NULL)"
 
 /* A call of one session. */
 static const struct op {
@@ -48,7 +49,7 @@ static const struct op {
     enum { OF_ANY, OF_PLAIN, OF_LIMITED, OF_FOLLOWED } of; /* which fixtures it is played with */
 } ops[] = {
     {"finish", FINISH(L1, "0", "succeeded", "NULL"), OF_ANY},
-    {"finish-alone", FINISH_ALONE, OF_PLAIN},
+    {"finish-many", FINISH_MANY, OF_PLAIN},
     {"finish-one", FINISH_ONE, OF_PLAIN},
     {"fail", FINISH(L1, "0", "failed", "NULL"), OF_ANY},
     {"again", FINISH(L1, "0", "failed", "0"), OF_ANY},
@@ -215,8 +216,8 @@ static void send_claim(PGconn *c)
     static unsigned claims;
     char lease[64];
     snprintf(lease, sizeof lease, "00000000-0000-7000-8000-0001%08x", ++claims);
-    const char *values[] = {lease, L1, "600000", "{default}", "f", "10", "100", NULL};
-    assert_true(PQsendQueryParams(c, claim_stmt.sql, 8, NULL, values, NULL, NULL, 0));
+    const char *values[] = {lease, L1, "600000", "{default}", "f", "10", "100", NULL, L1, "0"};
+    assert_true(PQsendQueryParams(c, claim_stmt.sql, COUNT_OF(values), NULL, values, NULL, NULL, 0));
 }
 
 static void send_step(struct session *s)

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "core/mem.h"
 #include "store/inside.h"
 #include "store/rows.h"
 #include "store_bench.h"
@@ -30,6 +31,8 @@ static const struct stmt explain_list = {"test_explain_list",
 static const struct stmt explain_children = {
     "test_explain_children",
     "EXPLAIN (COSTS off) EXECUTE list_children(NULL, NULL, '', '', '', '', 10, NULL)"};
+
+static const struct claim_place beginning = {.rank_us = 0};
 
 static struct task make_task(struct store_bench *b)
 {
@@ -391,7 +394,7 @@ static void t03_a_claim_finds_its_inputs(void **state)
 
     struct params claim CLEANUP(params_release_at) = PARAMS_INIT;
     struct params table CLEANUP(params_release_at) = PARAMS_INIT;
-    claim_params(&claim, b->worker, uuid_v7(), WANT, 0);
+    claim_params(&claim, b->worker, uuid_v7(), WANT, &beginning);
     params_text(&table, SPAN("inputs"));
     struct step steps[] = {{.stmt = &claim_stmt, .params = &claim},
                            {.stmt = &found_stmt, .params = &table, .sync = true}};
@@ -403,6 +406,125 @@ static void t03_a_claim_finds_its_inputs(void **state)
     struct row row = row_at(steps[1].result, 0);
     assert_int_equal(row_int(&row), WANT);
     db_steps_clear(steps, COUNT_OF(steps));
+}
+
+/* ---- plans that were made for empty tables ---- */
+
+/* Tables that were counted when they held much, and then when they were empty and not vacuumed yet. */
+static void know_to_be_empty(struct store_bench *b)
+{
+    make_task(b);
+    for (int i = 0; i < 4; i++)
+        bench_sql(b, fill_sql);
+    bench_sql(b, "INSERT INTO work (task, rank, seq, first, count, kib, attempt, queue) "
+                 "SELECT id, now(), 0, 0, 1, 0, 1, queue FROM tasks ON CONFLICT DO NOTHING");
+    bench_sql(b, "VACUUM ANALYZE work, tasks");
+    bench_sql(b, "DELETE FROM work");
+    bench_sql(b, "DELETE FROM tasks");
+    bench_sql(b, "ANALYZE work, tasks");
+}
+
+/* Many tasks, while autovacuum sleeps: nobody counts them. */
+static void fill_at_once(struct store_bench *b, int n)
+{
+    struct new_task *list = mem_array((size_t)n, sizeof *list);
+    for (int i = 0; i < n; i++)
+        list[i] = bench_task(1, 1);
+    bench_put_ok(b, list, (size_t)n);
+    mem_free(list);
+}
+
+/* Rows of the table that indexes found for these steps, of the worker's session; they are one transaction. */
+static int64_t found_by(struct store_bench *b, const char *table, struct step *steps, size_t n)
+{
+    struct params name CLEANUP(params_release_at) = PARAMS_INIT;
+    struct err e = ERR_INIT;
+    params_text(&name, span_of(table));
+    steps[n] = (struct step){.stmt = &found_stmt, .params = &name, .sync = true};
+    if (!db_run(&b->worker->db, steps, n + 1, clock_after_ms(20000), &e))
+        fail_msg("%s", e.text);
+    for (size_t i = 0; i <= n; i++)
+        if (steps[i].err.code != ERR_NONE)
+            fail_msg("step %zu: %s", i, steps[i].err.text);
+    struct row row = row_at(steps[n].result, 0);
+    return row_int(&row);
+}
+
+/* Planned by a bitmap, which has no order, it would sort all that waits, for each claim. */
+static void t05_a_claim_reads_what_it_takes(void **state)
+{
+    struct store_bench *b = *state;
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    struct step steps[3];
+    know_to_be_empty(b);
+    for (int round = 0; round < 2; round++) {
+        params_clear(&p);
+        claim_params(&p, b->worker, uuid_v7(), 10, &beginning);
+        steps[0] = (struct step){.stmt = &claim_begin_stmt};
+        steps[1] = (struct step){.stmt = &claim_stmt, .params = &p};
+        int64_t found = found_by(b, "work", steps, 2);
+        assert_int_equal(PQntuples(steps[1].result), round * 10);
+        if (found > 100)
+            fail_msg("%lld rows of work were read", (long long)found);
+        db_steps_clear(steps, 3);
+        if (round == 0)
+            fill_at_once(b, 5000);
+    }
+}
+
+/* Nor do what finds tasks for it, and their ends, read all tasks. */
+static void t06_ends_read_what_they_end(void **state)
+{
+    struct store_bench *b = *state;
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT, q CLEANUP(params_release_at) = PARAMS_INIT;
+    struct step steps[3];
+    struct finish ends[10], *list[10], *sorted[10];
+    struct claim c = {.arena = ARENA_INIT};
+    struct claim_place last;
+    struct err e = ERR_INIT;
+    know_to_be_empty(b);
+    assert_true(store_warm(b->worker, &e));
+    fill_at_once(b, 5000);
+    struct uuid lease = uuid_v7();
+    claim_params(&p, b->worker, lease, 10, &beginning);
+    steps[0] = (struct step){.stmt = &claim_begin_stmt};
+    steps[1] = (struct step){.stmt = &claim_stmt, .params = &p};
+    int64_t found = found_by(b, "tasks", steps, 2);
+    claim_read(steps[1].result, lease, &c, &last);
+    assert_int_equal(c.count, 10);
+    if (found > 100)
+        fail_msg("%lld rows of tasks were read by a claim", (long long)found);
+    db_steps_clear(steps, 3);
+
+    for (int i = 0; i < 10; i++) {
+        ends[i] = bench_end(b, &c.units[i], TASK_succeeded, 0);
+        list[i] = &ends[i];
+    }
+    assert_int_equal(finish_sort(list, 10, sorted), 10);
+    finish_many_params(&q, sorted, 10, 0);
+    steps[0] = (struct step){.stmt = &finish_many_stmt, .params = &q};
+    found = found_by(b, "tasks", steps, 1);
+    finish_many_answers(steps[0].result, sorted, 10);
+    for (int i = 0; i < 10; i++)
+        assert_true(ends[i].applied);
+    if (found > 100)
+        fail_msg("%lld rows of tasks were read by ten ends", (long long)found);
+    db_steps_clear(steps, 2);
+    claim_release(&c);
+
+    c = bench_claim(b, 10); /* of its lease one ends by itself: the statement for one hands it on */
+    assert_int_equal(c.count, 10);
+    ends[0] = bench_end(b, &c.units[0], TASK_succeeded, 0);
+    params_clear(&q);
+    finish_one_params(&q, &ends[0]);
+    steps[0] = (struct step){.stmt = &finish_one_stmt, .params = &q};
+    found = found_by(b, "tasks", steps, 1);
+    finish_many_answers(steps[0].result, list, 1);
+    assert_true(ends[0].applied);
+    if (found > 100)
+        fail_msg("%lld rows of tasks were read by one end", (long long)found);
+    db_steps_clear(steps, 2);
+    claim_release(&c);
 }
 
 int main(void)
@@ -421,6 +543,8 @@ int main(void)
         STORE_TEST(t02i_what_is_dead_goes_first),
         STORE_TEST(t03_a_claim_finds_its_inputs),
         STORE_TEST(t04_notices_are_not_printed),
+        STORE_TEST(t05_a_claim_reads_what_it_takes),
+        STORE_TEST(t06_ends_read_what_they_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
