@@ -65,15 +65,6 @@ def fill(s, n):
     return float(s.stack.pg.sql(f"SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn - {wal:.0f}"))
 
 
-def wait_empty(s, seconds):
-    """A look at the fronts of two small tables now and then, which costs the server next to nothing."""
-    end = time.monotonic() + seconds
-    while s.stack.pg.sql("SELECT EXISTS (SELECT FROM work) OR EXISTS (SELECT FROM leases)") == "t":
-        if time.monotonic() > end:
-            raise AssertionError(f"not worked off in {seconds} s")
-        time.sleep(0.25)
-
-
 def check(s, n):
     """Every task is there, ended well, once; and a sample's results can be read."""
     good, begin, end = s.stack.pg.sql(
@@ -93,7 +84,7 @@ def drain(s, n):
     """Fills, lets the worker work it off; returns tasks a second, the meter's figures and the WAL of the filling."""
     script(s, "TRUNCATE tasks, work, leases, results")
     meter, filled = Meter(s), fill(s, n)
-    wait_empty(s, 300)
+    s.worked_off(300, 0.25)
     rate = check(s, n)
     worker, session, server, wal = meter.per_task(n)
     return rate, worker, session, server, wal, filled / n
@@ -105,7 +96,7 @@ def start_ms(s):
     begin = time.time()
     p = s.stack.lathe("worker", name="starting", env={"LATHE_WORKER_QUEUES": "start"}, wait=False)
     p.wait_log("worker.first_claim")
-    wait_empty(s, 30)
+    s.worked_off(30, 0.02)
     ms = (float(s.stack.pg.sql("SELECT extract(epoch FROM max(started_at)) FROM tasks WHERE queue = 'start'")) - begin) * 1e3
     p.stop()
     return ms

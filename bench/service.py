@@ -102,6 +102,22 @@ class Service:
         self.worker.restart()
         self.worker.wait_log("worker.started")
 
+    def start_worker(self):
+        """After a stop; whoever stops it again finds it listening to signals."""
+        had = self.worker.text().count("worker.started")
+        self.worker.start()
+        wait_until("the worker has started", lambda: self.worker.text().count("worker.started") > had, 60, every=0.01)
+
+    def worked_off(self, seconds=900, every=0.1):
+        """Waits until nothing waits or runs any more. First for the youngest task, by its id: who looks into `work` goes past all that
+        was claimed and not vacuumed yet, which takes the server as long as hundreds of tasks."""
+        sql = self.stack.pg.sql
+        last = sql("SELECT id FROM tasks ORDER BY id DESC LIMIT 1")
+        wait_until("the last is done", lambda: sql(f"SELECT finished_at IS NOT NULL FROM tasks WHERE id = '{last}'") == "t", seconds,
+                   every=every)
+        wait_until("all is done", lambda: sql("SELECT EXISTS (SELECT FROM work) OR EXISTS (SELECT FROM leases)") == "f", seconds,
+                   every=every)
+
     def timed(self, strategy, **body):
         """Seconds from the request to the answer, as a caller sees it, and the task's document."""
         begin = time.perf_counter()
