@@ -84,7 +84,7 @@ def drain(s, n):
     """Fills, lets the worker work it off; returns tasks a second, the meter's figures and the WAL of the filling."""
     script(s, "TRUNCATE tasks, work, leases, results")
     meter, filled = Meter(s), fill(s, n)
-    s.worked_off(300, 0.25)
+    s.worked_off(300)
     rate = check(s, n)
     worker, session, server, wal = meter.per_task(n)
     return rate, worker, session, server, wal, filled / n

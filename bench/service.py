@@ -108,9 +108,9 @@ class Service:
         self.worker.start()
         wait_until("the worker has started", lambda: self.worker.text().count("worker.started") > had, 60, every=0.01)
 
-    def worked_off(self, seconds=900, every=0.1):
+    def worked_off(self, seconds=900, every=0.5):
         """Waits until nothing waits or runs any more. First for the youngest task, by its id: who looks into `work` goes past all that
-        was claimed and not vacuumed yet, which takes the server as long as hundreds of tasks."""
+        was claimed and not vacuumed yet, which takes the server as long as hundreds of tasks. Seldom: each look is a psql of its own."""
         sql = self.stack.pg.sql
         last = sql("SELECT id FROM tasks ORDER BY id DESC LIMIT 1")
         wait_until("the last is done", lambda: sql(f"SELECT finished_at IS NOT NULL FROM tasks WHERE id = '{last}'") == "t", seconds,
