@@ -253,6 +253,7 @@ bool sql_conn_chore(struct sql_conn *c, const struct sql_query *q)
            lost_on_the_way(c);
 }
 
+/* What is not done yet when it is over is done again, for the calls that it is for still wait. */
 static bool end_chore(struct sql_conn *c)
 {
     c->state = SQL_READY;
@@ -266,11 +267,25 @@ static bool end_chore(struct sql_conn *c)
     return true;
 }
 
+/* A cancel that came too late for its call hit the chore. */
+static bool undo_chore(struct sql_conn *c, enum sql_chore what)
+{
+    c->cancels--;
+    if (what == SQL_STATEMENT)
+        forget(c, c->chore.query);
+    else
+        c->write = !c->write;
+    return true;
+}
+
 static bool refuse_chore(struct sql_conn *c, const PGresult *r)
 {
     struct err e = ERR_INIT;
     enum sql_chore what = c->chore.syncs > 1 ? SQL_SETTING : c->chore.last;
-    bool over = sql_fate_of(r, &e) == SQL_LOST || what == SQL_SETTING;
+    enum sql_fate fate = sql_fate_of(r, &e);
+    if (fate == SQL_STOPPED && c->cancels > 0)
+        return undo_chore(c, what);
+    bool over = fate == SQL_LOST || what == SQL_SETTING;
     if (what == SQL_WISH && !over)
         return true;
     if (c->chore.err.code == ERR_NONE)
@@ -464,7 +479,8 @@ static bool take_call(struct sql_conn *c, PGresult *r)
     case PGRES_PIPELINE_ABORTED:
         return true;
     case PGRES_EMPTY_QUERY:
-        give_up(c, call, ERR_REJECTED, "the query is empty");
+        if (call->shown.err.code == ERR_NONE)
+            err_set(&call->shown.err, ERR_REJECTED, "the query is empty");
         return true;
     default: /* COPY */
         err_set(&call->shown.err, ERR_REJECTED, "the query is none whose answer is rows");

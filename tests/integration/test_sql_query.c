@@ -20,6 +20,7 @@
 #include "handlers/registry.h"
 #include "handlers/sql_query.h"
 #include "model/strategy.h"
+#include "store/sql_cancel.h"
 
 #define MOST 5000
 
@@ -76,6 +77,9 @@ static struct conf_query queries[] = {
      .database = "other",
      .sql = "SELECT current_setting('client_connection_check_interval') AS looks"},
     {.name = "trespass", .database = "other", .sql = "INSERT INTO things VALUES ($1::int)"},
+    {.name = "excess", .database = "other", .sql = "SELECT generate_series(1, 2) AS n", .rows = 1},
+    {.name = "locked", .database = "other", .sql = "SELECT count(*)::int AS n FROM things"},
+    {.name = "locked too", .database = "other", .sql = "DELETE FROM things", .write = true},
 };
 
 /* ---- a run and what came of it */
@@ -391,6 +395,38 @@ static void t13_statement_time(void **state)
     assert_non_null(strstr(seen.what[1], "57014"));
 }
 
+/* `arg` is the connection that locks: who asks in a transaction who waits is told the same all the time. */
+static void *cancel_what_waits(void *arg)
+{
+    wait_until("SELECT count(*)" OURS " AND wait_event_type = 'Lock'", "1");
+    tell("SELECT pg_cancel_backend(pid)" OURS " AND wait_event_type = 'Lock'");
+    PQclear(PQexec(arg, "ROLLBACK"));
+    return NULL;
+}
+
+/* Nor does one that came too late hit what the session prepares next. The two rows of `excess` are all there when the second
+ * is found to be one too many; the cancel that finds a session at rest is struck again here, where it does harm. */
+static void t12b_late_cancel(void **state)
+{
+    static const struct {
+        const char *query, *want;
+    } next[] = {{"locked", "{\"rows\":[{\"n\":0}],\"count\":1}"},
+                {"locked too", "{\"rows\":[],\"count\":0}"}};
+    (void)state;
+    PGconn *locker = PQconnectdb(test_pg());
+    tell("TRUNCATE things");
+    for (size_t i = 0; i < COUNT_OF(next); i++) {
+        pthread_t thread;
+        check_fails("excess", NULL, ERR_ITEM_TOO_LARGE, "more than 1 rows");
+        sql_cancel_wait(clock_after_ms(30000));
+        PQclear(PQexec(locker, "BEGIN; LOCK things"));
+        assert_int_equal(pthread_create(&thread, NULL, cancel_what_waits, locker), 0);
+        check(next[i].query, NULL, next[i].want);
+        pthread_join(thread, NULL);
+    }
+    PQfinish(locker);
+}
+
 /* ---- a server that goes */
 
 static void *end_sessions(void *arg)
@@ -501,6 +537,7 @@ int main(void)
         cmocka_unit_test(t10_every_strategy),
         cmocka_unit_test(t11_cancel),
         cmocka_unit_test(t12_item_time),
+        cmocka_unit_test(t12b_late_cancel),
         cmocka_unit_test(t13_statement_time),
         cmocka_unit_test(t14_sessions_end),
         cmocka_unit_test(t15_away),
