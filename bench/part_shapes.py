@@ -26,21 +26,16 @@ def big(s, strategy, n, batch, cores, cpu):
     return task
 
 
-def fresh_worker(s):
-    s.worker.restart()
-    s.worker.wait_log("worker.started")
-
-
 def run(s, quick):
     cpu = cpu_of_one(s)
     yield Row("CPU of one simulate item, alone", f"{cpu * 1e6:.1f} us")
     n = 10000 if quick else 50000
-    fresh_worker(s)
+    s.fresh_worker()
     yield from big(s, "hybrid", n, 5000, CORES, cpu)
     mib = s.worker_kib() / 1024
     yield Row("  memory of the worker, 5,000 in flight", f"{mib:.1f} MiB", "64 MiB", mib / 64, "<= 1.00", mib <= 64)
     yield from big(s, "async-batch", n, 5000, 1, cpu)
-    fresh_worker(s)
+    s.fresh_worker()
     rounds = -(-n // 20000) * 1.0055  # so few that the last one is not full
     task = s.run("hybrid", handler="simulate", items_count=n, batch_size=20000, simulate_db_delay=True,
                  simulate_redis_delay=True)

@@ -99,14 +99,13 @@ class Service:
         return task
 
     def fresh_worker(self):
-        self.worker.restart()
-        self.worker.wait_log("worker.started")
+        self.worker.stop()
+        self.start_worker()
 
     def start_worker(self):
         """After a stop; whoever stops it again finds it listening to signals."""
-        had = self.worker.text().count("worker.started")
         self.worker.start()
-        wait_until("the worker has started", lambda: self.worker.text().count("worker.started") > had, 60, every=0.01)
+        self.worker.wait_log("worker.started")
 
     def worked_off(self, seconds=900, every=0.5):
         """Waits until nothing waits or runs any more. First for the youngest task, by its id: who looks into `work` goes past all that

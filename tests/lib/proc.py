@@ -105,6 +105,7 @@ class Proc:
         self.cwd = cwd or stack.dir
         self.log = os.path.join(stack.dir, name + ".log")
         self.popen = None
+        self.life = 0  # where the log of the latest life begins
         stack.procs.append(self)
 
     def ready(self):
@@ -123,6 +124,7 @@ class Proc:
         if self.user:
             who = {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
         with open(self.log, "ab") as log:
+            self.life = os.path.getsize(self.log)
             self.popen = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.cwd, start_new_session=True,
                 env={**os.environ, **self.env, "LATHE_STACK": self.stack.dir}, preexec_fn=die_with_parent, **who)
@@ -193,10 +195,12 @@ class Proc:
         for pid in descendants(self.pid) if self.running() else []:
             send(pid, signal.SIGCONT)
 
-    def text(self):
+    def text(self, begin=0):
+        """What it has logged, in all its lives, or from a place on."""
         try:
-            with open(self.log, errors="replace") as f:
-                return f.read()
+            with open(self.log, "rb") as f:
+                f.seek(begin)
+                return f.read().decode(errors="replace")
         except FileNotFoundError:
             return ""
 
@@ -204,8 +208,8 @@ class Proc:
         return "\n".join(f"{self.name}| {line}" for line in self.text().splitlines()[-lines:])
 
     def wait_log(self, regex, seconds=DEADLINE):
-        """Waits for a line in the log; returns the match."""
-        return wait_until(f"{self.name} logs {regex}", lambda: re.search(regex, self.text()), seconds)
+        """Waits for a line in the log, of this life and not of one before it; returns the match."""
+        return wait_until(f"{self.name} logs {regex}", lambda: re.search(regex, self.text(self.life)), seconds)
 
 
 def send(pid, number):

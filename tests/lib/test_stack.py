@@ -83,6 +83,15 @@ def t05_sanitizer_lines():
         fails(s, line)
 
 
+def t05b_this_life():
+    "who waits for a line in the log waits for this life's, not for one of the life before"
+    with Stack() as s:
+        p = Proc(s, "phoenix", ["sh", "-c", "sleep 0.1; echo alive $$; exec sleep 60"])
+        for _ in range(2):
+            assert int(p.start().wait_log("alive ([0-9]+)").group(1)) == p.pid
+            p.kill()
+
+
 def t06_left_connection():
     "a connection that is left open fails the test"
     s = Stack(pg=True).__enter__()
