@@ -425,11 +425,11 @@ static void know_to_be_empty(struct store_bench *b)
 }
 
 /* Many tasks, while autovacuum sleeps: nobody counts them. */
-static void fill_at_once(struct store_bench *b, int n)
+static void fill_at_once(struct store_bench *b, int n, int units)
 {
     struct new_task *list = mem_array((size_t)n, sizeof *list);
     for (int i = 0; i < n; i++)
-        list[i] = bench_task(1, 1);
+        list[i] = bench_task(units, 1);
     bench_put_ok(b, list, (size_t)n);
     mem_free(list);
 }
@@ -468,7 +468,7 @@ static void t05_a_claim_reads_what_it_takes(void **state)
             fail_msg("%lld rows of work were read", (long long)found);
         db_steps_clear(steps, 3);
         if (round == 0)
-            fill_at_once(b, 5000);
+            fill_at_once(b, 5000, 1);
     }
 }
 
@@ -484,7 +484,7 @@ static void t06_ends_read_what_they_end(void **state)
     struct err e = ERR_INIT;
     know_to_be_empty(b);
     assert_true(store_warm(b->worker, &e));
-    fill_at_once(b, 5000);
+    fill_at_once(b, 5000, 1);
     struct uuid lease = uuid_v7();
     claim_params(&p, b->worker, lease, 10, &beginning);
     steps[0] = (struct step){.stmt = &claim_begin_stmt};
@@ -527,6 +527,40 @@ static void t06_ends_read_what_they_end(void **state)
     claim_release(&c);
 }
 
+/* The statement for all that is not simple: here units of which each task has two; some end, some are tried again. */
+static void t07_other_ends_read_what_they_end(void **state)
+{
+    static const char *const tables[] = {"tasks", "results", "leases"};
+    struct store_bench *b = *state;
+    struct err e = ERR_INIT, why = {.code = ERR_TIMEOUT, .text = "late"};
+    know_to_be_empty(b);
+    assert_true(store_warm(b->worker, &e));
+    fill_at_once(b, 2500, 2);
+    for (size_t t = 0; t < COUNT_OF(tables); t++) {
+        struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+        struct step steps[2];
+        struct finish ends[10], *list[10];
+        struct claim c = bench_claim(b, 10);
+        assert_int_equal(c.count, 10);
+        for (int i = 0; i < 10; i++) {
+            ends[i] = bench_end(b, &c.units[i], TASK_succeeded, 0);
+            ends[i].again = i == 9;
+            ends[i].err = i == 9 ? why : ends[i].err;
+            list[i] = &ends[i];
+        }
+        finish_params(&p, list, 10);
+        steps[0] = (struct step){.stmt = &finish_stmt, .params = &p};
+        int64_t found = found_by(b, tables[t], steps, 1);
+        finish_answers(steps[0].result, list, 10);
+        for (int i = 0; i < 10; i++)
+            assert_true(ends[i].applied);
+        if (found > 200)
+            fail_msg("%lld rows of %s were read by ten ends", (long long)found, tables[t]);
+        db_steps_clear(steps, 2);
+        claim_release(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -545,6 +579,7 @@ int main(void)
         STORE_TEST(t04_notices_are_not_printed),
         STORE_TEST(t05_a_claim_reads_what_it_takes),
         STORE_TEST(t06_ends_read_what_they_end),
+        STORE_TEST(t07_other_ends_read_what_they_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
