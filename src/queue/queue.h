@@ -126,6 +126,8 @@ struct queue_worker;
 bool queue_worker_new(struct queue *q, struct worker_info *info, int bell, struct queue_worker **ret,
                       struct err *e) LATHE_CHECK;
 void queue_worker_free(struct queue_worker *w);
+void queue_hand(struct queue_worker *w, void (*claimed)(void *arg, struct claim *c),
+                void *arg);                                           /* store_worker_hand */
 void queue_bound(struct queue_worker *w, int64_t most_ms, int hurry); /* store_worker_bound */
 
 /* store_turn, then tells the waiters what ended and workers (this one too, by its bell) what was released. */

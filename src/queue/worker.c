@@ -181,6 +181,11 @@ void queue_worker_free(struct queue_worker *w)
     mem_free(w);
 }
 
+void queue_hand(struct queue_worker *w, void (*claimed)(void *arg, struct claim *c), void *arg)
+{
+    store_worker_hand(w->store, claimed, arg);
+}
+
 void queue_bound(struct queue_worker *w, int64_t most_ms, int hurry)
 {
     store_worker_bound(w->store, most_ms, hurry);

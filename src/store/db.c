@@ -17,30 +17,55 @@
 
 /* ---- waiting ---- */
 
-static bool wait_for(const struct db *db, short events, int64_t deadline, short *ret_got, struct err *e)
+static bool hear(struct db *db)
 {
-    struct pollfd p[] = {{.fd = PQsocket(db->conn), .events = events}, {.fd = db->hurry, .events = POLLIN}};
+    bool ok = PQconsumeInput(db->conn);
+    db->heard_at = clock_now();
+    return ok;
+}
+
+static bool is_under_way(const struct db *db)
+{
+    return db && db->conn && PQstatus(db->conn) == CONNECTION_OK;
+}
+
+/* What is wrong with it, they find who take its answers. */
+static void serve_beside(struct db *db, struct pollfd *p)
+{
+    if (p->revents && !hear(db))
+        p->fd = -1;
+    p->events = (short)(POLLIN | (PQflush(db->conn) > 0 ? POLLOUT : 0));
+}
+
+static bool wait_for(struct db *db, short events, int64_t deadline, short *ret_got, struct err *e)
+{
+    struct pollfd p[] = {
+        {.fd = PQsocket(db->conn), .events = events}, {.fd = db->hurry, .events = POLLIN}, {.fd = -1}};
+    if (is_under_way(db->beside))
+        p[2] = (struct pollfd){.fd = PQsocket(db->beside->conn)};
     for (;;) {
+        if (p[2].fd >= 0)
+            serve_beside(db->beside, &p[2]);
         int n = poll(p, COUNT_OF(p), clock_poll_ms(deadline));
         if (n > 0 && p[0].revents) {
             *ret_got = p[0].revents;
             return true;
         }
-        if (n > 0) {
+        if (n > 0 && p[1].revents) {
             int64_t soon = clock_after_ms(HURRY_MS);
             deadline = soon < deadline ? soon : deadline;
             p[1].fd = -1;
             continue;
         }
-        if (n == 0)
+        if (n == 0 || (n > 0 && clock_now() >= deadline))
             return err_set(e, ERR_STORE, "PostgreSQL did not answer in time");
-        if (errno != EINTR)
+        if (n < 0 && errno != EINTR)
             return err_errno(e, "poll");
     }
 }
 
 /* Sends what is unsent and reads what is there: both, or two full buffers would wait for each other. */
-static bool turn_io(const struct db *db, int64_t deadline, struct err *e)
+static bool turn_io(struct db *db, int64_t deadline, struct err *e)
 {
     PGconn *c = db->conn;
     short got;
@@ -49,12 +74,12 @@ static bool turn_io(const struct db *db, int64_t deadline, struct err *e)
         return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
     if (!wait_for(db, (short)(POLLIN | (unsent ? POLLOUT : 0)), deadline, &got, e))
         return false;
-    if ((got & (POLLIN | POLLHUP | POLLERR)) && !PQconsumeInput(c))
+    if ((got & (POLLIN | POLLHUP | POLLERR)) && !hear(db))
         return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
     return true;
 }
 
-static bool next_result(const struct db *db, int64_t deadline, PGresult **ret, struct err *e)
+static bool next_result(struct db *db, int64_t deadline, PGresult **ret, struct err *e)
 {
     if (PQflush(db->conn) < 0)
         return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
@@ -89,7 +114,7 @@ static const struct stmt settings_arrays = {
     "SELECT " NOW_US SETTINGS
     ", set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false)"};
 
-static bool connect_poll(const struct db *db, int64_t deadline, struct err *e)
+static bool connect_poll(struct db *db, int64_t deadline, struct err *e)
 {
     PGconn *c = db->conn;
     PostgresPollingStatusType want = PGRES_POLLING_WRITING;
@@ -181,7 +206,7 @@ bool db_open(struct db *db, int64_t deadline, struct err *e)
     if (db->conn && PQstatus(db->conn) == CONNECTION_OK)
         return true;
     db_close(db);
-    if (!db_gate_pass(db->gate, e))
+    if (db->gate && !db_gate_pass(db->gate, e))
         return false;
 
     struct params p = PARAMS_INIT;
@@ -206,15 +231,16 @@ bool db_open(struct db *db, int64_t deadline, struct err *e)
     }
     db_steps_clear(&hello, 1);
     params_release(&p);
-    if (ok) {
+    if (ok && db->gate)
         db_gate_opened(db->gate);
+    if (ok)
         return true;
-    }
     if (why.code == ERR_NONE)
         why = hello.err;
     if (db->conn)
         db_close(db);
-    db_gate_shut(db->gate, &why, detail[0] ? detail : why.text);
+    if (db->gate)
+        db_gate_shut(db->gate, &why, detail[0] ? detail : why.text);
     if (e)
         *e = why;
     return false;
@@ -384,24 +410,26 @@ static bool take_steps(struct db *db, struct step *steps, size_t n, int64_t dead
         spread_error(first, s);
         for (; first <= s; first++)
             first->synced = true;
-        s->over_at = clock_now();
+        s->over_at = db->heard_at;
         if (s->over)
             s->over(s->arg);
     }
     return true;
 }
 
-static bool run(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
+static bool send(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
 {
     if (!prepare(db, steps, n, deadline, e) || !send_steps(db, steps, n, e))
         return false;
+    if (PQflush(db->conn) < 0)
+        return lost(e);
     db->sent_at = clock_now();
     if (db->meanwhile)
         db->meanwhile(db->meanwhile_arg);
-    return take_steps(db, steps, n, deadline, e);
+    return true;
 }
 
-bool db_run(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
+bool db_send(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
 {
     assert(n > 0 && steps[n - 1].sync);
     db->sent_at = 0;
@@ -416,10 +444,36 @@ bool db_run(struct db *db, struct step *steps, size_t n, int64_t deadline, struc
     db->sent_at = 0; /* but for what opening it took */
     if (!open)
         return false;
-    if (run(db, steps, n, deadline, e))
+    if (send(db, steps, n, deadline, e))
         return true;
     db_close(db);
     return false;
+}
+
+bool db_take(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
+{
+    if (take_steps(db, steps, n, deadline, e))
+        return true;
+    db_close(db);
+    return false;
+}
+
+bool db_answers(const struct db *db, const struct db *beside, int64_t deadline)
+{
+    struct pollfd p[] = {{.fd = PQsocket(db->conn), .events = POLLIN},
+                         {.fd = db->hurry, .events = POLLIN},
+                         {.fd = PQsocket(beside->conn), .events = POLLIN}};
+    while (PQflush(db->conn) == 0 && PQflush(beside->conn) == 0) {
+        int n = poll(p, COUNT_OF(p), clock_poll_ms(deadline));
+        if (n >= 0 || errno != EINTR)
+            return n <= 0 || p[0].revents || p[1].revents;
+    }
+    return true; /* what does not go out all at once is large: the one who waits for it sends it, too */
+}
+
+bool db_run(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
+{
+    return db_send(db, steps, n, deadline, e) && db_take(db, steps, n, deadline, e);
 }
 
 bool db_one(struct db *db, const struct stmt *stmt, const struct params *params, int64_t deadline,

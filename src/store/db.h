@@ -34,24 +34,27 @@ struct step {
     PGresult *result; /* db_steps_clear frees it; NULL when err is set or the connection was lost before */
     struct err err;   /* PostgreSQL refused it: ERR_DATA, ERR_SCHEMA, ERR_STORE, … */
     bool synced;      /* its transaction is over: committed, if no step of it has err set */
-    int64_t over_at;  /* clock_now() when it was, of a step with sync */
+    int64_t over_at;  /* clock_now() when that was heard, of a step with sync */
 };
 
 #define DB_STATEMENTS 64
 
 struct db {
     const struct conf *conf;
-    struct db_gate *gate;
-    const char *role; /* application_name is lathe-<role> */
-    bool arrays;      /* its statements bring arrays: see SETTINGS in db.c */
-    bool impatient;   /* waits for a lock a twentieth of store.timeout at most */
-    bool unlimited;   /* a statement may take as long as it takes */
+    struct db_gate *gate; /* NULL: none */
+    const char *role;     /* application_name is lathe-<role> */
+    bool arrays;          /* its statements bring arrays: see SETTINGS in db.c */
+    bool impatient;       /* waits for a lock a twentieth of store.timeout at most */
+    bool unlimited;       /* a statement may take as long as it takes */
     void (*meanwhile)(
         void *arg); /* NULL: none; called when the steps have gone out, before their answers are waited for */
     void *meanwhile_arg;
-    int64_t sent_at; /* clock_now() when the steps of the latest db_run had gone out; 0: they did not */
-    int hurry;       /* while this descriptor is readable nothing waits longer than a second; -1: none */
-    PGconn *conn;    /* NULL: not open */
+    int64_t sent_at;  /* clock_now() when the steps of the latest db_run had gone out; 0: they did not */
+    int64_t heard_at; /* likewise when PostgreSQL said something last */
+    struct db *
+        beside; /* NULL: none; its answers are read too while this one waits: PostgreSQL may hold there what is waited for here */
+    int hurry;  /* while this descriptor is readable nothing waits longer than a second; -1: none */
+    PGconn *conn; /* NULL: not open */
     const struct stmt *prepared[DB_STATEMENTS];
     size_t prepared_n;
 };
@@ -62,6 +65,13 @@ void db_close(struct db *db); /* also drops what is under way */
 
 /* False: the connection could not be opened, or was lost or too slow (ERR_STORE), and is closed. */
 bool db_run(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e) LATHE_CHECK;
+
+/* The same in two halves, between which another connection may be used. db_send: they have gone out, or are about to; false as
+ * above, and then there is nothing to be taken. The steps stay where they are until then. */
+bool db_send(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e) LATHE_CHECK;
+bool db_take(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e) LATHE_CHECK;
+/* Waits for either: is it `db` of whom there is something to be taken, and not `beside` alone? Also true when neither answers. */
+bool db_answers(const struct db *db, const struct db *beside, int64_t deadline);
 
 /* One statement in its own transaction; its own error is the call's. */
 bool db_one(struct db *db, const struct stmt *stmt, const struct params *params, int64_t deadline,

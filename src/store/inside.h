@@ -53,6 +53,9 @@ void lessons_release(struct lessons *l);
 struct store_worker {
     struct store *store;
     struct db db, sweeper;
+    struct db claims;     /* a session for claims beside many ends; open while there are such turns */
+    int64_t claims_used;  /* clock_now() when it was used last */
+    int64_t claims_after; /* from which on it may be opened again: it could not be */
     enum sweeping {
         SWEEPING_NOTHING,
         SWEEPING_WORK,
@@ -79,8 +82,14 @@ struct store_worker {
     struct span queues; /* owned copy, as in the settings */
     void (*told)(void *arg, const struct finish *f);
     void *told_arg;
+    void (*on_claim)(void *arg, struct claim *c); /* NULL: claims have no session of their own */
+    void *on_claim_arg;
     int64_t most_ms; /* that a call may take; 0: store.timeout */
 };
+
+/* worker.c. A claim whose answer was lost may have been made; false: PostgreSQL was lost. What runs taught and was not told. */
+bool worker_give_back_unsure(struct store_worker *w, int64_t deadline, struct err *e) LATHE_CHECK;
+void worker_tell_lessons(struct store_worker *w, int64_t deadline);
 
 /* A connection of its own for a writer or a worker. Not opened yet. */
 void store_db_init(struct store *s, struct db *db, bool arrays);

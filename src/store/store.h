@@ -240,6 +240,7 @@ struct claim {
     size_t count;
     int64_t
         again; /* clock_now() at which to claim again, for units that this claim has passed by; CLOCK_NEVER: there are none */
+    bool beside; /* the ends of its turn: what these let in it has not seen */
 };
 
 /* The end of a unit. */
@@ -277,6 +278,9 @@ bool store_worker_new(struct store *s, struct worker_info *info, struct store_wo
 /* `finished` is called within store_turn for each finish that was stored, before its claim is answered: somebody waits. */
 void store_worker_tell(struct store_worker *w, void (*finished)(void *arg, const struct finish *f),
                        void *arg);
+/* Where many ends meet with much that is wanted, the claim goes by a session of its own at the same time, and `claimed` is called
+ * within store_turn as soon as it is there, before the ends are stored or after; it takes the claim's arena. *ret is empty then. */
+void store_worker_hand(struct store_worker *w, void (*claimed)(void *arg, struct claim *c), void *arg);
 void store_worker_free(struct store_worker *w); /* also takes the worker off the list */
 
 /* From now on a call takes at most most_ms (0: store.timeout, and more for large results), and at most a second once the
@@ -284,7 +288,7 @@ void store_worker_free(struct store_worker *w); /* also takes the worker off the
 void store_worker_bound(struct store_worker *w, int64_t most_ms, int hurry);
 
 /*
- * One turn of the claim loop, in one round trip where libpq can: finishes (durable, all or none of the batch on ERR_STORE,
+ * One turn of the claim loop, in one round trip: finishes (durable, all or none of the batch on ERR_STORE,
  * then safe to call again with the same; large results have more than store.timeout, and one that is too slow three times while
  * PostgreSQL does other things becomes a failed finish), then claims up to `want` units of `queues` ("*": any) under one new lease
  * (synchronous_commit off: a claim that is lost is claimed again). *ret has count 0 when there is no work.

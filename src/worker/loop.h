@@ -64,6 +64,7 @@ struct worker {
     size_t finishes_n, finishes_bytes;
 
     bool look;                                     /* there may be work: claim at the next turn */
+    int wanted;                                    /* units that this turn claims at most */
     bool first_claim, warm;                        /* warm: the store knows what is coming */
     double mean_unit_ns;                           /* moving average of a unit's time, for the prefetch */
     int64_t last_end;                              /* of a unit */
@@ -97,6 +98,7 @@ void board_return_unhelped(struct worker *w, struct run *r); /* HOLD_BACK, and c
 void turn_gather(struct worker *w);        /* takes done runs from the slots */
 int64_t turn_next(const struct worker *w); /* when turn() should be called */
 void turn(struct worker *w);
+void turn_claimed(void *worker, struct claim *c); /* for queue_hand */
 /* Goes on without a run that does not come back, and ends its unit if it is ours. False: later, there is no room. */
 bool turn_abandon(struct worker *w, struct run *r, enum task_state state, const struct err *e);
 

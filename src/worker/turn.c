@@ -162,11 +162,12 @@ static bool release(struct worker *w, bool count, struct err *e)
     return true;
 }
 
-static void claimed(struct worker *w, struct claim *c, int wanted)
+void turn_claimed(void *worker, struct claim *c)
 {
+    struct worker *w = worker;
     metric_add(M_claims, NULL, 1);
     metric_add(M_claimed_units, NULL, (double)c->count);
-    w->look = c->count == (size_t)wanted;
+    w->look = c->count == (size_t)w->wanted || c->beside;
     w->next_poll = clock_after_ms(clock_jitter(conf_now(&w->conf->worker_poll)));
     if (c->again < w->next_poll)
         w->next_poll = c->again;
@@ -180,10 +181,10 @@ static void claimed(struct worker *w, struct claim *c, int wanted)
     board_claimed(w, c);
 }
 
-static bool timed_turn(struct worker *w, int want, struct claim *ret, struct err *e)
+static bool timed_turn(struct worker *w, struct claim *ret, struct err *e)
 {
     int64_t began = clock_now();
-    bool ok = queue_turn(w->queue_worker, w->finishes, w->finishes_n, want, ret, e);
+    bool ok = queue_turn(w->queue_worker, w->finishes, w->finishes_n, w->wanted, ret, e);
     if (clock_now() - began > SLOW_NS && w->ending == ENDING_NOT)
         care_measure_soon(w);
     return ok;
@@ -193,10 +194,9 @@ void turn(struct worker *w)
 {
     struct err e = ERR_INIT;
     struct claim c = {.again = CLOCK_NEVER};
-    int n = w->look || clock_now() >= w->next_poll ? room(w) : 0;
-
+    w->wanted = w->look || clock_now() >= w->next_poll ? room(w) : 0;
     if (fault_hit("worker.turn") || !release(w, false, &e) || !release(w, true, &e) ||
-        !timed_turn(w, n, &c, &e)) {
+        !timed_turn(w, &c, &e)) {
         back_off(w, &e);
         return;
     }
@@ -204,7 +204,7 @@ void turn(struct worker *w)
         log_info("worker.store_back", "failures=%d", w->store_failures);
     w->store_failures = 0;
     settle(w);
-    if (n > 0)
-        claimed(w, &c, n);
+    if (w->wanted > 0 && !c.beside)
+        turn_claimed(w, &c);
     turn_gather(w);
 }

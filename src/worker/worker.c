@@ -53,8 +53,11 @@ static bool start(struct worker *w, struct err *e)
     w->look = true;
     w->measured = clock_now();
     care_measure_soon(w);
-    return slots_new((int)w->conf->worker_slots, &w->env, w->slot_bell, &w->slots, e) &&
-           queue_worker_new(w->queue, &w->info, w->queue_bell, &w->queue_worker, e);
+    if (!slots_new((int)w->conf->worker_slots, &w->env, w->slot_bell, &w->slots, e) ||
+        !queue_worker_new(w->queue, &w->info, w->queue_bell, &w->queue_worker, e))
+        return false;
+    queue_hand(w->queue_worker, turn_claimed, w);
+    return true;
 }
 
 /* Only when no thread runs units any more. */

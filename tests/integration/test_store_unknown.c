@@ -17,6 +17,40 @@ static void t01_a_commit(void **state)
     bench_count(b, "work", 3);
 }
 
+static void never(void *arg, struct claim *c)
+{
+    (void)arg, (void)c;
+    fail_msg("a claim was handed over");
+}
+
+/* Beside many ends, too; these are stored all the same. */
+static void t01b_a_claim_beside_ends(void **state)
+{
+    enum { MANY = 64 };
+    static struct finish ends[MANY];
+    static struct new_task list[2 * MANY];
+    struct store_bench *b = *state;
+    struct claim none = {.count = 0};
+    struct err e = ERR_INIT;
+    for (int i = 0; i < 2 * MANY; i++)
+        list[i] = bench_task(1, 1);
+    bench_put_ok(b, list, 2 * MANY);
+    struct claim c = bench_claim(b, MANY);
+    for (int i = 0; i < MANY; i++)
+        ends[i] = bench_end(b, &c.units[i], TASK_succeeded, 0);
+    store_worker_hand(b->worker, never, NULL);
+    assert_true(store_turn(b->worker, ends, MANY, MANY, &none, &e));
+    assert_true(ends[0].applied);
+    assert_int_equal(none.count, 0);
+    bench_count(b, "leases", 1);
+    claim_release(&c);
+    c = bench_claim(b, MANY);
+    assert_int_equal(c.count, MANY);
+    assert_int_equal(c.units[0].attempt, 1);
+    bench_count(b, "leases", 1);
+    claim_release(&c);
+}
+
 /* The units of a claim that nobody got to know come back at the next turn, not when the lease expires. */
 static void t02_a_claim(void **state)
 {
@@ -60,8 +94,9 @@ static void t03_a_finish(void **state)
 
 int main(void)
 {
-    setenv("LATHE_FAULT", "store.committed:1:drop,store.claimed:1:drop,store.finished:1:drop", 1);
-    const struct CMUnitTest tests[] = {STORE_TEST(t01_a_commit), STORE_TEST(t02_a_claim),
-                                       STORE_TEST(t03_a_finish)};
+    setenv("LATHE_FAULT",
+           "store.committed:1:drop,store.claimed:2:drop,store.claimed:4:drop,store.finished:2:drop", 1);
+    const struct CMUnitTest tests[] = {STORE_TEST(t01_a_commit), STORE_TEST(t01b_a_claim_beside_ends),
+                                       STORE_TEST(t02_a_claim), STORE_TEST(t03_a_finish)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
