@@ -136,12 +136,14 @@ static bool due(const struct slots *s)
     return s->landed > 0 && (!flow || s->landed >= GATHER || s->landed_at - s->done.head->ended >= GATHER_NS);
 }
 
-/* True: the caller is to ring, when it has let go of the lock. */
-static bool must_ring(struct slots *s)
+/* Lets go of the lock, and tells of what is done if it is time to. */
+static void unlock_and_tell(struct slots *s)
 {
     bool ring = !s->told && due(s);
     s->told = s->told || ring;
-    return ring;
+    pthread_mutex_unlock(&s->lock);
+    if (ring)
+        net_ring(s->bell);
 }
 
 /* Looks after a queue that others work off. True: they do not, and are no longer thought to be quick. */
@@ -185,10 +187,7 @@ static struct run *wait_for_run(struct slots *s)
         s->idle++;
     }
     s->idle--;
-    bool ring = must_ring(s); /* it may have been the last that waited */
-    pthread_mutex_unlock(&s->lock);
-    if (ring)
-        net_ring(s->bell);
+    unlock_and_tell(s); /* it may have been the last that waited */
     return r;
 }
 
@@ -199,10 +198,7 @@ static struct run *next_run(struct slots *s, struct run *done)
     if (done != NULL)
         land(s, done);
     struct run *r = begin_next(s);
-    bool ring = must_ring(s);
-    pthread_mutex_unlock(&s->lock);
-    if (ring)
-        net_ring(s->bell);
+    unlock_and_tell(s);
     return r != NULL ? r : wait_for_run(s);
 }
 

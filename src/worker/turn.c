@@ -24,6 +24,7 @@ static void add_finish(struct worker *w, struct run *r, const struct finish *f)
     w->finishes_bytes += f->results.len + f->log.len;
 }
 
+/* That of the slots is another one: a long unit counts little there, and at once here, where it decides how many are kept from others. */
 static void learn_pace(struct worker *w, const struct run *r)
 {
     w->last_end = clock_now();

@@ -90,6 +90,19 @@ static int64_t take_back(struct bench *b, int64_t n)
     return bells;
 }
 
+/* Until so many stuck ones have begun. */
+static void await_begun(int n)
+{
+    while (n > 0)
+        n -= sem_wait(&begun) == 0;
+}
+
+static void open_gate(int n)
+{
+    for (int i = 0; i < n; i++)
+        sem_post(&gate);
+}
+
 /* So that units are known to be short. */
 static void warm(struct bench *b)
 {
@@ -130,6 +143,45 @@ static void t02_behind_one_that_is_stuck(void **state)
     end(&b);
 }
 
+/* All of them are: each gets its thread. */
+static void t03_many_that_are_stuck(void **state)
+{
+    struct bench b;
+    (void)state;
+    begin(&b, 4);
+    warm(&b);
+    push(&b, STUCK, 4, QUICK, 10);
+    await_begun(4);
+    assert_int_equal(slots_busy(b.slots), 4);
+    assert_int_equal(take(&b), 0);
+    sem_post(&gate); /* this one's thread does all that waits, and nobody looks after it */
+    take_back(&b, 11);
+    open_gate(3);
+    take_back(&b, 3);
+    end(&b);
+}
+
+/* What nobody has begun can be had back, and what was done before it is told. */
+static void t04_taken_back(void **state)
+{
+    struct bench b;
+    struct run *r;
+    int64_t back = 0;
+    (void)state;
+    begin(&b, 1);
+    warm(&b);
+    push(&b, STUCK, 1, QUICK, 30);
+    await_begun(1);
+    assert_null(slots_take_back(b.slots, 1));
+    for (; (r = slots_take_back(b.slots, CLOCK_NEVER)) != NULL; back++)
+        mem_free(r);
+    assert_int_equal(back, 30);
+    b.out -= back;
+    sem_post(&gate);
+    take_back(&b, 1);
+    end(&b);
+}
+
 /* What has been there since `began` for all: the shortest of some tries, since a machine may be busy with others. */
 static int64_t shorter(int64_t best, int64_t began)
 {
@@ -163,8 +215,7 @@ static void t06_beside_one_that_is_long(void **state)
     begin(&b, 4);
     warm(&b);
     push(&b, STUCK, 1, QUICK, 0);
-    while (sem_wait(&begun) != 0)
-        continue;
+    await_begun(1);
     for (int i = 0; i < 100; i++) {
         int64_t began = clock_now();
         push(&b, QUICK, 1, QUICK, 0);
@@ -192,12 +243,9 @@ static void t07_long_ones_after_short_ones(void **state)
         warm(&b);
         int64_t began = clock_now();
         push(&b, STUCK, THREADS, QUICK, 0);
-        for (int i = 0; i < THREADS; i++)
-            while (sem_wait(&begun) != 0)
-                continue;
+        await_begun(THREADS);
         best = shorter(best, began);
-        for (int i = 0; i < THREADS; i++)
-            sem_post(&gate);
+        open_gate(THREADS);
         take_back(&b, THREADS);
     }
     assert_true(best < THREADS * NS_PER_MS / 2); /* one a look would be twice that */
@@ -215,57 +263,13 @@ static void t08_short_ends_in_front_of_long_ones(void **state)
             warm(&b);
             push(&b, QUICK, 60, STUCK, threads + round % 3);
             take_back(&b, 60);
-            for (int i = 0; i < threads + round % 3; i++)
-                sem_post(&gate);
+            open_gate(threads + round % 3);
             take_back(&b, threads + round % 3);
             while (sem_trywait(&begun) == 0)
                 continue;
         }
         end(&b);
     }
-}
-
-/* All of them are: each gets its thread. */
-static void t03_many_that_are_stuck(void **state)
-{
-    struct bench b;
-    (void)state;
-    begin(&b, 4);
-    warm(&b);
-    push(&b, STUCK, 4, QUICK, 10);
-    for (int i = 0; i < 4; i++)
-        while (sem_wait(&begun) != 0)
-            continue;
-    assert_int_equal(slots_busy(b.slots), 4);
-    assert_int_equal(take(&b), 0);
-    sem_post(&gate); /* this one's thread does all that waits, and nobody looks after it */
-    take_back(&b, 11);
-    for (int i = 0; i < 3; i++)
-        sem_post(&gate);
-    take_back(&b, 3);
-    end(&b);
-}
-
-/* What nobody has begun can be had back, and what was done before it is told. */
-static void t04_taken_back(void **state)
-{
-    struct bench b;
-    struct run *r;
-    int64_t back = 0;
-    (void)state;
-    begin(&b, 1);
-    warm(&b);
-    push(&b, STUCK, 1, QUICK, 30);
-    while (sem_wait(&begun) != 0)
-        continue;
-    assert_null(slots_take_back(b.slots, 1));
-    for (; (r = slots_take_back(b.slots, CLOCK_NEVER)) != NULL; back++)
-        mem_free(r);
-    assert_int_equal(back, 30);
-    b.out -= back;
-    sem_post(&gate);
-    take_back(&b, 1);
-    end(&b);
 }
 
 int main(void)
