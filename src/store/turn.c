@@ -314,11 +314,14 @@ static void take_beside(struct store_worker *w, struct turn *t, int want, int64_
 {
     struct err why = ERR_INIT;
     struct claim c = {.again = CLOCK_NEVER, .beside = true};
-    bool ok = take_with(&w->claims, &w->db, t->steps + t->own, t->n - t->own, deadline, &why) &&
+    struct step *steps = t->steps + t->own;
+    size_t n = t->n - t->own;
+    bool ok = take_with(&w->claims, &w->db, steps, n, deadline, &why) &&
               lose(w, t, t->claim_step, "store.claimed", &why);
     if (!ok || !committed(t->claim_step))
         return;
     take_claim(w, t, want, &c);
+    db_steps_clear(steps, n); /* its memory serves the runs */
     w->on_claim(w->on_claim_arg, &c);
 }
 

@@ -28,7 +28,14 @@ void run_free(struct run *r)
     lines_release(&r->without);
     diary_release(&r->diary);
     diary_release(&r->last_words);
+    mem_free(r->terms);
     mem_free(r);
+}
+
+static const struct terms *terms_of(const struct run *r)
+{
+    static const struct terms none;
+    return r->terms != NULL ? r->terms : &none;
 }
 
 /* ---- the plan ---- */
@@ -154,12 +161,13 @@ static uint64_t digest_of(const struct handler *h, const void *args)
 static void on_item(void *arg, const struct outcome *o)
 {
     struct run *r = arg;
+    struct err *first = &r->finish.err;
     bool kept = lines_add(&r->lines, o);
-    if (!kept && r->failure.code == ERR_NONE)
-        err_set(&r->failure, ERR_ITEM_TOO_LARGE, "the results of the unit are larger than %u MiB",
+    if (!kept && first->code == ERR_NONE)
+        err_set(first, ERR_ITEM_TOO_LARGE, "the results of the unit are larger than %u MiB",
                 LIMIT_UNIT_RESULT / MIB);
-    if (o->kind == OUTCOME_FAILED && (r->failure.code == ERR_NONE || o->err->code == ERR_TASK_TIMEOUT))
-        r->failure = *o->err;
+    if (o->kind == OUTCOME_FAILED && (first->code == ERR_NONE || o->err->code == ERR_TASK_TIMEOUT))
+        *first = *o->err;
     if (o->kind == OUTCOME_FAILED && err_retryable(o->err->code))
         r->mendable = true;
 }
@@ -178,9 +186,12 @@ static void end_failed(struct run *r, const struct err *e)
     r->finish.err = *e;
 }
 
+/* So far f->err is the first of an item; the time limit of the unit goes before any other. */
 static void end_by_report(struct run *r, const struct exec_report *report)
 {
     struct finish *f = &r->finish;
+    const struct err first = f->err;
+    f->err = (struct err)ERR_INIT;
     f->results = lines_in_order(&r->lines);
     f->items_done = report->ok + report->failed;
     f->items_failed = report->failed + r->lines.too_large;
@@ -191,7 +202,7 @@ static void end_by_report(struct run *r, const struct exec_report *report)
     f->measured.wait_us = report->wait_ns / 1000;
     f->measured.peak_rss_kib = report->peak_rss_kib;
     f->measured.cached = report->cached;
-    f->remembers = r->terms.cache_ttl_s > 0;
+    f->remembers = terms_of(r)->cache_ttl_s > 0;
 
     if (report->cancelled > 0 && atomic_load(&r->wanted)) {
         f->state = TASK_cancelled;
@@ -199,16 +210,15 @@ static void end_by_report(struct run *r, const struct exec_report *report)
         r->snooze_ms = report->snooze_ms;
         f->state = TASK_failed; /* that is what is stored when it may not go round any more */
         err_set(&f->err, ERR_SNOOZED, "the handler put it off again and again until its time was over");
-    } else if (r->failure.code == ERR_TASK_TIMEOUT) {
-        end_failed(r, &r->failure);
+    } else if (first.code == ERR_TASK_TIMEOUT) {
+        end_failed(r, &first);
     } else if (r->unit->fail_fast && f->items_failed > 0) {
-        err_set(&f->err, ERR_ITEMS_FAILED, "%s (on_item_error is fail: the rest was not run)",
-                r->failure.text);
+        err_set(&f->err, ERR_ITEMS_FAILED, "%s (on_item_error is fail: the rest was not run)", first.text);
         f->state = TASK_failed;
     } else {
         f->state = TASK_succeeded;
         if (f->items_failed > 0)
-            f->err = r->failure; /* kept only if the whole task fails */
+            f->err = first; /* kept only if the whole task fails */
     }
 }
 
@@ -248,10 +258,10 @@ static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, 
         .item_timeout_ms = u->item_timeout_ms,
         .deadline = clock_after_ms(timeout),
         .fail_fast = u->fail_fast,
-        .item_retries = r->terms.item_retries,
-        .backoff = r->terms.backoff,
+        .item_retries = terms_of(r)->item_retries,
+        .backoff = terms_of(r)->backoff,
         .tries = u->tries,
-        .cache_ttl_ms = r->terms.cache_ttl_s * 1000,
+        .cache_ttl_ms = terms_of(r)->cache_ttl_s * 1000,
         .child_memory = conf_now(&env->conf->worker_child_memory),
         .cancel = &r->cancel,
         .progress = &r->progress,
@@ -279,11 +289,12 @@ static bool read_terms(struct run *r, struct arena *a, struct err *e)
     char text[CLOCK_TEXT];
     if (r->unit->terms.len == 0)
         return true;
-    if (!terms_read(a, r->unit->terms, &r->terms, e))
+    r->terms = mem_alloc(sizeof *r->terms);
+    if (!terms_read(a, r->unit->terms, r->terms, e))
         return false;
-    if (r->terms.expires_us == 0 || clock_shared_us() < r->terms.expires_us)
+    if (r->terms->expires_us == 0 || clock_shared_us() < r->terms->expires_us)
         return true;
-    clock_format(r->terms.expires_us, text);
+    clock_format(r->terms->expires_us, text);
     return err_set(e, ERR_EXPIRED, "it was not to be begun after %s, and no worker had come to it before",
                    text);
 }
@@ -320,8 +331,8 @@ void run_unit(struct run *r, const struct run_env *env)
     }
     r->finish.finished_us = clock_now() / 1000;
     if (again_failed(&r->finish))
-        again_decide(&r->finish, &r->terms, r->mendable, r->snooze_ms, clock_shared_us(), clock_chance());
-    diary_end(&r->diary, r->terms.retries, &r->finish);
+        again_decide(&r->finish, terms_of(r), r->mendable, r->snooze_ms, clock_shared_us(), clock_chance());
+    diary_end(&r->diary, terms_of(r)->retries, &r->finish);
     evidence_over(env->evidence);
 }
 
@@ -346,6 +357,6 @@ void run_end_without(struct run *r, enum task_state state, const struct err *e, 
     if (knows)
         ret->shape = r->finish.shape;
     if (knows && failed)
-        again_decide(ret, &r->terms, err_retryable(e->code), 0, clock_shared_us(), clock_chance());
-    diary_end(&r->last_words, knows ? r->terms.retries : 0, ret);
+        again_decide(ret, terms_of(r), err_retryable(e->code), 0, clock_shared_us(), clock_chance());
+    diary_end(&r->last_words, knows ? terms_of(r)->retries : 0, ret);
 }

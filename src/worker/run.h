@@ -57,10 +57,9 @@ struct run {
     bool
         unhelped; /* it failed for want of the zygote, not by itself: it is given back, and an attempt counted */
     struct diary diary;
-    struct err failure; /* the first of an item; the time limit of the unit goes before any other */
-    bool mendable;      /* an item failed that might not the next time */
-    int64_t snooze_ms;  /* an item put the unit off for so long; 0: none did */
-    struct terms terms; /* what of them concerns running */
+    bool mendable;       /* an item failed that might not the next time */
+    int64_t snooze_ms;   /* an item put the unit off for so long; 0: none did */
+    struct terms *terms; /* what of them concerns running; NULL: there are none, as with most */
     struct finish finish;
     struct run *next, **at; /* in the list of all, the claim loop's; what points to it */
     struct run *queued;     /* in the slots' queue or done list */

@@ -57,6 +57,11 @@ void turn(struct worker *w)
     note('t');
 }
 
+void turn_claimed(void *worker, struct claim *c)
+{
+    (void)worker, (void)c;
+}
+
 bool turn_abandon(struct worker *w, struct run *r, enum task_state state, const struct err *e)
 {
     (void)w, (void)r, (void)state, (void)e;
