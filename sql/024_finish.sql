@@ -1,7 +1,7 @@
 -- The ends of units that lathe_finish_many does not do, again, without a join between what a turn has and a table: a plan that was
 -- made when a table was empty, or was believed to be, may begin such a join at the table, and then five ends beside 5,000 tasks read
--- twenty-five million entries of an index. A row is found by its key here, and what belongs to it by a binary search: whatever is believed
--- of the table, no more of it is read. What is replaced stood in 002 and 004.
+-- twenty-five million entries of an index. A row of tasks, leases, results or inside is found by its key here, and what belongs to it by
+-- a binary search or in a hash: whatever is believed of the table, no more of it is read. What is replaced stood in 002 and 004.
 
 -- The parents of some tasks, and of the tasks those with several units, and those in `also`. Whether any has a gate to leave.
 CREATE OR REPLACE FUNCTION lathe_lock(ids uuid[], also uuid[]) RETURNS boolean LANGUAGE plpgsql AS
@@ -76,9 +76,9 @@ BEGIN
             sum(items_done) AS items_done, sum(items_failed) AS items_failed, min(started) AS started, max(e.ended) AS ended,
             sum(wall)::bigint AS wall, sum(cpu)::bigint AS cpu, sum(wait)::bigint AS wait, max(rss) AS rss,
             sum(predicted)::bigint AS predicted, max(shape) AS shape,
-            (array_agg(code ORDER BY e.failed DESC) FILTER (WHERE code IS NOT NULL))[1] AS code,
-            (array_agg(detail ORDER BY e.failed DESC) FILTER (WHERE code IS NOT NULL))[1] AS detail
-        FROM unnest(ends) e GROUP BY task ORDER BY task
+            (array_agg(code ORDER BY e.failed DESC, e.ordinality) FILTER (WHERE code IS NOT NULL))[1] AS code,
+            (array_agg(detail ORDER BY e.failed DESC, e.ordinality) FILTER (WHERE code IS NOT NULL))[1] AS detail
+        FROM unnest(ends) WITH ORDINALITY e GROUP BY task ORDER BY task
     ) s;
 
     WITH done AS (
@@ -240,9 +240,10 @@ BEGIN
         WITH f AS (
             SELECT u_lease[n] AS id, count(*) AS n FROM unnest(fresh || again) n GROUP BY 1
         ), gone AS (
-            DELETE FROM leases l USING f WHERE l.id = f.id AND l.remaining = f.n
+            DELETE FROM leases l WHERE l.id = ANY (u_lease) AND l.remaining = (SELECT f.n FROM f WHERE f.id = l.id)
         )
-        UPDATE leases l SET remaining = l.remaining - f.n FROM f WHERE l.id = f.id AND l.remaining > f.n;
+        UPDATE leases l SET remaining = l.remaining - (SELECT f.n FROM f WHERE f.id = l.id)
+        WHERE l.id = ANY (u_lease) AND l.remaining > (SELECT f.n FROM f WHERE f.id = l.id);
         IF limited THEN
             PERFORM lathe_leave(array_agg(u_task[n]), array_agg(u_seq[n]::integer), false) FROM unnest(fresh || again) n;
         END IF;

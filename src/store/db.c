@@ -423,13 +423,13 @@ static bool send(struct db *db, struct step *steps, size_t n, int64_t deadline, 
         return false;
     if (PQflush(db->conn) < 0)
         return lost(e);
-    db->sent_at = clock_now();
+    db->sent_at = db->heard_at = clock_now();
     if (db->meanwhile)
         db->meanwhile(db->meanwhile_arg);
     return true;
 }
 
-bool db_send(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
+static bool begin(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
 {
     assert(n > 0 && steps[n - 1].sync);
     db->sent_at = 0;
@@ -442,7 +442,22 @@ bool db_send(struct db *db, struct step *steps, size_t n, int64_t deadline, stru
     }
     bool open = db_open(db, deadline, e);
     db->sent_at = 0; /* but for what opening it took */
-    if (!open)
+    return open;
+}
+
+bool db_ready(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
+{
+    if (!begin(db, steps, n, deadline, e))
+        return false;
+    if (prepare(db, steps, n, deadline, e))
+        return true;
+    db_close(db);
+    return false;
+}
+
+bool db_send(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
+{
+    if (!begin(db, steps, n, deadline, e))
         return false;
     if (send(db, steps, n, deadline, e))
         return true;

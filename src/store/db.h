@@ -49,7 +49,7 @@ struct db {
     void (*meanwhile)(
         void *arg); /* NULL: none; called when the steps have gone out, before their answers are waited for */
     void *meanwhile_arg;
-    int64_t sent_at;  /* clock_now() when the steps of the latest db_run had gone out; 0: they did not */
+    int64_t sent_at;  /* clock_now() when the latest steps had gone out; 0: they did not */
     int64_t heard_at; /* likewise when PostgreSQL said something last */
     struct db *
         beside; /* NULL: none; its answers are read too while this one waits: PostgreSQL may hold there what is waited for here */
@@ -65,6 +65,9 @@ void db_close(struct db *db); /* also drops what is under way */
 
 /* False: the connection could not be opened, or was lost or too slow (ERR_STORE), and is closed. */
 bool db_run(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e) LATHE_CHECK;
+
+/* Opens it, and prepares what these steps need, so that sending them waits for nothing. False: as above. */
+bool db_ready(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e) LATHE_CHECK;
 
 /* The same in two halves, between which another connection may be used. db_send: they have gone out, or are about to; false as
  * above, and then there is nothing to be taken. The steps stay where they are until then. */

@@ -202,9 +202,13 @@ static void swap(struct finish **a, struct finish **b)
 
 size_t finish_sort(struct finish *const *list, size_t n, struct finish **ret)
 {
-    size_t many = 0, rest = n, once = 0;
+    size_t many = 0, once = 0;
     for (size_t i = 0; i < n; i++)
-        ret[quick(list[i]) ? many++ : --rest] = list[i];
+        if (quick(list[i]))
+            ret[many++] = list[i];
+    for (size_t i = 0, rest = many; i < n; i++)
+        if (!quick(list[i]))
+            ret[rest++] = list[i]; /* in their order: the first reason is the task's */
     qsort(ret, many, sizeof *ret, by_task);
     for (size_t i = 0; i < many; i++)
         if (once == 0 || !uuid_eq(ret[once - 1]->unit->task, ret[i]->unit->task))

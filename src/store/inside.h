@@ -55,7 +55,8 @@ struct store_worker {
     struct db db, sweeper;
     struct db claims;     /* a session for claims beside many ends; open while there are such turns */
     int64_t claims_used;  /* clock_now() when it was used last */
-    int64_t claims_after; /* from which on it may be opened again: it could not be */
+    int64_t claims_after; /* from which on it may be used again: something was wrong with it */
+    bool claims_failed;   /* and the log says so */
     enum sweeping {
         SWEEPING_NOTHING,
         SWEEPING_WORK,

@@ -270,6 +270,7 @@ static bool end_chore(struct sql_conn *c)
 /* A cancel that came too late for its call hit the chore. */
 static bool undo_chore(struct sql_conn *c, enum sql_chore what)
 {
+    assert(what != SQL_WISH); /* before anything was cancelled */
     c->cancels--;
     if (what == SQL_STATEMENT)
         forget(c, c->chore.query);

@@ -17,7 +17,8 @@
 #define BESIDE_LEAST 64           /* ends, and units wanted, from which on a claim has a session of its own */
 #define BESIDE_REST_MS \
     10000 /* that session is closed when nobody has used it for so long, and not tried sooner again */
-#define BESIDE_OPEN_MS 1000 /* to open it: one can do without */
+#define BESIDE_OPEN_MS 1000     /* to open it: one can do without */
+#define BESIDE_LOST_NS NS_PER_S /* for a claim to end beside ends that were lost */
 
 /* For this transaction. */
 static const struct stmt patience_stmt = {"patience",
@@ -147,15 +148,29 @@ static void add_lessons(struct turn *t)
     t->lessons_step = &t->steps[t->n - 1];
 }
 
-static bool open_beside(struct store_worker *w)
+/* One line for a series: nothing is lost by it but speed. */
+static void leave_beside(struct store_worker *w, const struct err *why)
 {
-    int64_t now = clock_now();
+    db_close(&w->claims);
+    w->claims_after = clock_after_ms(BESIDE_REST_MS);
+    metric_add(M_store_errors, NULL, 1);
+    if (!w->claims_failed)
+        log_warn_err("store.one_session", why,
+                     "meaning=claims go by the session of the ends for a while, one after the other");
+    w->claims_failed = true;
+}
+
+/* Whatever may take its time is done here, before ends wait for it. */
+static bool ready_beside(struct store_worker *w, struct turn *t, int64_t deadline)
+{
+    struct err why = ERR_INIT;
+    int64_t now = clock_now(), soon = clock_after_ms(BESIDE_OPEN_MS);
     if (w->on_claim == NULL || now < w->claims_after)
         return false;
     w->claims_used = now;
-    if (db_open(&w->claims, clock_after_ms(BESIDE_OPEN_MS), NULL))
+    if (db_ready(&w->claims, t->steps + t->own, t->n - t->own, soon < deadline ? soon : deadline, &why))
         return true;
-    w->claims_after = clock_after_ms(BESIDE_REST_MS);
+    leave_beside(w, &why);
     return false;
 }
 
@@ -165,7 +180,8 @@ static void close_unused(struct store_worker *w)
         db_close(&w->claims);
 }
 
-static void prepare(struct turn *t, struct store_worker *w, struct finish *const *list, size_t n, int want)
+static void prepare(struct turn *t, struct store_worker *w, struct finish *const *list, size_t n, int want,
+                    int64_t deadline)
 {
     *t = (struct turn){.worker = w,
                        .finishes = list,
@@ -197,7 +213,7 @@ static void prepare(struct turn *t, struct store_worker *w, struct finish *const
         t->one = n == 0 && may_be_one(w);
         add_claim(t, want);
     }
-    if (n < BESIDE_LEAST || want < BESIDE_LEAST || !open_beside(w))
+    if (n < BESIDE_LEAST || want < BESIDE_LEAST || !ready_beside(w, t, deadline))
         t->own = t->n;
 }
 
@@ -316,26 +332,33 @@ static void take_beside(struct store_worker *w, struct turn *t, int want, int64_
     struct claim c = {.again = CLOCK_NEVER, .beside = true};
     struct step *steps = t->steps + t->own;
     size_t n = t->n - t->own;
-    bool ok = take_with(&w->claims, &w->db, steps, n, deadline, &why) &&
-              lose(w, t, t->claim_step, "store.claimed", &why);
-    if (!ok || !committed(t->claim_step))
+    if (!take_with(&w->claims, &w->db, steps, n, deadline, &why) ||
+        !lose(w, t, t->claim_step, "store.claimed", &why)) {
+        leave_beside(w, &why);
         return;
+    }
+    if (!committed(t->claim_step))
+        return;
+    w->claims_failed = false;
     take_claim(w, t, want, &c);
     db_steps_clear(steps, n); /* its memory serves the runs */
     w->on_claim(w->on_claim_arg, &c);
 }
 
-/* Two round trips at once; who answers first is served first. False: the ends' was lost. */
+/* Two round trips at once; who answers first is served first. False: that of the ends was lost. */
 static bool run_beside(struct store_worker *w, struct turn *t, int want, int64_t deadline, struct err *e)
 {
     struct err why = ERR_INIT;
     bool claims = db_send(&w->claims, t->steps + t->own, t->n - t->own, deadline, &why);
     bool ends = db_send(&w->db, t->steps, t->own, deadline, e);
     bool ends_first = ends && (!claims || db_answers(&w->db, &w->claims, deadline));
+    if (!claims)
+        leave_beside(w, &why);
     if (ends_first)
         ends = take_with(&w->db, claims ? &w->claims : NULL, t->steps, t->own, deadline, e);
+    int64_t soon = w->claims.sent_at + BESIDE_LOST_NS;
     if (claims)
-        take_beside(w, t, want, deadline);
+        take_beside(w, t, want, ends || soon > deadline ? deadline : soon);
     if (ends && !ends_first)
         ends = take_with(&w->db, NULL, t->steps, t->own, deadline, e);
     return ends;
@@ -348,17 +371,18 @@ static bool round_trip(struct store_worker *w, struct finish *const *list, size_
 {
     struct turn t CLEANUP(turn_release);
     struct err why = ERR_INIT;
-    prepare(&t, w, list, n, want);
+    int64_t deadline = store_worker_deadline(w);
+    prepare(&t, w, list, n, want, deadline);
     const struct step *main = t.finish_step ? t.finish_step : t.claim_step;
     if (!main)
         return true;
-    int64_t deadline = store_worker_deadline(w) + (w->most_ms > 0 ? 0 : t.more_ms * NS_PER_MS);
+    deadline += w->most_ms > 0 ? 0 : t.more_ms * NS_PER_MS;
     bool beside = is_beside(&t);
-    bool lost =
-        beside ? !run_beside(w, &t, want, deadline, &why) : !db_run(&w->db, t.steps, t.n, deadline, &why);
+    bool heard =
+        beside ? run_beside(w, &t, want, deadline, &why) : db_run(&w->db, t.steps, t.n, deadline, &why);
     on_finished(&t); /* if the connection was lost in between */
-    lost = lost || !lose(w, &t, t.finish_step, "store.finished", &why);
-    lost = lost || (!beside && !lose(w, &t, t.claim_step, "store.claimed", &why));
+    if (heard && lose(w, &t, t.finish_step, "store.finished", &why) && !beside)
+        lose(w, &t, t.claim_step, "store.claimed", &why);
 
     bool done = committed(main);
     if (t.lessons_step && t.lessons_step->synced)

@@ -1,9 +1,13 @@
 /*
  * A claim beside the ends of its turn, on a session of its own: what it does alone, and what neither does to the other.
  *
- * log may say: terminating connection due to administrator command
+ * log may say: terminating connection due to administrator command|test_refuses|connection to client lost|could not send data
  */
 #include "../lib/test.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include "core/mem.h"
 #include "store/inside.h"
@@ -171,7 +175,9 @@ static void t05_the_claims_session_ends(void **state)
     turn_ok(b, &second);
     assert_int_equal(seen.claims, 1);
     assert_int_equal(seen.ends, 2 * MANY);
+    assert_true(b->worker->claims_after > clock_now());
     struct claim third = bench_claim(b, MANY);
+    b->worker->claims_after = 0; /* much later */
     turn_ok(b, &third);
     assert_int_equal(seen.claims, 2);
     bench_count(b, "leases", 0);
@@ -205,14 +211,16 @@ static void t06_the_ends_session_ends(void **state)
     claim_release(&second);
 }
 
-/* A server that has no session to spare is one like others. */
+/* A server that has no session to spare is one like others, and is left alone. */
 static void t07_without_a_session(void **state)
 {
     struct store_bench *b = *state;
     begin(b);
     put_many(b, 2 * MANY);
     struct claim first = bench_claim(b, MANY), none = {.count = 0};
-    b->worker->claims_after = CLOCK_NEVER; /* as if it had been refused */
+    struct conf nowhere = b->conf;
+    nowhere.store_url = "host=/nowhere/at/all";
+    b->worker->claims.conf = &nowhere;
     static struct finish ends[MANY];
     struct err e = ERR_INIT;
     for (size_t i = 0; i < MANY; i++)
@@ -221,6 +229,7 @@ static void t07_without_a_session(void **state)
     assert_int_equal(seen.claims, 0);
     assert_int_equal(none.count, MANY);
     assert_false(none.beside);
+    assert_true(b->worker->claims_after > clock_now());
     claim_release(&first);
     claim_release(&none);
 }
@@ -235,9 +244,63 @@ static void t08_it_rests(void **state)
     turn_ok(b, &first);
     assert_non_null(b->worker->claims.conn);
     b->worker->claims_used = 1; /* long ago */
-    first = bench_claim(b, 1);
-    assert_int_equal(first.count, 0);
+    struct claim none = bench_claim(b, 1);
+    assert_int_equal(none.count, 0);
     assert_null(b->worker->claims.conn);
+    claim_release(&first);
+}
+
+/* One that hangs while the worker is told to hurry: the ends are stored, nobody waits longer than a second, and the next turns do without. */
+static void t09_the_claim_hangs(void **state)
+{
+    struct store_bench *b = *state;
+    int hurry[2];
+    begin(b);
+    put_many(b, 4 * MANY);
+    struct claim first = bench_claim(b, MANY);
+    turn_ok(b, &first);
+    struct claim second = seen.claim;
+    pid_t pid = PQbackendPID(b->worker->claims.conn);
+    assert_int_equal(pipe2(hurry, O_CLOEXEC), 0);
+    assert_int_equal(write(hurry[1], "x", 1), 1);
+    store_worker_bound(b->worker, 0, hurry[0]);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    int64_t began = clock_now();
+    turn_ok(b, &second);
+    int64_t took = clock_now() - began;
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    assert_true(took < 15 * NS_PER_S); /* store.timeout is 20 */
+    assert_int_equal(seen.ends, 2 * MANY);
+    assert_int_equal(seen.claims, 1);
+    assert_null(b->worker->claims.conn);
+    assert_true(b->worker->claims_after > clock_now());
+    store_worker_bound(b->worker, 0, -1);
+    close(hurry[0]);
+    close(hurry[1]);
+    claim_release(&first);
+    claim_release(&second);
+}
+
+/* Ends that PostgreSQL refuses are told one by one; what was claimed beside them is claimed. */
+static void t10_an_end_is_refused(void **state)
+{
+    struct store_bench *b = *state;
+    char sql[512], id[UUID_TEXT];
+    begin(b);
+    put_many(b, 2 * MANY);
+    struct claim first = bench_claim(b, MANY);
+    uuid_format(first.units[MANY / 2].task, id);
+    snprintf(sql, sizeof sql,
+             "ALTER TABLE tasks ADD CONSTRAINT test_refuses CHECK (id <> '%s' OR state <> 'succeeded')", id);
+    bench_sql(b, sql);
+    turn_ok(b, &first);
+    bench_sql(b, "ALTER TABLE tasks DROP CONSTRAINT test_refuses");
+    assert_int_equal(seen.claim.count, MANY);
+    bench_count(b, "tasks WHERE state = 'succeeded'", MANY - 1);
+    bench_count(b, "tasks WHERE state = 'failed'", 1);
+    bench_count(b, "leases", 1);
+    claim_release(&first);
+    claim_release(&seen.claim);
 }
 
 int main(void)
@@ -251,6 +314,8 @@ int main(void)
         STORE_TEST(t06_the_ends_session_ends),
         STORE_TEST(t07_without_a_session),
         STORE_TEST(t08_it_rests),
+        STORE_TEST(t09_the_claim_hangs),
+        STORE_TEST(t10_an_end_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -353,6 +353,30 @@ static void t41_one_of_a_lease(void **state)
     claim_release(&c);
 }
 
+/* Of many ends in one call the first failed unit's reason is the task's, and before that of items; each task has its own. */
+static void t42_the_first_reason(void **state)
+{
+    enum { TASKS = 3, UNITS = 12, N = TASKS * UNITS };
+    static struct finish ends[N];
+    struct store_bench *b = *state;
+    struct new_task list[TASKS];
+    for (int i = 0; i < TASKS; i++)
+        list[i] = bench_task(UNITS, 1);
+    bench_put_ok(b, list, TASKS);
+    struct claim c = bench_claim(b, N);
+    assert_int_equal(c.count, N);
+    for (int i = 0; i < N; i++) {
+        int64_t seq = c.units[i].seq;
+        bool failed = seq > 1 && seq % 2 == 0;
+        ends[i] = bench_end(b, &c.units[i], failed ? TASK_failed : TASK_succeeded, seq > 0);
+        if (seq > 0)
+            err_set(&ends[i].err, failed ? ERR_INTERNAL : ERR_BAD_FIELD, "unit %d", (int)seq);
+    }
+    bench_finish(b, ends, N);
+    bench_count(b, "tasks WHERE error_text = 'unit 2' AND error_code = 'internal'", TASKS);
+    claim_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +394,7 @@ int main(void)
         STORE_TEST(t36_the_most_attempts),
         STORE_TEST(t40_one_by_one_or_together),
         STORE_TEST(t41_one_of_a_lease),
+        STORE_TEST(t42_the_first_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -536,6 +536,14 @@ static void t07_other_ends_read_what_they_end(void **state)
     know_to_be_empty(b);
     assert_true(store_warm(b->worker, &e));
     fill_at_once(b, 2500, 2);
+    bench_sql(
+        b,
+        "INSERT INTO leases SELECT gen_random_uuid(), gen_random_uuid(), now(), now() + interval '1 hour', 1, "
+        "ARRAY [gen_random_uuid()], '{0}', '{1}', '{0}', '{0}', '{1}' FROM generate_series(1, 2500)");
+    bench_sql(
+        b,
+        "INSERT INTO results (task, lease, seq, part, first, bytes) SELECT gen_random_uuid(), gen_random_uuid(), 0, 0, 0, '' "
+        "FROM generate_series(1, 2500)");
     for (size_t t = 0; t < COUNT_OF(tables); t++) {
         struct params p CLEANUP(params_release_at) = PARAMS_INIT;
         struct step steps[2];

@@ -151,7 +151,8 @@ static void t24_counts(void **state)
 /* Claims and finishes n units; how many of them are this tenant's. */
 static int drain(struct store_bench *b, int n, const char *tenant)
 {
-    b->worker->from.whole_at = 1; /* long ago: the claim begins at the beginning, where a tenant's new units may be */
+    b->worker->from.whole_at =
+        1; /* long ago: the claim begins at the beginning, where a tenant's new units may be */
     struct claim c = bench_claim(b, n);
     int of = 0;
     for (size_t i = 0; i < c.count; i++)
