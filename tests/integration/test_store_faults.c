@@ -445,6 +445,7 @@ static void t31_claims_that_do_not_end(void **state)
     bench_put_ok(b, &n, 1);
     c = bench_claim(b, 1);
     claim_release(&c);
+    b->worker->from.dear = 0; /* this one was planned, which is dear on a slow machine */
     db_close(&b->worker->db); /* a session has its limits from its beginning */
     b->conf.store_timeout = 1000;
     bench_sql(
