@@ -202,6 +202,12 @@ class Run:
         self.load.own[id] = fail
         return id
 
+    def submit_many(self, count, **body):
+        """So many tasks of the fault's own, alike, in one call."""
+        status, _, answer = self.web.call("POST", "/api/v1/tasks:batch", {"tasks": [{"strategy": "background", **body}] * count})
+        assert status in (200, 202, 207) and answer["accepted"] == count, (status, str(answer)[:500])
+        self.load.own.update((row["id"], 0) for row in answer["results"])
+
     def progress(self, seconds=60, tasks=5):
         """Until some more tasks are finished."""
         begin = time.time()
@@ -213,9 +219,10 @@ class Run:
                 return False
         wait_until("work goes on", more, seconds, every=0.05)
 
-    def on_board(self, worker, seconds=60):
-        """Until that worker holds units."""
-        sql = f"select count(*) from leases l join workers w on w.id = l.worker where w.pid = {worker.pid}"
+    def on_board(self, worker, units=1, seconds=60):
+        """Until that worker holds so many units that it claimed at once."""
+        sql = (f"select count(*) from leases l join workers w on w.id = l.worker where w.pid = {worker.pid}"
+               f" and cardinality(l.tasks) >= {units}")
         wait_until(f"{worker.name} has work on board", lambda: self.db.number(sql), seconds, every=0.005)
 
     def answered(self, seconds=60):

@@ -77,6 +77,25 @@ def all_killed(r):
         p.start()
 
 
+SESSIONS = "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and application_name = 'lathe-worker'"
+
+
+@fault("a backlog, workers struck", AWAY)
+def backlog(r):
+    "4,000 tasks at once, twelve times; each time, with large claims on board: SIGKILL of a worker, or its sessions terminated, all or the newest"
+    ended = 0
+    for i in range(12):
+        r.submit_many(4000, handler="echo", items_count=1, batch_size=1)
+        p = (r.worker, r.other)[i % 2]
+        r.on_board(p, units=100)  # so many that its claims and its ends go by two sessions: docs/store.md
+        if i % 3 == 0:
+            p.kill()
+            p.start()
+        else:
+            ended += len(r.db.query(SESSIONS + (" order by backend_start desc limit 1" if i % 3 == 1 else "")))
+    r.note(f"{ended} sessions terminated, 48,000 tasks")
+
+
 # ---- at the named points
 
 
