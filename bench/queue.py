@@ -203,12 +203,24 @@ def latency(s, plan):
         middle, around = spread(values)
         yield Row(f"200 tasks/s, submit to result visible, {what} {around}", f"{middle:.2f} ms", f"{most} ms", middle / most,
                   f"<= 1.00; one fdatasync is {sync:.2f} ms", middle <= most)
+    if plan.peers:
+        yield from steady_peers(s, plan, statistics.median(p50), statistics.median(p99))
     clear(s)
     stream(s.nginx.port, 300, plan.seconds, "/api/v1/tasks/background", body)
     wait_until("all is done", lambda: s.stack.pg.sql("select count(*) from tasks where finished_at is null") == "0", 60)
     p95 = float(s.stack.pg.sql("select percentile_disc(0.95) within group (order by extract(epoch from started_at - created_at)) "
                                "from tasks")) * 1e3
     yield Row("300 tasks/s, submission to start, p95", f"{p95:.2f} ms", "5 ms", p95 / 5, "<= 1.00", p95 <= 5)
+
+def steady_peers(s, plan, p50, p99):
+    for name, peer, where in (("graphile-worker, no HTTP, no result", "graphile", lambda: peers.node_url(s, "steady")),
+                              ("BullMQ, no HTTP, in Redis", "bullmq", lambda: s.stack.redis.socket)):
+        if not os.path.isdir(os.path.join(peers.NODE, "node_modules")):
+            continue
+        s.stack.allow("graphile_worker.migrations")  # it asks whether they are there
+        got = peers.node("steady.mjs", peer, where(), 200, plan.seconds)
+        yield Row(f"  {name}: p50", f"{got['p50']:.2f} ms", "", p50 / got["p50"], "Lathe's is so many times it")
+        yield Row(f"  {name}: p99", f"{got['p99']:.2f} ms", "", p99 / got["p99"], "Lathe's is so many times it")
 
 def first_rate(s, count, behind):
     """Of the first `count` tasks, with so many behind them. All have been there for a while: counted, and checkpointed."""
