@@ -9,12 +9,14 @@
 
 #define FDS_EVERY NS_PER_MS /* how long busy steps may keep a readable descriptor waiting */
 
+/* From one short run to the next a thread does not sleep. */
+static _Thread_local struct meter meter;
+
 struct reactor {
     const struct work *work;
     const struct sink *sink;
     struct lane *lane;
     struct tally tally;
-    struct meter meter;
     struct slots slots;
     struct waiting waiting;
     int64_t in_flight;
@@ -228,7 +230,7 @@ static void step(struct reactor *r, struct slot *s)
     enter(r, s, s->item.deadline);
     enum step verdict = r->work->handler->step(&s->item);
     leave(r);
-    r->now = meter_stop(&r->meter, r->now, &cpu);
+    r->now = meter_stop(&meter, r->now, &cpu);
     s->cpu += cpu;
     /* A handler that was told to stop may return anything. */
     if (cancel_raised(r->work->cancel))
@@ -286,7 +288,7 @@ static void begin(struct reactor *r, int64_t place)
     s->item.ports = &r->ports.ports;
     s->item.log = r->sink->log ? log_line : NULL;
     r->in_flight++;
-    r->now = meter_start(&r->meter);
+    r->now = meter_start(&meter);
     if (w->tries_so_far)
         s->tries = w->tries_so_far[s->position];
     if (s->tries > 0)
@@ -300,7 +302,7 @@ static void wake(struct reactor *r, struct slot *s, int64_t came)
 {
     if (came > s->asked && !s->again)
         s->wait += came - s->asked;
-    r->now = meter_start(&r->meter);
+    r->now = meter_start(&meter);
     if (s->item.wait.turn && !s->again && r->now < s->item.deadline)
         start_clock(r, s);
     if (r->now >= s->item.deadline)
@@ -416,8 +418,8 @@ void reactor_run(const struct work *w, const struct sink *sink, struct lane *lan
     slots_init(&r.slots, w->handler->state_size, w->width < w->count ? w->width : w->count);
     waiting_init(&r.waiting, w->bell);
     ports_init(&r.ports, &r.waiting);
-    r.now = meter_begin(&r.meter);
-    int64_t began = r.now, cpu = r.meter.cpu;
+    int64_t cpu, began = meter_begin(&meter, &cpu);
+    r.now = began;
     while (!must_stop(&r)) {
         run_due(&r);
         run_ready(&r);

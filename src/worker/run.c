@@ -7,7 +7,6 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "model/strategy.h"
-#include "model/submission.h"
 #include "worker/again.h"
 
 #define FAMILIAR 32 /* runs: of what so many are known of, one more changes little */
@@ -134,28 +133,6 @@ static struct shape choose_shape(const struct unit *u, const struct handler *h, 
     return c.shape;
 }
 
-static bool read_args(struct arena *a, const struct unit *u, const struct handler *h, void **ret,
-                      struct err *e)
-{
-    const struct json *params = NULL;
-    void *args = arena_alloc(a, h->params.size > 0 ? h->params.size : 1);
-    if (u->params.len > 0 && !json_read(a, u->params, &params, e))
-        return false;
-    if (!fields_read(&h->params, params, "/params", args, e))
-        return false;
-    *ret = args;
-    return true;
-}
-
-/* Of what was submitted from SQL nobody knows it before. */
-static uint64_t digest_of(const struct handler *h, const void *args)
-{
-    struct buf text CLEANUP(buf_release) = BUF_INIT(LIMIT_PARAMS);
-    struct json_out out = json_out(&text);
-    fields_write(&h->params, args, &out);
-    return submission_digest(h->name, buf_view(&text));
-}
-
 /* ---- its items ---- */
 
 static void on_item(void *arg, const struct outcome *o)
@@ -235,17 +212,18 @@ static void count(const struct run *r, const struct exec_report *report, const c
         metric_observe(M_prediction_error, strategy, fabs((double)(predicted - wall)) / (double)wall);
 }
 
-static bool run_plan(struct run *r, const struct run_env *env, struct arena *a, struct err *e)
+static bool run_plan(struct run *r, const struct run_env *env, struct args *known, struct arena *a,
+                     struct err *e)
 {
     const struct unit *u = r->unit;
     const struct handler *h = handler_find(u->handler);
-    void *args;
     if (h == NULL)
         return err_set(e, ERR_NO_HANDLER, "this worker has no handler " SPAN_FMT, SPAN_ARG(u->handler));
-    if (!read_args(a, u, h, &args, e))
+    const void *args = args_read(known, h, u->params, e);
+    if (args == NULL)
         return false;
-    if (u->digest == 0)
-        r->unit->digest = digest_of(h, args);
+    if (u->digest == 0) /* of what was submitted from SQL nobody knows it before */
+        r->unit->digest = args_digest(known);
 
     int64_t timeout = u->timeout_ms > 0 ? u->timeout_ms : conf_now(&env->conf->worker_task_timeout);
     struct plan p = {
@@ -317,7 +295,7 @@ static void end_unrun(struct run *r, const struct err *e)
     end_failed(r, e);
 }
 
-void run_unit(struct run *r, const struct run_env *env)
+void run_unit(struct run *r, const struct run_env *env, struct args *args)
 {
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
     struct err e = ERR_INIT;
@@ -325,7 +303,7 @@ void run_unit(struct run *r, const struct run_env *env)
     r->finish = (struct finish){.unit = r->unit, .started_us = atomic_load(&r->started) / 1000};
     if (!read_terms(r, &a, &e)) {
         end_failed(r, &e); /* nothing of it was run */
-    } else if (!run_plan(r, env, &a, &e)) {
+    } else if (!run_plan(r, env, args, &a, &e)) {
         end_unrun(r, &e);
         r->mendable = err_retryable(e.code);
     }
@@ -333,6 +311,7 @@ void run_unit(struct run *r, const struct run_env *env)
     if (again_failed(&r->finish))
         again_decide(&r->finish, terms_of(r), r->mendable, r->snooze_ms, clock_shared_us(), clock_chance());
     diary_end(&r->diary, terms_of(r)->retries, &r->finish);
+    args_rest(args);
     evidence_over(env->evidence);
 }
 

@@ -11,6 +11,7 @@
 #include "handlers/registry.h"
 #include "store/store.h"
 #include "model/terms.h"
+#include "worker/args.h"
 #include "worker/diary.h"
 #include "worker/evidence.h"
 #include "worker/lines.h"
@@ -70,8 +71,8 @@ struct run *run_new(struct unit *u, void *batch);
 void run_free(struct run *r);
 
 /* Runs the unit on the calling thread until nothing of it runs any more; fills r->finish. Never fails: what goes wrong is
- * the unit's end. */
-void run_unit(struct run *r, const struct run_env *env);
+ * the unit's end. `args`: the thread's, from one unit to the next. */
+void run_unit(struct run *r, const struct run_env *env, struct args *args);
 
 /* The end of a run that does not come back, for all its items, made by the claim loop while the slot's thread still has
  * everything of it but what stands here. */

@@ -205,12 +205,13 @@ static struct run *next_run(struct slots *s, struct run *done)
 static void *slot_main(void *arg)
 {
     struct slots *s = arg;
+    struct args args CLEANUP(args_release) = ARGS_INIT;
     struct run *r = NULL;
     while ((r = next_run(s, r)) != NULL) {
         char id[UUID_TEXT];
         uuid_format(r->unit->task, id);
         log_push("task", span_of(id));
-        run_unit(r, s->env);
+        run_unit(r, s->env, &args);
         log_pop();
     }
     return NULL;

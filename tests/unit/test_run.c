@@ -115,7 +115,8 @@ static int tear_down(void **state)
 static const struct finish *run_it(void)
 {
     const struct run_env env = {.conf = &conf};
-    run_unit(r, &env);
+    struct args args CLEANUP(args_release) = ARGS_INIT;
+    run_unit(r, &env, &args);
     assert_int_equal(running, 0);
     return &r->finish;
 }
