@@ -1,5 +1,6 @@
 /* rows_tables.c: what can be put into which table, and by which statements. Each has two: one for rows that are probably new,
- * which PostgreSQL does in two thirds of the time, and one that also says what is there already. */
+ * which PostgreSQL does in two thirds of the time, and one that also says what is there already. Arrays are taken apart in the
+ * SELECT list and not in FROM: there their rows would be gathered and read again, which is a fifth of such a statement. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,9 +15,8 @@ const struct rows_table rows_users = {
         &(const struct stmt){
             "rows_users",
             "INSERT INTO users (task, item, email, name, age, meta) "
-            "SELECT r.task, r.item, r.email, r.name, r.age, r.meta::jsonb "
-            "FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[]) "
-            "AS r(task, item, email, name, age, meta) RETURNING id, true"},
+            "SELECT unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]), "
+            "unnest($5::bigint[]), unnest($6::text[])::jsonb RETURNING id, true"},
     .again =
         &(const struct stmt){
             "rows_users_again",
@@ -27,11 +27,10 @@ const struct rows_table rows_users = {
     .key = 0,
 };
 
-#define RECORDS                                                                                 \
-    "INSERT INTO data_records (task, item, url, status, type, digest, body) "                   \
-    "SELECT r.task, r.item, r.url, r.status, r.type, r.digest, r.body FROM unnest($1::uuid[], " \
-    "$2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bytea[]) "             \
-    "AS r(task, item, url, status, type, digest, body) "
+#define RECORDS                                                                                   \
+    "INSERT INTO data_records (task, item, url, status, type, digest, body) "                     \
+    "SELECT unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::bigint[]), " \
+    "unnest($5::text[]), unnest($6::text[]), unnest($7::bytea[]) "
 
 const struct rows_table rows_records = {
     .name = "records",
@@ -49,11 +48,10 @@ const struct rows_table rows_records = {
 };
 
 /* A row that was sent twice is there twice: nobody can tell two calls from one. */
-#define CALLS                                                                                           \
-    "INSERT INTO outgoing (task, item, at, method, url, status, error, us) "                            \
-    "SELECT r.task, r.item, r.at, r.method, r.url, r.status, r.error, r.us FROM unnest($1::uuid[], "    \
-    "$2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[]) " \
-    "AS r(task, item, at, method, url, status, error, us) RETURNING 0::bigint, true"
+#define CALLS                                                                                          \
+    "INSERT INTO outgoing (task, item, at, method, url, status, error, us) "                           \
+    "SELECT unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::timestamptz[]), unnest($4::text[]), " \
+    "unnest($5::text[]), unnest($6::bigint[]), unnest($7::text[]), unnest($8::bigint[]) RETURNING 0::bigint, true"
 
 const struct rows_table rows_calls = {
     .name = "outgoing",
