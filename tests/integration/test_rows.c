@@ -432,6 +432,90 @@ static void t15_released(void **state)
     bench_count(b, "outgoing", 1);
 }
 
+/* Each item is told the number of its own row. */
+static void ids_are_told(struct store_bench *b, int64_t count)
+{
+    struct buf sql CLEANUP(buf_release) = BUF_INIT(MIB);
+    buf_puts(&sql, "SELECT count(*) FROM users u JOIN unnest('{");
+    for (int64_t i = 0; i < count; i++) {
+        is(i, "{\"id\":");
+        buf_printf(&sql, "%s%lld", i ? "," : "", strtoll(seen->text[i] + strlen("{\"id\":"), NULL, 10));
+    }
+    buf_printf(&sql, "}'::bigint[]) WITH ORDINALITY t(id, n) ON u.id = t.id AND u.item = t.n - 1%c", '\0');
+    assert_int_equal(bench_number(b, sql.ptr), count);
+}
+
+/* What a row may hold comes as it is, also beside rows that lack it. */
+static void t16_what_rows_hold(void **state)
+{
+    static const char *const users[] = {
+        "{\"email\": \"a@example.com\"}",
+        "{\"email\": \"'b\\\"\\\\@example.com\", \"name\": \"it's \\\"\\\\N{},\", \"age\": 0}",
+        "{\"email\": \"c@ex\\u00e4mple.com\", \"name\": \"Z\\u00fcr\\ud83d\\ude00\", \"age\": 200, \"meta\": {}}",
+        "{\"email\": \"null@example.com\", \"name\": \"NULL\", \"meta\": {\"a\\tb\\n\": [\"'\\\\\", null, 1.5]}}",
+    };
+    struct store_bench *b = *state;
+    run(&(struct run){.handler = &handler_db_users, .inputs = users, .count = 4});
+    ids_are_told(b, 4);
+    bench_count(b, "users WHERE item = 0 AND name = '' AND age IS NULL AND meta IS NULL", 1);
+    bench_count(
+        b, "users WHERE email = E'\\'b\"\\\\@example.com' AND name = E'it\\'s \"\\\\N{},' AND age = 0", 1);
+    bench_count(
+        b, "users WHERE email = 'c@exämple.com' AND name = E'Zür\\U0001F600' AND age = 200 AND meta = '{}'",
+        1);
+    bench_count(b, "users WHERE name = 'NULL' AND meta = E'{\"a\\\\tb\\\\n\": [\"\\'\\\\\\\\\", null, 1.5]}'",
+                1);
+}
+
+/* Both writers at once, and others of the database who take numbers meanwhile. */
+static void t17_ids_of_many(void **state)
+{
+    struct store_bench *b = *state;
+    struct run r = {
+        .handler = &handler_db_users, .count = MOST, .shape = {.threads = 2, .width = MOST / 2, .grain = 1}};
+    bench_sql(b, "INSERT INTO users (email) SELECT 'other' || i FROM generate_series(1, 10) i");
+    assert_int_equal(run(&r).ok, MOST);
+    ids_are_told(b, MOST);
+    bench_sql(b, "DELETE FROM users WHERE item % 3 = 0");
+    r.params =
+        "{\"on_duplicate\": \"report\"}"; /* another task: two thirds are somebody else's, and are told all the same */
+    assert_int_equal(run(&r).ok, MOST);
+    ids_are_told(b, MOST);
+    bench_count(b, "users WHERE item IS NOT NULL", MOST);
+}
+
+/* Signals the sessions that write rows; how many there are. */
+static int64_t signal_sessions(struct store_bench *b, int signal)
+{
+    PGresult *r = PQexec(b->admin, "SELECT pid FROM pg_stat_activity WHERE application_name = 'lathe-rows'");
+    int n = PQntuples(r);
+    for (int i = 0; i < n; i++)
+        kill((pid_t)strtol(PQgetvalue(r, i, 0), NULL, 10), signal);
+    PQclear(r);
+    return n;
+}
+
+/* A session that hangs in the middle of a statement: the items fail in their time. It may write the rows later: they are there once. */
+static void t18_session_stands_still(void **state)
+{
+    struct store_bench *b = *state;
+    struct run r = {.handler = &handler_db_users, .count = 1000, .task = uuid_v7()};
+    assert_int_equal(
+        run(&(struct run){.handler = &handler_db_users, .count = 1, .params = "{\"prefix\": \"x\"}"}).ok, 1);
+    conf.store_timeout = 300;
+    assert_true(signal_sessions(b, SIGSTOP) > 0);
+    int64_t began = clock_now();
+    struct exec_report report = run(&r);
+    int64_t took = clock_now() - began;
+    signal_sessions(b, SIGCONT);
+    conf.store_timeout = 20000;
+    assert_int_equal(report.failed, 1000);
+    assert_int_equal(seen->code[0], ERR_STORE);
+    assert_in_range(took, 300 * NS_PER_MS, 10000 * NS_PER_MS);
+    assert_int_equal(run(&r).ok, 1000);
+    bench_count(b, "users", 1001);
+}
+
 static int begin(void **state)
 {
     struct err e = ERR_INIT;
@@ -468,6 +552,9 @@ int main(void)
         ROWS_TEST(t13_refused_lines_are_counted),
         ROWS_TEST(t14_settled),
         ROWS_TEST(t15_released),
+        ROWS_TEST(t16_what_rows_hold),
+        ROWS_TEST(t17_ids_of_many),
+        ROWS_TEST(t18_session_stands_still),
     };
     struct err e = ERR_INIT;
     seen = mem_alloc(sizeof *seen);
