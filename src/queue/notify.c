@@ -135,8 +135,8 @@ static void tell(struct notify *n)
 {
     const struct round *r = n->telling;
     told(n->begun ? cache_publish_end(n->cache, &n->sent, NULL) : publish(n, r));
-    told(cache_put_views(n->cache, r->views, r->views_count, NULL));
-    told(cache_drop_views(n->cache, r->drops, r->drops_count, NULL));
+    told(cache_put_views(n->cache, r->views.list, r->views.count, NULL));
+    told(cache_drop_views(n->cache, r->drops.list, r->drops.count, NULL));
 }
 
 /* Until a round is under way, or there is something to tell and its round may begin; with the lock held. The first after a pause

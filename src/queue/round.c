@@ -7,18 +7,16 @@
 #include "core/mem.h"
 #include "queue/inside.h"
 
+#define ROOM_FIRST 16u /* doubled until it is enough: the bounds are powers of two, too */
+
 void round_init(struct round *r)
 {
-    r->done.list = mem_array(ROUND_IDS, sizeof *r->done.list);
-    r->cancel.list = mem_array(ROUND_IDS, sizeof *r->cancel.list);
-    r->views = mem_array(ROUND_VIEWS, sizeof *r->views);
-    r->drops = mem_array(ROUND_DROPS, sizeof *r->drops);
-    r->empty = true;
+    *r = (struct round){.empty = true};
 }
 
 void round_clear(struct round *r)
 {
-    r->queues_count = r->views_count = r->drops_count = r->done.count = r->cancel.count = 0;
+    r->queues_count = r->views.count = r->drops.count = r->done.count = r->cancel.count = 0;
     r->any_queue = r->done.all = r->cancel.all = false;
     r->later_us = 0;
     r->empty = true;
@@ -28,8 +26,24 @@ void round_release(struct round *r)
 {
     mem_free(r->done.list);
     mem_free(r->cancel.list);
-    mem_free(r->views);
-    mem_free(r->drops);
+    mem_free(r->views.list);
+    mem_free(r->drops.list);
+}
+
+static void *grown(void *list, size_t *room, size_t count, size_t size)
+{
+    if (count <= *room)
+        return list;
+    if (*room == 0)
+        *room = ROOM_FIRST;
+    while (*room < count)
+        *room *= 2;
+    return mem_grow(list, *room, size);
+}
+
+static void make_room(struct views *v, size_t count)
+{
+    v->list = grown(v->list, &v->room, count, sizeof *v->list);
 }
 
 void round_add_queue(struct round *r, struct span queue)
@@ -58,20 +72,26 @@ void round_add_ids(struct ids *ids, const struct uuid *list, size_t count)
         ids->all = true;
         return;
     }
+    ids->list = grown(ids->list, &ids->room, ids->count + count, sizeof *ids->list);
     memcpy(ids->list + ids->count, list, count * sizeof *list);
     ids->count += count;
 }
 
 void round_set_views(struct round *r, const struct cache_view *views, size_t count)
 {
-    r->views_count = count < ROUND_VIEWS ? count : ROUND_VIEWS;
-    memcpy(r->views, views, r->views_count * sizeof *views);
+    struct views *v = &r->views;
+    v->count = count < ROUND_VIEWS ? count : ROUND_VIEWS;
+    make_room(v, v->count);
+    memcpy(v->list, views, v->count * sizeof *views);
 }
 
 void round_add_drop(struct round *r, struct uuid task, int64_t seq)
 {
-    if (r->drops_count < ROUND_DROPS)
-        r->drops[r->drops_count++] = (struct cache_view){.task = task, .seq = seq};
+    struct views *d = &r->drops;
+    if (d->count == ROUND_DROPS)
+        return;
+    make_room(d, d->count + 1);
+    d->list[d->count++] = (struct cache_view){.task = task, .seq = seq};
 }
 
 /* ---- messages ---- */

@@ -1,6 +1,7 @@
 /*
  * round.h: what gathers to be told to other processes, and the messages that it becomes. Bounded: what does not fit is told as
- * "look at everything", or not at all. The caller brings the lock.
+ * "look at everything", or not at all. The lists grow up to their bounds and stay as large as they were once needed: most
+ * processes never need much. The caller brings the lock.
  */
 #ifndef LATHE_QUEUE_ROUND_H
 #define LATHE_QUEUE_ROUND_H
@@ -16,9 +17,14 @@
 #define ROUND_LATER "@" /* before a time; not the beginning of a queue's name */
 
 struct ids {
-    struct uuid *list; /* ROUND_IDS */
-    size_t count;
+    struct uuid *list; /* ROUND_IDS at most */
+    size_t count, room;
     bool all;
+};
+
+struct views {
+    struct cache_view *list;
+    size_t count, room;
 };
 
 struct round {
@@ -27,8 +33,7 @@ struct round {
     bool any_queue;
     int64_t later_us; /* the earliest; 0: none */
     struct ids done, cancel;
-    struct cache_view *views, *drops; /* ROUND_VIEWS, ROUND_DROPS */
-    size_t views_count, drops_count;
+    struct views views, drops; /* ROUND_VIEWS and ROUND_DROPS at most */
     bool empty;
 };
 
