@@ -13,14 +13,13 @@
 
 #define LEAVE_MS 1000 /* for rows that units have gathered, when a thread is left behind */
 
-static bool open_metrics(const struct conf *c)
+static void open_metrics(const struct conf *c)
 {
     struct err e = ERR_INIT;
     char path[sizeof "/metrics.shm" + 96];
     snprintf(path, sizeof path, "%s/metrics.shm", c->serve_run_dir);
     if (!metrics_open(path, &e))
         log_warn_err("metrics.open", &e, "meaning=this process is not seen in /metrics");
-    return true;
 }
 
 static bool work(struct cmd *c, struct err *e)
@@ -29,6 +28,7 @@ static bool work(struct cmd *c, struct err *e)
     int signals CLEANUP(net_close_at) = -1;
     if (!sig_open(&signals, e) || !queue_open(&c->conf, QUEUE_WORKER, &q, e))
         return false;
+    open_metrics(&c->conf); /* behind it: PostgreSQL makes a session meanwhile */
     net_notify("READY=1");
     enum worker_end end = worker_run(&c->conf, q, signals, e);
     net_notify("STOPPING=1");
@@ -47,7 +47,7 @@ static bool run(struct cmd *c, int argc, char **argv, struct err *e)
     if (!cmd_no_arguments(argc, argv, e) || !exec_start(e))
         return false;
     mem_keep(); /* of this process: children, which should stay small, are forked from the one before it */
-    bool ok = open_metrics(&c->conf) && work(c, e);
+    bool ok = work(c, e);
     if (!c->leave)
         exec_stop(); /* a thread that is left behind may be in the engine: then the zygote goes when this process does */
     return ok;

@@ -9,8 +9,11 @@ static bool start(struct queue *q, enum queue_side side, struct err *e)
 {
     static const char *const roles[] = {
         [QUEUE_API] = "api", [QUEUE_WORKER] = "worker", [QUEUE_CLIENT] = "client"};
-    if (!store_open(q->conf, roles[side], &q->store, e) || !cache_open(q->conf, &q->cache, e) ||
-        !notify_new(q->cache, &q->notify, e))
+    if (!store_open(q->conf, roles[side], &q->store, e))
+        return false;
+    if (side == QUEUE_WORKER)
+        store_begin(q->store);
+    if (!cache_open(q->conf, &q->cache, e) || !notify_new(q->cache, &q->notify, e))
         return false;
     if (side != QUEUE_API)
         return true;

@@ -3,16 +3,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 
 #include "core/clock.h"
-#include "core/log.h"
-#include "core/uuid.h"
-#include "store/hosts.h"
-#include "store/rows.h"
 #include "store/sqlstate.h"
 
-#define OLDEST_SERVER 140000
 #define HURRY_MS 1000
 
 /* ---- waiting ---- */
@@ -37,7 +31,7 @@ static void serve_beside(struct db *db, struct pollfd *p)
     p->events = (short)(POLLIN | (PQflush(db->conn) > 0 ? POLLOUT : 0));
 }
 
-static bool wait_for(struct db *db, short events, int64_t deadline, short *ret_got, struct err *e)
+bool db_wait(struct db *db, short events, int64_t deadline, short *ret_got, struct err *e)
 {
     struct pollfd p[] = {
         {.fd = PQsocket(db->conn), .events = events}, {.fd = db->hurry, .events = POLLIN}, {.fd = -1}};
@@ -72,7 +66,7 @@ static bool turn_io(struct db *db, int64_t deadline, struct err *e)
     int unsent = PQflush(c);
     if (unsent < 0)
         return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
-    if (!wait_for(db, (short)(POLLIN | (unsent ? POLLOUT : 0)), deadline, &got, e))
+    if (!db_wait(db, (short)(POLLIN | (unsent ? POLLOUT : 0)), deadline, &got, e))
         return false;
     if ((got & (POLLIN | POLLHUP | POLLERR)) && !hear(db))
         return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
@@ -88,170 +82,6 @@ static bool next_result(struct db *db, int64_t deadline, PGresult **ret, struct 
             return false;
     *ret = PQgetResult(db->conn);
     return true;
-}
-
-/* ---- opening ---- */
-
-/* Both kinds of session. enable_seqscan: a plan is made once, perhaps when the tables are empty, and stays; the index is
- * right however large they become. jit: these statements are short, and a switched-off plan node (below) looks expensive enough to
- * compile. synchronous_commit: what was answered with 201 must be on disk, whatever the server's default says. search_path: a
- * role that is called as the schema of the SQL functions is would have that in front of its tables. */
-#define SETTINGS                                                                                                            \
-    "set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), "                                   \
-    "set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false), "                         \
-    "set_config('enable_seqscan', 'off', false), "                                                                          \
-    "(SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'), "          \
-    "(SELECT set_config('search_path', 'public', false) WHERE current_user = 'lathe' AND current_setting('search_path') = " \
-    "'\"$user\", public')"
-
-#define NOW_US "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, "
-
-static const struct stmt settings = {"settings", "SELECT " NOW_US SETTINGS};
-
-/* Where arrays meet tables: always by the index, since the planner cannot know how long an array is. */
-static const struct stmt settings_arrays = {
-    "settings_arrays",
-    "SELECT " NOW_US SETTINGS
-    ", set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false)"};
-
-static bool connect_poll(struct db *db, int64_t deadline, struct err *e)
-{
-    PGconn *c = db->conn;
-    PostgresPollingStatusType want = PGRES_POLLING_WRITING;
-    while (want != PGRES_POLLING_OK) {
-        short got;
-        if (want == PGRES_POLLING_FAILED)
-            return err_set(e, ERR_STORE, "PostgreSQL cannot be reached: see the log");
-        if (!wait_for(db, want == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline, &got, e))
-            return false;
-        want = PQconnectPoll(c);
-    }
-    if (PQserverVersion(c) < OLDEST_SERVER)
-        return err_set(e, ERR_SCHEMA, "PostgreSQL is too old: 14 or newer is needed");
-    if (PQsetnonblocking(c, 1) != 0 || !PQenterPipelineMode(c))
-        return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
-    return true;
-}
-
-/* The last line of libpq's message, which is its reason, without the address before it. */
-static void reason_of(const PGconn *c, char *text, size_t room)
-{
-    struct span all = span_of(PQerrorMessage(c)), last = {NULL, 0};
-    while (all.len > 0) {
-        struct span line = span_trim(span_cut(&all, '\n'));
-        if (line.len > 0 && !span_starts(line, "Is the server running"))
-            last = line;
-    }
-    const char *failed = last.len > 0 ? memmem(last.ptr, last.len, " failed: ", 9) : NULL;
-    if (failed)
-        last = (struct span){failed + 9, last.len - (size_t)(failed + 9 - last.ptr)};
-    snprintf(text, room, SPAN_FMT, SPAN_ARG(last));
-}
-
-/* What libpq would print between the lines of our log. */
-static void on_notice(void *arg, const PGresult *r)
-{
-    const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
-    (void)arg;
-    log_debug("store.notice", "text=%s", text ? text : "");
-}
-
-static bool connect_to(struct db *db, const struct pg_host *h, int64_t deadline, struct err *e)
-{
-    char name[64];
-    snprintf(name, sizeof name, "lathe-%s", db->role);
-    /* Later ones go before earlier ones: store.url may say otherwise. */
-    const char *keys[] = {"fallback_application_name",
-                          "client_encoding",
-                          "target_session_attrs",
-                          "tcp_user_timeout",
-                          "keepalives_idle",
-                          "keepalives_interval",
-                          "keepalives_count",
-                          "dbname",
-                          "host",
-                          "hostaddr",
-                          "port",
-                          NULL};
-    const char *values[] = {name,    "UTF8",     "read-write", "10000", "30", "10", "3", db->conf->store_url,
-                            h->name, h->address, h->port,      NULL};
-    db->prepared_n = 0;
-    db->conn = PQconnectStartParams(keys, values, 1);
-    if (!db->conn)
-        return err_set(e, ERR_STORE, "out of memory");
-    PQsetNoticeReceiver(db->conn, on_notice, NULL);
-    if (PQstatus(db->conn) == CONNECTION_BAD)
-        return err_set(e, ERR_STORE, "PostgreSQL cannot be reached: see the log");
-    return connect_poll(db, deadline, e);
-}
-
-/* Whichever host of the string answers first, and takes writes. */
-static bool db_connect(struct db *db, int64_t deadline, struct err *e)
-{
-    struct hosts h CLEANUP(hosts_release);
-    hosts_read(&h, db->conf->store_url);
-    for (size_t i = 0; i < h.count; i++) {
-        if (i > 0)
-            PQfinish(db->conn);
-        if (connect_to(db, &h.list[i], hosts_deadline(&h, i, deadline), e))
-            return true;
-    }
-    return false;
-}
-
-bool db_open(struct db *db, int64_t deadline, struct err *e)
-{
-    struct err why = ERR_INIT;
-    char detail[sizeof why.text];
-    if (db->conn && PQstatus(db->conn) == CONNECTION_OK)
-        return true;
-    db_close(db);
-    if (db->gate && !db_gate_pass(db->gate, e))
-        return false;
-
-    struct params p = PARAMS_INIT;
-    char timeout[24];
-    int64_t most = conf_now(&db->conf->store_timeout);
-    snprintf(timeout, sizeof timeout, "%lld", (long long)most);
-    params_text(&p, db->unlimited ? SPAN("0") : span_of(timeout));
-    snprintf(timeout, sizeof timeout, "%lld", (long long)(db->impatient ? most / 20 : most));
-    params_text(&p, span_of(timeout));
-    struct step hello = {.stmt = db->arrays ? &settings_arrays : &settings, .params = &p, .sync = true};
-    bool ok = db_connect(db, deadline, &why);
-    if (!ok && db->conn && PQstatus(db->conn) == CONNECTION_BAD)
-        reason_of(db->conn, detail, sizeof detail);
-    else if (!ok)
-        snprintf(detail, sizeof detail, "%s", why.text); /* it did not come so far as to say no */
-    else if (!(ok = db_run(db, &hello, 1, deadline, &why)) || hello.err.code != ERR_NONE)
-        snprintf(detail, sizeof detail, "%s", ok ? hello.err.text : why.text);
-    ok = ok && hello.err.code == ERR_NONE;
-    if (ok) {
-        struct row row = row_at(hello.result, 0);
-        clock_told(row_int(&row));
-    }
-    db_steps_clear(&hello, 1);
-    params_release(&p);
-    if (ok && db->gate)
-        db_gate_opened(db->gate);
-    if (ok)
-        return true;
-    if (why.code == ERR_NONE)
-        why = hello.err;
-    if (db->conn)
-        db_close(db);
-    if (db->gate)
-        db_gate_shut(db->gate, &why, detail[0] ? detail : why.text);
-    if (e)
-        *e = why;
-    return false;
-}
-
-void db_close(struct db *db)
-{
-    if (db->conn)
-        PQfinish(db->conn);
-    db->conn = NULL;
-    db->prepared_n = 0;
 }
 
 /* ---- running ---- */
@@ -280,7 +110,9 @@ static bool send_step(struct db *db, const struct step *s, struct err *e)
         if (s->params->len[i] == 0)
             values[i] = "";
     }
-    if (!PQsendQueryPrepared(db->conn, s->stmt->name, n, values, n ? s->params->len : NULL, formats, 1))
+    const int *lengths = n ? s->params->len : NULL;
+    if (s->stmt->name ? !PQsendQueryPrepared(db->conn, s->stmt->name, n, values, lengths, formats, 1)
+                      : !PQsendQueryParams(db->conn, s->stmt->sql, n, NULL, values, lengths, formats, 1))
         return lost(e);
     return !s->sync || PQpipelineSync(db->conn) || lost(e);
 }
@@ -348,7 +180,7 @@ static bool prepare(struct db *db, struct step *steps, size_t n, int64_t deadlin
     size_t asked_n = 0;
     for (size_t i = 0; i < n; i++) {
         const struct stmt *s = steps[i].stmt;
-        if (is_prepared(db, s))
+        if (!s->name || is_prepared(db, s))
             continue;
         assert(db->prepared_n < DB_STATEMENTS);
         if (!PQsendPrepare(db->conn, s->name, s->sql, 0, NULL) || !PQpipelineSync(db->conn))
@@ -540,7 +372,7 @@ bool db_script_start(struct db *db, const char *sql, int64_t deadline, struct er
     bool ok = PQexitPipelineMode(db->conn) && PQsendQuery(db->conn, sql);
     int unsent = 0;
     while (ok && (unsent = PQflush(db->conn)) > 0)
-        ok = wait_for(db, POLLOUT, deadline, &ready, e);
+        ok = db_wait(db, POLLOUT, deadline, &ready, e);
     if (ok && unsent == 0)
         return true;
     db_close(db);

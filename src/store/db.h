@@ -20,7 +20,8 @@
 #include "store/params.h"
 
 struct stmt {
-    const char *name, *sql;
+    const char *name; /* NULL: it is needed once, and is not prepared */
+    const char *sql;
 };
 
 struct step {
@@ -54,7 +55,9 @@ struct db {
     struct db *
         beside; /* NULL: none; its answers are read too while this one waits: PostgreSQL may hold there what is waited for here */
     int hurry;  /* while this descriptor is readable nothing waits longer than a second; -1: none */
-    PGconn *conn; /* NULL: not open */
+    PGconn *conn;   /* NULL: not open */
+    PGconn *coming; /* NULL: none; begun and not open yet */
+    PostgresPollingStatusType coming_wants;
     const struct stmt *prepared[DB_STATEMENTS];
     size_t prepared_n;
 };
@@ -62,6 +65,11 @@ struct db {
 /* Opens it if it is not open. ERR_STORE at once while the gate is closed. ERR_CONFIG: store.url cannot be read. */
 bool db_open(struct db *db, int64_t deadline, struct err *e) LATHE_CHECK;
 void db_close(struct db *db); /* also drops what is under way */
+
+/* Begins to open it, as far as that needs no waiting, so that the first db_open finds more of it done: the server forks a process and
+ * reads its catalogs meanwhile. What goes wrong is for db_open, which then begins anew. */
+void db_begin(struct db *db);
+void db_take_over(struct db *db, struct db *begun); /* what was begun there, if anything was */
 
 /* False: the connection could not be opened, or was lost or too slow (ERR_STORE), and is closed. */
 bool db_run(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e) LATHE_CHECK;
@@ -89,6 +97,10 @@ bool db_script(struct db *db, const char *sql, int64_t deadline, struct err *e) 
 bool db_script_start(struct db *db, const char *sql, int64_t deadline, struct err *e) LATHE_CHECK;
 /* Waits for it until then; clock_now(): only looks. */
 bool db_script_over(struct db *db, int64_t deadline, PGresult **ret, struct err *e) LATHE_CHECK;
+
+/* Between the files of db.h: until one of `events` is so on its socket, of which *ret_got tells. False: not by the deadline, or a second
+ * after somebody hurries. */
+bool db_wait(struct db *db, short events, int64_t deadline, short *ret_got, struct err *e) LATHE_CHECK;
 
 void db_steps_clear(struct step *steps, size_t n);
 void db_result_clear(PGresult **r); /* for CLEANUP() */

@@ -21,6 +21,7 @@ struct store {
     struct db pool[POOL_MOST];
     struct db *idle[POOL_MOST];
     size_t idle_n, pool_n;
+    struct db begun;          /* by store_begin, for the next worker */
     struct store_stats stats; /* under mutex */
     int64_t stats_until;      /* 0: there are none yet */
     bool stats_asked;         /* somebody fetches new ones */

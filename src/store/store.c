@@ -45,8 +45,14 @@ bool store_open(const struct conf *c, const char *role, struct store **ret, stru
         store_db_init(s, &s->pool[i], false);
         s->idle[s->idle_n++] = &s->pool[i];
     }
+    store_db_init(s, &s->begun, true);
     *ret = s;
     return true;
+}
+
+void store_begin(struct store *s)
+{
+    db_begin(&s->begun);
 }
 
 void store_close(struct store *s)
@@ -56,6 +62,7 @@ void store_close(struct store *s)
     assert(s->idle_n == s->pool_n);
     for (size_t i = 0; i < s->pool_n; i++)
         db_close(&s->pool[i]);
+    db_close(&s->begun);
     pthread_cond_destroy(&s->freed);
     pthread_mutex_destroy(&s->mutex);
     db_gate_release(&s->gate);

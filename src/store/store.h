@@ -28,6 +28,9 @@ struct store_worker;
 /* Does not connect yet: a service starts without PostgreSQL and becomes ready when it is there. */
 bool store_open(const struct conf *c, const char *role, struct store **ret, struct err *e) LATHE_CHECK;
 void store_close(struct store *s); /* after its writers and workers */
+/* Begins to open the session that the next store_worker_new has, as far as that needs no waiting: PostgreSQL works on it while the
+ * caller starts. Whether it succeeds, the worker's first call sees, as if nothing had been begun. */
+void store_begin(struct store *s);
 
 /* A round trip, and the schema's version against the program's. For /readyz and at start. */
 bool store_ready(struct store *s, struct err *e) LATHE_CHECK;

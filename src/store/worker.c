@@ -24,6 +24,7 @@ bool store_worker_new(struct store *s, struct worker_info *info, struct store_wo
     w->queues = (struct span){queues, info->queues.len};
     w->lessons = (struct lessons){.arena = ARENA_INIT, .profiles = PARAMS_INIT, .corrections = PARAMS_INIT};
     store_db_init(s, &w->db, true);
+    db_take_over(&w->db, &s->begun);
     store_db_init(s, &w->sweeper, false);
     w->sweeper.unlimited = true;
     store_db_init(s, &w->claims, true);

@@ -1,5 +1,6 @@
 #include "store_bench.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 
 #include "core/clock.h"
@@ -252,4 +253,24 @@ struct task bench_cancel_ends(struct store_bench *b, struct uuid id, struct ende
     if (!store_cancel(b->store, &b->arena, id, &t, ret, &e))
         fail_msg("%s", e.text);
     return t;
+}
+
+int bench_mute_host(char *url, size_t room, bool then)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
+    assert_int_equal(listen(fd, 64), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    struct span rest = span_of(test_pg());
+    assert_true(span_starts(rest, "host="));
+    span_take(&rest, 5);
+    struct span dir = span_cut(&rest, ' ');
+    if (then)
+        snprintf(url, room, "host=127.0.0.1," SPAN_FMT " port=%d,5432 " SPAN_FMT, SPAN_ARG(dir),
+                 ntohs(a.sin_port), SPAN_ARG(rest));
+    else
+        snprintf(url, room, "host=127.0.0.1 port=%d " SPAN_FMT, ntohs(a.sin_port), SPAN_ARG(rest));
+    return fd;
 }

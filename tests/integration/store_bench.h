@@ -51,6 +51,9 @@ struct finish bench_end(struct store_bench *b, const struct unit *u, enum task_s
 void bench_finish(struct store_bench *b, struct finish *f, size_t n); /* must be taken by PostgreSQL */
 size_t bench_run_all(struct store_bench *b, enum task_state state); /* claims what there is and ends it so */
 
+/* A host that takes connections and says nothing, until what is returned is closed. url: of it, and where `then` of the real one. */
+int bench_mute_host(char *url, size_t room, bool then);
+
 #define STATE_IS(b, id, s) assert_string_equal(state_name(bench_get(b, id).state), s)
 #define STORE_TEST(f) cmocka_unit_test_setup_teardown(f, store_bench_setup, store_bench_teardown)
 

@@ -6,7 +6,6 @@
  */
 #include "../lib/test.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -398,19 +397,6 @@ static void t22_both_ways_at_once(void **state)
 
 /* ---- several hosts ---- */
 
-/* Takes connections, and says nothing. */
-static int mute_listener(int *ret_port)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
-    assert_int_equal(listen(fd, 64), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-    *ret_port = ntohs(a.sin_port);
-    return fd;
-}
-
 /* A first host that swallows everything leaves time for the second, whether or not it has the rest of the deadline to itself. */
 static void t30_a_mute_host_leaves_time_for_the_others(void **state)
 {
@@ -419,13 +405,7 @@ static void t30_a_mute_host_leaves_time_for_the_others(void **state)
     struct store *s;
     struct err e = ERR_INIT;
     char url[512];
-    int port, fd = mute_listener(&port);
-    struct span rest = span_of(test_pg());
-    assert_true(span_starts(rest, "host="));
-    span_take(&rest, 5);
-    struct span dir = span_cut(&rest, ' ');
-    snprintf(url, sizeof url, "host=127.0.0.1," SPAN_FMT " port=%d,5432 " SPAN_FMT, SPAN_ARG(dir), port,
-             SPAN_ARG(rest));
+    int fd = bench_mute_host(url, sizeof url, true);
     conf.store_url = url;
     conf.store_timeout = 4000;
     assert_true(store_open(&conf, "hosts", &s, &e));

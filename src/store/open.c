@@ -1,0 +1,237 @@
+/* open.c: how a connection comes about: the hosts one after the other, its settings, the gate; or begun ahead of time. */
+#include "store/db.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <stdio.h>
+
+#include "core/log.h"
+#include "store/hosts.h"
+#include "store/rows.h"
+
+#define OLDEST_SERVER 140000
+
+/* Both kinds of session. enable_seqscan: a plan is made once, perhaps when the tables are empty, and stays; the index is
+ * right however large they become. jit: these statements are short, and a switched-off plan node (below) looks expensive enough to
+ * compile. synchronous_commit: what was answered with 201 must be on disk, whatever the server's default says. search_path: a
+ * role that is called as the schema of the SQL functions is would have that in front of its tables. */
+#define SETTINGS                                                                                                            \
+    "set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), "                                   \
+    "set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false), "                         \
+    "set_config('enable_seqscan', 'off', false), "                                                                          \
+    "(SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'), "          \
+    "(SELECT set_config('search_path', 'public', false) WHERE current_user = 'lathe' AND current_setting('search_path') = " \
+    "'\"$user\", public')"
+
+#define NOW_US "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, "
+
+static const struct stmt settings = {NULL, "SELECT " NOW_US SETTINGS};
+
+/* Where arrays meet tables: always by the index, since the planner cannot know how long an array is. */
+static const struct stmt settings_arrays = {
+    NULL, "SELECT " NOW_US SETTINGS
+          ", set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false)"};
+
+static bool connect_poll(struct db *db, PostgresPollingStatusType want, int64_t deadline, struct err *e)
+{
+    PGconn *c = db->conn;
+    while (want != PGRES_POLLING_OK) {
+        short got;
+        if (want == PGRES_POLLING_FAILED)
+            return err_set(e, ERR_STORE, "PostgreSQL cannot be reached: see the log");
+        if (!db_wait(db, want == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline, &got, e))
+            return false;
+        want = PQconnectPoll(c);
+    }
+    if (PQserverVersion(c) < OLDEST_SERVER)
+        return err_set(e, ERR_SCHEMA, "PostgreSQL is too old: 14 or newer is needed");
+    if (PQsetnonblocking(c, 1) != 0 || !PQenterPipelineMode(c))
+        return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
+    return true;
+}
+
+/* The last line of libpq's message, which is its reason, without the address before it. */
+static void reason_of(const PGconn *c, char *text, size_t room)
+{
+    struct span all = span_of(PQerrorMessage(c)), last = {NULL, 0};
+    while (all.len > 0) {
+        struct span line = span_trim(span_cut(&all, '\n'));
+        if (line.len > 0 && !span_starts(line, "Is the server running"))
+            last = line;
+    }
+    const char *failed = last.len > 0 ? memmem(last.ptr, last.len, " failed: ", 9) : NULL;
+    if (failed)
+        last = (struct span){failed + 9, last.len - (size_t)(failed + 9 - last.ptr)};
+    snprintf(text, room, SPAN_FMT, SPAN_ARG(last));
+}
+
+/* What libpq would print between the lines of our log. */
+static void on_notice(void *arg, const PGresult *r)
+{
+    const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    (void)arg;
+    log_debug("store.notice", "text=%s", text ? text : "");
+}
+
+static void close_open(struct db *db)
+{
+    PQfinish(db->conn);
+    db->conn = NULL;
+    db->prepared_n = 0;
+}
+
+static void close_coming(struct db *db)
+{
+    PQfinish(db->coming);
+    db->coming = NULL;
+}
+
+void db_close(struct db *db)
+{
+    close_open(db);
+    close_coming(db);
+}
+
+/* NULL: there is no memory. */
+static PGconn *connect_start(const struct db *db, const struct pg_host *h)
+{
+    char name[64];
+    snprintf(name, sizeof name, "lathe-%s", db->role);
+    /* Later ones go before earlier ones: store.url may say otherwise. */
+    const char *keys[] = {"fallback_application_name",
+                          "client_encoding",
+                          "target_session_attrs",
+                          "tcp_user_timeout",
+                          "keepalives_idle",
+                          "keepalives_interval",
+                          "keepalives_count",
+                          "dbname",
+                          "host",
+                          "hostaddr",
+                          "port",
+                          NULL};
+    const char *values[] = {name,    "UTF8",     "read-write", "10000", "30", "10", "3", db->conf->store_url,
+                            h->name, h->address, h->port,      NULL};
+    PGconn *c = PQconnectStartParams(keys, values, 1);
+    if (c)
+        PQsetNoticeReceiver(c, on_notice, NULL);
+    return c;
+}
+
+static bool writable(const PGconn *c)
+{
+    struct pollfd p = {.fd = PQsocket(c), .events = POLLOUT};
+    return poll(&p, 1, 0) == 1;
+}
+
+void db_begin(struct db *db)
+{
+    struct hosts h CLEANUP(hosts_release);
+    assert(!db->conn && !db->coming);
+    hosts_read(&h, db->conf->store_url);
+    db->coming = connect_start(db, &h.list[0]);
+    db->coming_wants = PGRES_POLLING_WRITING;
+    while (PQstatus(db->coming) != CONNECTION_BAD && db->coming_wants == PGRES_POLLING_WRITING &&
+           writable(db->coming))
+        db->coming_wants = PQconnectPoll(db->coming);
+    if (PQstatus(db->coming) == CONNECTION_BAD)
+        close_coming(db);
+}
+
+void db_take_over(struct db *db, struct db *begun)
+{
+    db->coming = begun->coming;
+    db->coming_wants = begun->coming_wants;
+    begun->coming = NULL;
+}
+
+/* Twice: what a server says before it closes is one thing, that it has closed another. */
+static bool alive(PGconn *c)
+{
+    return PQconsumeInput(c) && PQconsumeInput(c) && PQstatus(c) == CONNECTION_OK;
+}
+
+/* One that was begun may have been refused, or lost since then: another is tried. Not where nobody answers. */
+static bool connect_to(struct db *db, const struct pg_host *h, int64_t deadline, struct err *e)
+{
+    db->prepared_n = 0;
+    if (db->coming) {
+        struct err why = ERR_INIT;
+        db->conn = db->coming;
+        db->coming = NULL;
+        if (connect_poll(db, db->coming_wants, deadline, &why) && alive(db->conn))
+            return true;
+        if (PQstatus(db->conn) != CONNECTION_BAD) {
+            *e = why;
+            return false;
+        }
+        PQfinish(db->conn);
+    }
+    db->conn = connect_start(db, h);
+    if (!db->conn)
+        return err_set(e, ERR_STORE, "out of memory");
+    if (PQstatus(db->conn) == CONNECTION_BAD)
+        return err_set(e, ERR_STORE, "PostgreSQL cannot be reached: see the log");
+    return connect_poll(db, PGRES_POLLING_WRITING, deadline, e);
+}
+
+/* Whichever host of the string answers first, and takes writes. */
+static bool db_connect(struct db *db, int64_t deadline, struct err *e)
+{
+    struct hosts h CLEANUP(hosts_release);
+    hosts_read(&h, db->conf->store_url);
+    for (size_t i = 0; i < h.count; i++) {
+        if (i > 0)
+            PQfinish(db->conn);
+        if (connect_to(db, &h.list[i], hosts_deadline(&h, i, deadline), e))
+            return true;
+    }
+    return false;
+}
+
+bool db_open(struct db *db, int64_t deadline, struct err *e)
+{
+    struct err why = ERR_INIT;
+    char detail[sizeof why.text];
+    if (db->conn && PQstatus(db->conn) == CONNECTION_OK)
+        return true;
+    close_open(db);
+    if (db->gate && !db_gate_pass(db->gate, e))
+        return false;
+
+    struct params p = PARAMS_INIT;
+    char timeout[24];
+    int64_t most = conf_now(&db->conf->store_timeout);
+    snprintf(timeout, sizeof timeout, "%lld", (long long)most);
+    params_text(&p, db->unlimited ? SPAN("0") : span_of(timeout));
+    snprintf(timeout, sizeof timeout, "%lld", (long long)(db->impatient ? most / 20 : most));
+    params_text(&p, span_of(timeout));
+    struct step hello = {.stmt = db->arrays ? &settings_arrays : &settings, .params = &p, .sync = true};
+    bool ok = db_connect(db, deadline, &why);
+    if (!ok && db->conn && PQstatus(db->conn) == CONNECTION_BAD)
+        reason_of(db->conn, detail, sizeof detail);
+    else if (!ok)
+        snprintf(detail, sizeof detail, "%s", why.text); /* it did not come so far as to say no */
+    else if (!(ok = db_run(db, &hello, 1, deadline, &why)) || hello.err.code != ERR_NONE)
+        snprintf(detail, sizeof detail, "%s", ok ? hello.err.text : why.text);
+    ok = ok && hello.err.code == ERR_NONE;
+    if (ok) {
+        struct row row = row_at(hello.result, 0);
+        clock_told(row_int(&row));
+    }
+    db_steps_clear(&hello, 1);
+    params_release(&p);
+    if (ok && db->gate)
+        db_gate_opened(db->gate);
+    if (ok)
+        return true;
+    if (why.code == ERR_NONE)
+        why = hello.err;
+    if (db->conn)
+        db_close(db);
+    if (db->gate)
+        db_gate_shut(db->gate, &why, detail[0] ? detail : why.text);
+    if (e)
+        *e = why;
+    return false;
+}
