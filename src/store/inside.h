@@ -76,7 +76,7 @@ struct store_worker {
     int slow_n;
     struct uuid forgot; /* up to which task this pass of store_forget has come; nil: it begins */
     int64_t claimed;    /* clock_now() when a claim was last answered; 0: never */
-    bool quiet;         /* the latest claim left nothing: the next may be for one */
+    bool quiet;         /* the latest claim left nothing, or there was none yet: the next may be for one */
     bool more;          /* the latest claim was for one, and there is more */
     int64_t one_after;  /* clock_now() from which on a claim for one is worth a try */
     bool answered;      /* PostgreSQL did something for us since then */

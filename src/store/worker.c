@@ -29,6 +29,7 @@ bool store_worker_new(struct store *s, struct worker_info *info, struct store_wo
     w->sweeper.unlimited = true;
     store_db_init(s, &w->claims, true);
     w->claims.gate = NULL; /* that it cannot be opened says nothing of the others */
+    w->quiet = true;       /* as far as anybody knows */
     *ret = w;
     return true;
 }

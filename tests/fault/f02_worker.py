@@ -8,6 +8,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
+from pgwire import Pg  # noqa: E402
 from proc import descendants, send, wait_until  # noqa: E402
 from tap import main  # noqa: E402
 from web import Web  # noqa: E402
@@ -71,6 +72,89 @@ def idles(p, seconds=2.0):
     time.sleep(seconds)  # this is what is measured
     share = (cpu(p) - used) / (time.monotonic() - begin)
     assert share < 0.25, f"{share:.2f} of a processor while it has nothing to do"
+
+
+# ---- the start
+
+
+def t18_started_without_postgresql():
+    "PostgreSQL away when a worker starts: it is there all the same, says so once, waits, and works when PostgreSQL comes"
+    with Web(worker=False, worker_poll="100ms") as w:
+        w.allow("store|terminating connection|shutting down")
+        id = w.submit("background", handler="echo", items_count=10, batch_size=1)
+        w.pg.stop()
+        w.worker = w.lathe("worker")
+        w.worker.wait_log("worker.started")
+        w.worker.wait_log("worker.store_lost")
+        idles(w.worker)
+        assert w.worker.text().count("store.unreachable") == 1, w.worker.text()
+        w.pg.start()
+        w.worker.wait_log("store.reached")
+        w.worker.wait_log("worker.store_back")
+        wait_until("the api has PostgreSQL again", lambda: w.call("GET", "/readyz")[0] == 200)
+        assert w.finished(id)["state"] == "succeeded"
+        once(w, id, 10)
+
+
+def t19_started_without_postgresql_and_stopped():
+    "a worker that starts without PostgreSQL can be stopped at once"
+    with Web(worker=False, worker_drain="600s") as w:
+        w.allow("store|terminating connection|shutting down")
+        w.pg.stop()
+        w.worker = w.lathe("worker")
+        w.worker.wait_log("worker.started")
+        begin = time.monotonic()
+        w.worker.signal(signal.SIGTERM)
+        assert w.worker.wait(60) == 0
+        assert time.monotonic() - begin < 20
+        w.pg.start()
+
+
+def t20_started_before_a_frozen_server():
+    "PostgreSQL hangs when a worker starts: it is there all the same, and one that is told to stop does not wait"
+    with Web(worker=False, store_timeout="600s", worker_drain="600s") as w:
+        w.allow("connection to client lost|store.unreachable|worker.store_lost")
+        w.pg.freeze()
+        w.worker = w.lathe("worker")
+        w.worker.wait_log("worker.started")
+        time.sleep(0.2)  # it now waits for its session
+        begin = time.monotonic()
+        w.worker.signal(signal.SIGTERM)
+        assert w.worker.wait(60) == 0
+        took = time.monotonic() - begin
+        assert took < 20, f"{took:.1f} s for an idle worker"
+        w.pg.thaw()
+        w.worker.start()
+        id = w.submit("background", handler="echo", items_count=10, batch_size=1)
+        assert w.finished(id)["state"] == "succeeded"
+
+
+def t21_refused():
+    "a server that refuses sessions when a worker starts: the log has its reason, once, and the worker has its session when it may"
+    with Web(worker=False) as w:
+        w.allow("not currently accepting connections|store.unreachable|worker.store_lost")
+        id = w.submit("background", handler="echo", items_count=1)
+        w.pg.sql("alter database lathe allow_connections false", database="postgres")
+        w.worker = w.lathe("worker")
+        w.worker.wait_log("store.unreachable detail=.*not currently accepting connections")
+        w.worker.wait_log("worker.store_lost")
+        assert w.worker.text().count("store.unreachable") == 1, w.worker.text()
+        w.pg.sql("alter database lathe allow_connections true", database="postgres")
+        w.worker.wait_log("store.reached")
+        assert w.finished(id)["state"] == "succeeded"
+
+
+def t22_claims_before_it_is_listed():
+    "a worker's first claim waits for nothing else: with the list of workers locked its units run"
+    with Web(worker=False, store_timeout="60s") as w:
+        id = w.submit("background", handler="echo", items_count=1)
+        with Pg(w.pg.sockets) as locker:
+            locker.query("begin; lock table workers")
+            w.worker = w.lathe("worker")
+            w.worker.wait_log("worker.first_claim")
+            locker.query("rollback")
+        assert w.finished(id)["state"] == "succeeded"
+        assert w.pg.sql("select count(*) from workers") == "1"
 
 
 # ---- the end
