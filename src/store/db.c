@@ -277,32 +277,27 @@ static bool begin(struct db *db, struct step *steps, size_t n, int64_t deadline,
     return open;
 }
 
+/* A connection on which something went wrong is of no use any more. */
+static bool keep(struct db *db, bool ok)
+{
+    if (!ok)
+        db_close(db);
+    return ok;
+}
+
 bool db_ready(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
 {
-    if (!begin(db, steps, n, deadline, e))
-        return false;
-    if (prepare(db, steps, n, deadline, e))
-        return true;
-    db_close(db);
-    return false;
+    return begin(db, steps, n, deadline, e) && keep(db, prepare(db, steps, n, deadline, e));
 }
 
 bool db_send(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
 {
-    if (!begin(db, steps, n, deadline, e))
-        return false;
-    if (send(db, steps, n, deadline, e))
-        return true;
-    db_close(db);
-    return false;
+    return begin(db, steps, n, deadline, e) && keep(db, send(db, steps, n, deadline, e));
 }
 
 bool db_take(struct db *db, struct step *steps, size_t n, int64_t deadline, struct err *e)
 {
-    if (take_steps(db, steps, n, deadline, e))
-        return true;
-    db_close(db);
-    return false;
+    return keep(db, take_steps(db, steps, n, deadline, e));
 }
 
 bool db_answers(const struct db *db, const struct db *beside, int64_t deadline)

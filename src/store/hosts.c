@@ -1,5 +1,6 @@
 #include "store/hosts.h"
 
+#include <arpa/inet.h>
 #include <libpq-fe.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,14 @@ static void spread(struct hosts *h)
                                       .port = ports_n == n ? ports[i] : NULL};
 }
 
+/* A path, or an address: nobody is asked for what a name means. */
+static bool at_hand(const char *name, const char *address)
+{
+    struct in6_addr any;
+    return address || !name || name[0] == '/' || name[0] == '@' || inet_pton(AF_INET, name, &any) == 1 ||
+           inet_pton(AF_INET6, name, &any) == 1;
+}
+
 void hosts_read(struct hosts *h, const char *url)
 {
     *h = (struct hosts){.count = 1};
@@ -72,6 +81,8 @@ void hosts_read(struct hosts *h, const char *url)
         h->ports = copy(port ? port : option(usual, "port"));
         h->each_ms = timeout ? strtol(timeout, NULL, 10) * 1000 : 0;
         spread(h);
+        h->at_hand = !option(given, "service") && (h->count > 1 ? at_hand(h->list[0].name, h->list[0].address)
+                                                                : at_hand(h->names, h->addresses));
     }
     PQconninfoFree(given);
     PQconninfoFree(usual);

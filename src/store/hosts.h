@@ -26,6 +26,7 @@ struct hosts {
     size_t count; /* 1 with nothing set: there is one, or the string is libpq's to refuse */
     char *names, *addresses, *ports; /* owned */
     int64_t each_ms;                 /* connect_timeout of the string; 0: none */
+    bool at_hand;                    /* the first is no name that would have to be looked up */
 };
 
 void hosts_read(struct hosts *h, const char *url);

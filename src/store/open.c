@@ -129,6 +129,8 @@ void db_begin(struct db *db)
     struct hosts h CLEANUP(hosts_release);
     assert(!db->conn && !db->coming);
     hosts_read(&h, db->conf->store_url);
+    if (!h.at_hand)
+        return; /* libpq waits for whoever knows the name */
     db->coming = connect_start(db, &h.list[0]);
     db->coming_wants = PGRES_POLLING_WRITING;
     while (PQstatus(db->coming) != CONNECTION_BAD && db->coming_wants == PGRES_POLLING_WRITING &&

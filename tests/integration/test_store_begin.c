@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "store/hosts.h"
 #include "store_bench.h"
 
 #define BEGUN "FROM pg_stat_activity WHERE application_name = 'lathe-begun'"
@@ -178,6 +179,33 @@ static void t07_refused(void **state)
     end(&s);
 }
 
+/* To begin must not wait for somebody who knows a name. */
+static void t08_names_are_not_looked_up(void **state)
+{
+    static const struct {
+        const char *url;
+        bool at_hand;
+    } cases[] = {
+        {"host=/run/postgresql", true},
+        {"host=127.0.0.1 port=5433", true},
+        {"postgresql://[::1]/lathe", true},
+        {"host=db.example hostaddr=10.0.0.1", true},
+        {"host=db.example", false},
+        {"postgresql://db.example/lathe", false},
+        {"host=127.0.0.1,db.example", true},
+        {"host=db.example,127.0.0.1", false},
+        {"host=db.example,other hostaddr=10.0.0.1,10.0.0.2", true},
+        {"service=lathe", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct hosts h CLEANUP(hosts_release);
+        hosts_read(&h, cases[i].url);
+        if (h.at_hand != cases[i].at_hand)
+            fail_msg("%s", cases[i].url);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +216,7 @@ int main(void)
         STORE_TEST(t05_mute),
         STORE_TEST(t06_mute_before_one_that_answers),
         STORE_TEST(t07_refused),
+        STORE_TEST(t08_names_are_not_looked_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
