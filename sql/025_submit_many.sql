@@ -2,11 +2,12 @@
 -- one INSERT to the other through a WITH another fifth: here both read the same arrays. Lists of SELECT unnest() are read as they are;
 -- FROM unnest() would copy them first.
 
--- Of one statement's many ids: in their order, and different by `n`; those of two statements of one millisecond by their `seed`.
-CREATE FUNCTION lathe_uuid(ms bigint, n bigint, seed bigint) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+-- Of one statement's many ids: in their order, and different by `n`; those of two statements of one millisecond by their `seed`. Who has
+-- some of them must not find the others: a hash alone could be turned round, so that what it says is hidden behind `pad`, another random number.
+CREATE FUNCTION lathe_uuid(ms bigint, n bigint, seed bigint, pad bigint) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$
 SELECT encode(int8send((ms + n / 4096) << 16 | 28672 | n % 4096)
-    || int8send(1::bigint << 63 | (hashint8extended(n, seed) & 4611686018427387903)), 'hex')::uuid
+    || int8send(1::bigint << 63 | ((hashint8extended(n, seed) # pad) & 4611686018427387903)), 'hex')::uuid
 $$;
 
 -- A task for each of `params`, alike but for these, in one statement. Their ids, in this order.
@@ -19,6 +20,7 @@ DECLARE
     clock   constant timestamptz := clock_timestamp();
     ms      constant bigint := (extract(epoch FROM clock) * 1000)::bigint;
     seed    constant bigint := hashtextextended(gen_random_uuid()::text, 0);
+    pad     constant bigint := hashtextextended(gen_random_uuid()::text, 0);
     unit    integer;
     asked   lathe_asked;
     plain   boolean;
@@ -81,7 +83,7 @@ BEGIN
     terms_ := asked.terms;
     shape_ := asked.shape;
     later := CASE WHEN asked.run_at > clock THEN asked.run_at END;
-    ids := ARRAY(SELECT lathe_uuid(ms, n, seed) FROM generate_series(0, cardinality(texts) - 1) n);
+    ids := ARRAY(SELECT lathe_uuid(ms, n, seed, pad) FROM generate_series(0, cardinality(texts) - 1) n);
     INSERT INTO tasks (id, digest, item_timeout_ms, timeout_ms, state, ord, items_total, units_total, unit_size, batch_size, workers,
         priority, container, fail_fast, handler, strategy, inner_strategy, queue, params, tags, meta, unit_kib, run_at, terms, shape_asked)
     SELECT p.id, 0, item_ms, task_ms, state_, 0, submit_many.items_count, total, unit, batch, threads,

@@ -44,7 +44,7 @@ struct db {
     const struct conf *conf;
     struct db_gate *gate; /* NULL: none */
     const char *role;     /* application_name is lathe-<role> */
-    bool arrays;          /* its statements bring arrays: see SETTINGS in db.c */
+    bool arrays;          /* its statements bring arrays: see SETTINGS in open.c */
     bool impatient;       /* waits for a lock a twentieth of store.timeout at most */
     bool unlimited;       /* a statement may take as long as it takes */
     void (*meanwhile)(

@@ -46,11 +46,20 @@ static bool fits(size_t n, size_t hosts, bool one_for_all)
     return n == 0 || n == hosts || (one_for_all && n == 1);
 }
 
+/* A path, or an address: nobody is asked for what a name means. */
+static bool at_hand(const char *name, const char *address)
+{
+    struct in6_addr any;
+    return (address && address[0]) || !name || name[0] == '/' || name[0] == '@' ||
+           inet_pton(AF_INET, name, &any) == 1 || inet_pton(AF_INET6, name, &any) == 1;
+}
+
 static void spread(struct hosts *h)
 {
     const char *names[HOSTS_MOST], *addresses[HOSTS_MOST], *ports[HOSTS_MOST];
     size_t names_n = cut(h->names, names), addresses_n = cut(h->addresses, addresses);
     size_t ports_n = cut(h->ports, ports), n = names_n > addresses_n ? names_n : addresses_n;
+    h->at_hand = n < 2 && at_hand(h->names, h->addresses);
     if (n < 2 || n > HOSTS_MOST || !fits(names_n, n, false) || !fits(addresses_n, n, false) ||
         !fits(ports_n, n, true))
         return; /* as it stands, or libpq says what is wrong with it */
@@ -59,14 +68,7 @@ static void spread(struct hosts *h)
         h->list[i] = (struct pg_host){.name = names_n ? names[i] : NULL,
                                       .address = addresses_n ? addresses[i] : NULL,
                                       .port = ports_n == n ? ports[i] : NULL};
-}
-
-/* A path, or an address: nobody is asked for what a name means. */
-static bool at_hand(const char *name, const char *address)
-{
-    struct in6_addr any;
-    return address || !name || name[0] == '/' || name[0] == '@' || inet_pton(AF_INET, name, &any) == 1 ||
-           inet_pton(AF_INET6, name, &any) == 1;
+    h->at_hand = at_hand(h->list[0].name, h->list[0].address);
 }
 
 void hosts_read(struct hosts *h, const char *url)
@@ -81,8 +83,7 @@ void hosts_read(struct hosts *h, const char *url)
         h->ports = copy(port ? port : option(usual, "port"));
         h->each_ms = timeout ? strtol(timeout, NULL, 10) * 1000 : 0;
         spread(h);
-        h->at_hand = !option(given, "service") && (h->count > 1 ? at_hand(h->list[0].name, h->list[0].address)
-                                                                : at_hand(h->names, h->addresses));
+        h->at_hand = h->at_hand && !option(given, "service");
     }
     PQconninfoFree(given);
     PQconninfoFree(usual);

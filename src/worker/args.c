@@ -3,7 +3,8 @@
 #include "core/limits.h"
 #include "model/submission.h"
 
-#define MOST_KEPT 4096 /* bytes of params, which take some ten times as much once they are read */
+#define MOST_KEPT \
+    4096 /* bytes of params, which take some ten times as much once they are read; and of the handler's struct */
 
 static bool read_into(struct args *a, const struct handler *h, struct span params, struct err *e)
 {
@@ -19,8 +20,10 @@ const void *args_read(struct args *a, const struct handler *h, struct span param
     if (a->handler == h && span_eq(a->params, params))
         return a->list;
     args_release(a);
-    if (!read_into(a, h, params, e))
+    if (!read_into(a, h, params, e)) {
+        args_release(a);
         return NULL;
+    }
     a->params = arena_copy(&a->arena, params);
     a->handler = h;
     return a->list;
@@ -39,7 +42,7 @@ uint64_t args_digest(struct args *a)
 
 void args_rest(struct args *a)
 {
-    if (a->params.len > MOST_KEPT)
+    if (a->handler && (a->params.len > MOST_KEPT || a->handler->params.size > MOST_KEPT))
         args_release(a);
 }
 

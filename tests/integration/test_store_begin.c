@@ -196,6 +196,8 @@ static void t08_names_are_not_looked_up(void **state)
         {"host=db.example,127.0.0.1", false},
         {"host=db.example,other hostaddr=10.0.0.1,10.0.0.2", true},
         {"service=lathe", false},
+        {"host=db.example,other hostaddr=,10.0.0.2", false},
+        {"host=/a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", false}, /* more than are told apart */
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {

@@ -23,6 +23,15 @@ static const struct field field_list[] = {
 static const struct handler first = {.name = "first", .params = FIELDS(field_list, struct list)};
 static const struct handler other = {.name = "other", .params = FIELDS(field_list, struct list)};
 
+struct large {
+    char word[5000];
+};
+
+static const struct field large_list[] = {
+    {.name = "word", .type = FIELD_TEXT, .offset = offsetof(struct large, word), .max = 4999, .def_text = ""},
+};
+static const struct handler large = {.name = "large", .params = FIELDS(large_list, struct large)};
+
 static const struct list *read_ok(struct args *a, const struct handler *h, const char *params)
 {
     struct err e = ERR_INIT;
@@ -79,6 +88,8 @@ static void t03_bad_ones(void **state)
         assert_null(args_read(&a, &first, SPAN("{\"n\": 500}"), &e));
         assert_null(args_read(&a, &first, SPAN("{"), &e));
     }
+    args_rest(&a);
+    assert_null(a.arena.blocks);
     assert_true(read_ok(&a, &first, "{\"n\": 5}")->n == 5);
 }
 
@@ -94,6 +105,9 @@ static void t04_large_ones_are_let_go(void **state)
     assert_null(a.handler);
     assert_true(read_ok(&a, &first, text)->n == 5);
     mem_free(text);
+    assert_non_null(read_ok(&a, &large, "{}")); /* small, but not what it is read into */
+    args_rest(&a);
+    assert_null(a.arena.blocks);
 }
 
 int main(void)
