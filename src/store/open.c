@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "store/hosts.h"
 #include "store/rows.h"
+#include "store/sqlstate.h"
 
 #define OLDEST_SERVER 140000
 
@@ -48,21 +49,6 @@ static bool connect_poll(struct db *db, PostgresPollingStatusType want, int64_t 
     if (PQsetnonblocking(c, 1) != 0 || !PQenterPipelineMode(c))
         return err_set(e, ERR_STORE, "the connection to PostgreSQL was lost");
     return true;
-}
-
-/* The last line of libpq's message, which is its reason, without the address before it. */
-static void reason_of(const PGconn *c, char *text, size_t room)
-{
-    struct span all = span_of(PQerrorMessage(c)), last = {NULL, 0};
-    while (all.len > 0) {
-        struct span line = span_trim(span_cut(&all, '\n'));
-        if (line.len > 0 && !span_starts(line, "Is the server running"))
-            last = line;
-    }
-    const char *failed = last.len > 0 ? memmem(last.ptr, last.len, " failed: ", 9) : NULL;
-    if (failed)
-        last = (struct span){failed + 9, last.len - (size_t)(failed + 9 - last.ptr)};
-    snprintf(text, room, SPAN_FMT, SPAN_ARG(last));
 }
 
 /* What libpq would print between the lines of our log. */
@@ -210,12 +196,14 @@ bool db_open(struct db *db, int64_t deadline, struct err *e)
     params_text(&p, span_of(timeout));
     struct step hello = {.stmt = db->arrays ? &settings_arrays : &settings, .params = &p, .sync = true};
     bool ok = db_connect(db, deadline, &why);
-    if (!ok && db->conn && PQstatus(db->conn) == CONNECTION_BAD)
-        reason_of(db->conn, detail, sizeof detail);
-    else if (!ok)
+    if (!ok && db->conn && PQstatus(db->conn) == CONNECTION_BAD) {
+        struct span reason = sqlstate_reason(db->conn);
+        snprintf(detail, sizeof detail, SPAN_FMT, SPAN_ARG(reason));
+    } else if (!ok) {
         snprintf(detail, sizeof detail, "%s", why.text); /* it did not come so far as to say no */
-    else if (!(ok = db_run(db, &hello, 1, deadline, &why)) || hello.err.code != ERR_NONE)
+    } else if (!(ok = db_run(db, &hello, 1, deadline, &why)) || hello.err.code != ERR_NONE) {
         snprintf(detail, sizeof detail, "%s", ok ? hello.err.text : why.text);
+    }
     ok = ok && hello.err.code == ERR_NONE;
     if (ok) {
         struct row row = row_at(hello.result, 0);

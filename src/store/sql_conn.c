@@ -15,6 +15,7 @@
 #include "core/mem.h"
 #include "store/sql_cancel.h"
 #include "store/sql_rows.h"
+#include "store/sqlstate.h"
 
 #define OLDEST_SERVER 140000
 #define GRACE_MS 1000             /* after the server should have ended a statement by itself */
@@ -109,25 +110,16 @@ bool sql_database_check(const struct sql_database *d, struct err *e)
            err_set(e, ERR_CONFIG, "[database %s]: url cannot be read: it must be as libpq's are", d->name);
 }
 
-/* The last line of libpq's message, which is its reason, without the address and the user before it. It is for the log: who
- * submits tasks need not know where the database is. */
+/* The reason is for the log: who submits tasks need not know where the database is. */
 static bool lost_by_libpq(struct sql_conn *c)
 {
-    struct span all = span_of(PQerrorMessage(c->pg)), last = {NULL, 0};
-    while (all.len > 0) {
-        struct span line = span_trim(span_cut(&all, '\n'));
-        if (line.len > 0 && !span_starts(line, "Is the server running"))
-            last = line;
-    }
-    const char *failed = last.len > 0 ? memmem(last.ptr, last.len, " failed: ", 9) : NULL;
-    if (failed)
-        last = (struct span){failed + 9, last.len - (size_t)(failed + 9 - last.ptr)};
+    struct span reason = sqlstate_reason(c->pg);
     const char *password = PQpass(c->pg);
-    if (password && password[0] != '\0' && memmem(last.ptr, last.len, password, strlen(password)))
-        last = SPAN("the reason has the password in it");
+    if (password && password[0] != '\0' && memmem(reason.ptr, reason.len, password, strlen(password)))
+        reason = SPAN("the reason has the password in it");
     if (c->err.code == ERR_NONE) {
         err_set(&c->err, ERR_UNREACHABLE, "the database \"%s\" cannot be reached", c->pool->database->name);
-        snprintf(c->detail, sizeof c->detail, SPAN_FMT, SPAN_ARG(last));
+        snprintf(c->detail, sizeof c->detail, SPAN_FMT, SPAN_ARG(reason));
     }
     return false;
 }

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "core/span.h"
-
 /* The first line that fits, by prefix. */
 static const struct meaning {
     const char *prefix;
@@ -44,6 +42,20 @@ bool sqlstate_err(const PGresult *r, struct err *e)
         m++;
     err_set(e, m->code, "%s (%s: %s)", m->text, state, message ? message : "no message");
     return m->over;
+}
+
+struct span sqlstate_reason(const PGconn *c)
+{
+    struct span all = span_of(PQerrorMessage(c)), last = {NULL, 0};
+    while (all.len > 0) {
+        struct span line = span_trim(span_cut(&all, '\n'));
+        if (line.len > 0 && !span_starts(line, "Is the server running"))
+            last = line;
+    }
+    const char *failed = last.len > 0 ? memmem(last.ptr, last.len, " failed: ", 9) : NULL;
+    if (failed)
+        last = (struct span){failed + 9, last.len - (size_t)(failed + 9 - last.ptr)};
+    return last;
 }
 
 bool sqlstate_was_slow(const struct err *e)
