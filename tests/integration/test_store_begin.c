@@ -25,15 +25,14 @@ struct begun {
     struct store_worker *worker; /* NULL until `join` */
 };
 
-static struct begun begin(struct store_bench *b, const char *url)
+static void begin(struct begun *s, struct store_bench *b, const char *url)
 {
-    struct begun s = {.bench = b, .conf = b->conf};
     struct err e = ERR_INIT;
-    s.conf.store_url = url;
-    s.conf.store_timeout = 2000;
-    assert_true(store_open(&s.conf, "begun", &s.store, &e));
-    store_begin(s.store);
-    return s;
+    *s = (struct begun){.bench = b, .conf = b->conf};
+    s->conf.store_url = url;
+    s->conf.store_timeout = 2000;
+    assert_true(store_open(&s->conf, "begun", &s->store, &e));
+    store_begin(s->store);
 }
 
 static void join(struct begun *s)
@@ -69,7 +68,8 @@ static void wait_sessions(struct store_bench *b, int64_t n)
 static void t01_it_is_the_one_that_is_used(void **state)
 {
     struct store_bench *b = *state;
-    struct begun s = begin(b, test_pg());
+    struct begun s;
+    begin(&s, b, test_pg());
     struct err e = ERR_INIT;
     wait_sessions(b, 1);
     int64_t pid = bench_number(b, "SELECT pid " BEGUN);
@@ -85,7 +85,8 @@ static void t01_it_is_the_one_that_is_used(void **state)
 static void t02_lost_meanwhile(void **state)
 {
     struct store_bench *b = *state;
-    struct begun s = begin(b, test_pg());
+    struct begun s;
+    begin(&s, b, test_pg());
     struct err e = ERR_INIT;
     wait_sessions(b, 1);
     pid_t pid = (pid_t)bench_number(b, "SELECT pid " BEGUN);
@@ -103,11 +104,12 @@ static void t02_lost_meanwhile(void **state)
 static void t03_for_nobody(void **state)
 {
     struct store_bench *b = *state;
-    struct begun s = begin(b, test_pg());
+    struct begun s;
+    begin(&s, b, test_pg());
     wait_sessions(b, 1);
     end(&s);
     wait_sessions(b, 0);
-    s = begin(b, test_pg());
+    begin(&s, b, test_pg());
     join(&s);
     end(&s);
     wait_sessions(b, 0);
@@ -117,7 +119,8 @@ static void t03_for_nobody(void **state)
 static void t04_nobody_there(void **state)
 {
     struct store_bench *b = *state;
-    struct begun s = begin(b, "host=/nonexistent user=lathe dbname=lathe");
+    struct begun s;
+    begin(&s, b, "host=/nonexistent user=lathe dbname=lathe");
     struct err e = ERR_INIT;
     join(&s);
     assert_false(turn(&s, &e));
@@ -140,7 +143,8 @@ static void t05_mute(void **state)
     struct store_bench *b = *state;
     char url[512];
     int fd = bench_mute_host(url, sizeof url, false);
-    struct begun s = begin(b, url);
+    struct begun s;
+    begin(&s, b, url);
     struct err e = ERR_INIT;
     join(&s);
     int64_t at = clock_now();
@@ -157,7 +161,8 @@ static void t06_mute_before_one_that_answers(void **state)
     struct store_bench *b = *state;
     char url[512];
     int fd = bench_mute_host(url, sizeof url, true);
-    struct begun s = begin(b, url);
+    struct begun s;
+    begin(&s, b, url);
     struct err e = ERR_INIT;
     join(&s);
     if (!turn(&s, &e))
@@ -172,7 +177,8 @@ static void t07_refused(void **state)
     struct err e = ERR_INIT;
     char url[512];
     snprintf(url, sizeof url, "%s dbname=nosuch", test_pg());
-    struct begun s = begin(b, url);
+    struct begun s;
+    begin(&s, b, url);
     join(&s);
     assert_false(turn(&s, &e));
     assert_int_equal(e.code, ERR_STORE);
