@@ -28,8 +28,8 @@ static bool work(struct cmd *c, struct err *e)
     int signals CLEANUP(net_close_at) = -1;
     if (!sig_open(&signals, e) || !queue_open(&c->conf, QUEUE_WORKER, &q, e))
         return false;
-    open_metrics(
-        &c->conf); /* behind it: PostgreSQL makes a session meanwhile. What was counted before is not seen */
+    /* Behind it: PostgreSQL makes a session meanwhile. What was counted before is not seen. */
+    open_metrics(&c->conf);
     net_notify("READY=1");
     enum worker_end end = worker_run(&c->conf, q, signals, e);
     net_notify("STOPPING=1");
