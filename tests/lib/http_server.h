@@ -40,10 +40,10 @@ struct http_guest {
     int fd;
 };
 
-static inline bool http_say(int fd, const char *bytes, size_t n)
+static inline bool http_send(int fd, const char *bytes, size_t n, int flags)
 {
     while (n > 0) {
-        ssize_t sent = send(fd, bytes, n, MSG_NOSIGNAL);
+        ssize_t sent = send(fd, bytes, n, MSG_NOSIGNAL | flags);
         if (sent <= 0)
             return false;
         bytes += sent;
@@ -52,11 +52,17 @@ static inline bool http_say(int fd, const char *bytes, size_t n)
     return true;
 }
 
+static inline bool http_say(int fd, const char *bytes, size_t n)
+{
+    return http_send(fd, bytes, n, 0);
+}
+
+/* In one piece, as far as the kernel can: whether an answer that began has ended too shall not be the machine's mood. */
 static inline bool http_answer(int fd, const char *status, const char *headers, const char *body, size_t n)
 {
     char head[4096];
     int len = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s\r\n", status, n, headers);
-    return http_say(fd, head, (size_t)len) && http_say(fd, body, n);
+    return http_send(fd, head, (size_t)len, n > 0 ? MSG_MORE : 0) && http_say(fd, body, n);
 }
 
 /* Until the other side goes. */

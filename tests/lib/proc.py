@@ -105,6 +105,7 @@ class Proc:
         self.cwd = cwd or stack.dir
         self.log = os.path.join(stack.dir, name + ".log")
         self.popen = None
+        self.frozen = []
         self.life = 0  # where the log of the latest life begins
         stack.procs.append(self)
 
@@ -123,6 +124,7 @@ class Proc:
         who = {}
         if self.user:
             who = {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
+        self.frozen = []
         with open(self.log, "ab") as log:
             self.life = os.path.getsize(self.log)
             self.popen = subprocess.Popen(
@@ -186,14 +188,18 @@ class Proc:
 
     def freeze(self):
         """Slow, not dead: the process and its children answer nothing until thaw()."""
-        pids = descendants(self.pid) if self.running() else []
+        pids = self.frozen = descendants(self.pid) if self.running() else []
         for pid in pids:
             send(pid, signal.SIGSTOP)
         wait_until(f"{self.name} is frozen", lambda: all(state(pid) in "TtXZ" for pid in pids))
 
     def thaw(self):
-        for pid in descendants(self.pid) if self.running() else []:
-            send(pid, signal.SIGCONT)
+        """Only what was frozen: SIGCONT takes away the SIGSTOP by which LeakSanitizer holds the threads of a process that
+        ends, and it would wait for ever."""
+        if self.frozen and self.running():
+            for pid in descendants(self.pid):
+                send(pid, signal.SIGCONT)
+        self.frozen = []
 
     def text(self, begin=0):
         """What it has logged, in all its lives, or from a place on."""
