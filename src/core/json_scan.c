@@ -313,10 +313,7 @@ static bool scan_member(struct scan *s)
     bool escaped;
     if (!scan_string(s, &raw, &escaped))
         return false;
-    if (s->key_count == s->key_room) {
-        s->key_room = s->key_room ? s->key_room * 2 : 32;
-        s->keys = mem_grow(s->keys, s->key_room, sizeof *s->keys);
-    }
+    s->keys = mem_room(s->keys, &s->key_room, s->key_count + 1, sizeof *s->keys);
     s->keys[s->key_count++] = (struct key){escaped ? decode(s, raw) : raw, at};
     skip_blanks(s);
     if (!next_is(s, ':'))

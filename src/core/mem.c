@@ -2,6 +2,7 @@
 
 #include <malloc.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 #define KEEP_FREE (64 * 1024 * 1024)  /* at the end of a heap */
 #define KEEP_LARGE (16 * 1024 * 1024) /* blocks up to this size come from a heap, not each from the system */
 #define KEEP_AHEAD (1024 * 1024)      /* by so much a heap grows */
-#define REST_CPU (100 * NS_PER_MS)    /* less between two looks is rest */
+#define ROOM_FIRST 16
+#define REST_CPU (100 * NS_PER_MS) /* less between two looks is rest */
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -71,6 +73,17 @@ void *mem_array(size_t count, size_t size)
 void *mem_grow(void *old, size_t count, size_t size)
 {
     return or_die(count && size ? reallocarray(old, count, size) : reallocarray(old, 1, 1), count, size);
+}
+
+void *mem_room(void *list, size_t *room, size_t count, size_t size)
+{
+    size_t more = *room > 0 ? *room : ROOM_FIRST;
+    if (count <= *room)
+        return list;
+    while (more < count)
+        more = more <= SIZE_MAX / 2 ? 2 * more : count;
+    *room = more;
+    return mem_grow(list, more, size);
 }
 
 char *mem_copy_text(const char *text)

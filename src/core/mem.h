@@ -15,6 +15,8 @@ void *mem_alloc(size_t size) LATHE_MALLOC;               /* zeroed */
 void *mem_array(size_t count, size_t size) LATHE_MALLOC; /* zeroed; overflow aborts */
 void *mem_grow(void *old, size_t count,
                size_t size) LATHE_NONNULL_RESULT; /* realloc; new bytes are not zeroed */
+/* A list with room for so many: where there is too little it is twice as much, or more. *room: before and after. */
+void *mem_room(void *list, size_t *room, size_t count, size_t size) LATHE_CHECK;
 char *mem_copy_text(const char *text) LATHE_MALLOC;
 void mem_free(void *p); /* NULL is fine */
 

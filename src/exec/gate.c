@@ -97,10 +97,7 @@ static size_t own_count_of(const struct conf_destination *limits)
     while (i < own.count && own.list[i].limits != limits)
         i++;
     if (i == own.count) {
-        if (own.count == own.room) {
-            own.room = own.room ? 2 * own.room : 8;
-            own.list = mem_grow(own.list, own.room, sizeof *own.list);
-        }
+        own.list = mem_room(own.list, &own.room, own.count + 1, sizeof *own.list);
         own.list[own.count++] = (struct own_count){.limits = limits};
     }
     pthread_mutex_unlock(&own.lock);

@@ -26,10 +26,7 @@ void graves_dig(struct graves *g, pid_t pid, const struct child_end *end)
         old = g->list;
     if (old)
         remove_one(g, old);
-    if (g->count == g->room) {
-        g->room = g->room ? g->room * 2 : 16;
-        g->list = mem_grow(g->list, g->room, sizeof *g->list);
-    }
+    g->list = mem_room(g->list, &g->room, g->count + 1, sizeof *g->list);
     g->list[g->count++] = (struct grave){pid, *end};
 }
 

@@ -39,10 +39,7 @@ void slots_release(struct slots *s)
 /* One allocation: the slots, then their states. */
 static void grow(struct slots *s)
 {
-    if (s->count == s->room) {
-        s->room = s->room ? s->room * 2 : 4;
-        s->blocks = mem_grow(s->blocks, s->room, sizeof(struct slot *));
-    }
+    s->blocks = mem_room(s->blocks, &s->room, s->count + 1, sizeof(struct slot *));
     size_t slots = aligned(s->per_block * sizeof(struct slot));
     struct slot *block = mem_alloc(slots + s->per_block * s->state_size);
     char *states = (char *)block + slots;

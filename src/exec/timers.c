@@ -51,10 +51,7 @@ void timers_release(struct timers *t)
 void timers_add(struct timers *t, struct timer *timer, int64_t due)
 {
     assert(timer->at == 0);
-    if (t->count == t->room) {
-        t->room = t->room ? t->room * 2 : 16;
-        t->heap = mem_grow(t->heap, t->room, sizeof *t->heap);
-    }
+    t->heap = mem_room(t->heap, &t->room, t->count + 1, sizeof *t->heap);
     timer->due = due;
     sift_up(t, t->count++, (struct timer_entry){due, timer});
 }

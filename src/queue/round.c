@@ -7,8 +7,6 @@
 #include "core/mem.h"
 #include "queue/inside.h"
 
-#define ROOM_FIRST 16u /* doubled until it is enough: the bounds are powers of two, too */
-
 void round_init(struct round *r)
 {
     *r = (struct round){.empty = true};
@@ -30,20 +28,9 @@ void round_release(struct round *r)
     mem_free(r->drops.list);
 }
 
-static void *grown(void *list, size_t *room, size_t count, size_t size)
-{
-    if (count <= *room)
-        return list;
-    if (*room == 0)
-        *room = ROOM_FIRST;
-    while (*room < count)
-        *room *= 2;
-    return mem_grow(list, *room, size);
-}
-
 static void make_room(struct views *v, size_t count)
 {
-    v->list = grown(v->list, &v->room, count, sizeof *v->list);
+    v->list = mem_room(v->list, &v->room, count, sizeof *v->list);
 }
 
 void round_add_queue(struct round *r, struct span queue)
@@ -72,7 +59,7 @@ void round_add_ids(struct ids *ids, const struct uuid *list, size_t count)
         ids->all = true;
         return;
     }
-    ids->list = grown(ids->list, &ids->room, ids->count + count, sizeof *ids->list);
+    ids->list = mem_room(ids->list, &ids->room, ids->count + count, sizeof *ids->list);
     memcpy(ids->list + ids->count, list, count * sizeof *list);
     ids->count += count;
 }

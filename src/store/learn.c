@@ -65,10 +65,7 @@ static struct lesson *lesson_of(struct lessons *l, const struct finish *f, struc
         if (l->list[i].digest == u->digest && span_eq(l->list[i].strategy, strategy) &&
             span_eq(l->list[i].handler, u->handler))
             return &l->list[i];
-    if (l->count == l->room) {
-        l->room = l->room > 0 ? 2 * l->room : GATHER_MOST;
-        l->list = mem_grow(l->list, l->room, sizeof *l->list);
-    }
+    l->list = mem_room(l->list, &l->room, l->count + 1, sizeof *l->list);
     struct lesson *new = &l->list[l->count++];
     *new = (struct lesson){.digest = u->digest,
                            .handler = arena_copy(&l->arena, u->handler),

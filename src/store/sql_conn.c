@@ -214,10 +214,7 @@ static void name_of(unsigned number, char name[24])
 
 static struct prepared *add_prepared(struct sql_conn *c, const struct sql_query *q)
 {
-    if (c->prepared_n == c->prepared_room) {
-        c->prepared_room = 2 * c->prepared_room + 4;
-        c->prepared = mem_grow(c->prepared, c->prepared_room, sizeof *c->prepared);
-    }
+    c->prepared = mem_room(c->prepared, &c->prepared_room, c->prepared_n + 1, sizeof *c->prepared);
     struct prepared *p = &c->prepared[c->prepared_n++];
     *p = (struct prepared){.query = q, .number = ++c->numbers, .values = -1};
     return p;

@@ -42,7 +42,33 @@ static void t03_grow_keeps(void **state)
     mem_free(p);
 }
 
-static void t04_cleanup(void **state)
+static void t04_room_doubles(void **state)
+{
+    (void)state;
+    int *list = NULL;
+    size_t room = 0;
+    list = mem_room(list, &room, 0, sizeof *list);
+    assert_null(list); /* nobody needs it yet */
+    list = mem_room(list, &room, 1, sizeof *list);
+    size_t first = room;
+    assert_in_range(first, 1, 64);
+    for (size_t i = 0; i < first; i++) {
+        int *before = list;
+        list = mem_room(list, &room, i + 1, sizeof *list);
+        assert_ptr_equal(list, before);
+        list[i] = (int)i;
+    }
+    assert_int_equal(room, first);
+    list = mem_room(list, &room, first + 1, sizeof *list);
+    assert_int_equal(room, 2 * first);
+    list = mem_room(list, &room, 9 * first, sizeof *list);
+    assert_int_equal(room, 16 * first);
+    for (size_t i = 0; i < first; i++)
+        assert_int_equal(list[i], i);
+    mem_free(list);
+}
+
+static void t05_cleanup(void **state)
 {
     (void)state;
     char *p CLEANUP(mem_free_at) = mem_copy_text("freed at the end of the scope; the leak check looks");
@@ -55,7 +81,7 @@ static void ask_too_much(void *arg)
     mem_free(*(bool *)arg ? mem_array(count, 8) : mem_grow(NULL, count, 8));
 }
 
-static void t05_overflow_ends_the_process(void **state)
+static void t06_overflow_ends_the_process(void **state)
 {
     (void)state;
     for (int way = 0; way < 2; way++) {
@@ -80,7 +106,7 @@ static void exhaust(void *arg)
     mem_exhausted(123);
 }
 
-static void t06_the_hook(void **state)
+static void t07_the_hook(void **state)
 {
     (void)state;
     char said[4096];
@@ -129,7 +155,7 @@ static void keep_and_rest(void *arg)
     fprintf(stderr, "%d %d %d", second<first / 10, busy> kept / 2, rss_now_kib() < kept / 2);
 }
 
-static void t07_kept_until_rest(void **state)
+static void t08_kept_until_rest(void **state)
 {
     (void)state;
     char said[4096];
@@ -141,13 +167,10 @@ static void t07_kept_until_rest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(t01_is_zeroed),
-        cmocka_unit_test(t02_nothing_is_something),
-        cmocka_unit_test(t03_grow_keeps),
-        cmocka_unit_test(t04_cleanup),
-        cmocka_unit_test(t05_overflow_ends_the_process),
-        cmocka_unit_test(t06_the_hook),
-        cmocka_unit_test(t07_kept_until_rest),
+        cmocka_unit_test(t01_is_zeroed),  cmocka_unit_test(t02_nothing_is_something),
+        cmocka_unit_test(t03_grow_keeps), cmocka_unit_test(t04_room_doubles),
+        cmocka_unit_test(t05_cleanup),    cmocka_unit_test(t06_overflow_ends_the_process),
+        cmocka_unit_test(t07_the_hook),   cmocka_unit_test(t08_kept_until_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
