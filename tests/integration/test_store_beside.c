@@ -21,6 +21,7 @@ static struct seen {
     struct claim claim;
     int claims, ends;
     const char *at_claim, *at_end; /* SQL of the admin's */
+    struct span results;           /* of each end; empty: those of bench_end */
 } seen;
 
 static void on_claim(void *arg, struct claim *c)
@@ -62,8 +63,10 @@ static bool turn(struct store_bench *b, struct claim *c, struct err *e)
     static struct finish ends[MANY];
     struct claim none = {.count = 0};
     assert_int_equal(c->count, MANY);
-    for (size_t i = 0; i < c->count; i++)
+    for (size_t i = 0; i < c->count; i++) {
         ends[i] = bench_end(b, &c->units[i], TASK_succeeded, 0);
+        ends[i].results = seen.results.len > 0 ? seen.results : ends[i].results;
+    }
     bool ok = store_turn(b->worker, ends, c->count, MANY, &none, e);
     assert_int_equal(none.count, 0);
     assert_true(!ok || none.beside);
@@ -125,11 +128,9 @@ static void t02_nothing_is_left(void **state)
     claim_release(&first);
 }
 
-/* Who waits for a task does not wait for a claim that somebody is in the way of. */
-static void t03_ends_do_not_wait_for_the_claim(void **state)
+/* A claim that somebody is in the way of until the first end is told. */
+static void with_the_claim_held(struct store_bench *b)
 {
-    struct store_bench *b = *state;
-    begin(b);
     put_many(b, 2 * MANY);
     bench_sql(
         b,
@@ -142,6 +143,13 @@ static void t03_ends_do_not_wait_for_the_claim(void **state)
     assert_int_equal(seen.claim.count, MANY);
     claim_release(&first);
     claim_release(&seen.claim);
+}
+
+/* Who waits for a task does not wait for the claim. */
+static void t03_ends_do_not_wait_for_the_claim(void **state)
+{
+    begin(*state);
+    with_the_claim_held(*state);
 }
 
 /* Nor do slots wait for units until ends are stored. */
@@ -303,6 +311,20 @@ static void t10_an_end_is_refused(void **state)
     claim_release(&seen.claim);
 }
 
+/* More than a socket holds: it goes out while either is waited for. */
+static void t11_large_ends(void **state)
+{
+    enum { EACH = 256 * 1024 };
+    char *text = mem_alloc(EACH);
+    memset(text, '7', EACH - 1);
+    text[EACH - 1] = '\n';
+    begin(*state);
+    seen.results = (struct span){text, EACH};
+    with_the_claim_held(*state);
+    bench_count(*state, "results WHERE octet_length(bytes) = 262144", MANY);
+    mem_free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +338,7 @@ int main(void)
         STORE_TEST(t08_it_rests),
         STORE_TEST(t09_the_claim_hangs),
         STORE_TEST(t10_an_end_is_refused),
+        STORE_TEST(t11_large_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
