@@ -12,7 +12,7 @@ const struct stmt claim_begin_stmt = {
 /* names: the queues that are served; for "*" those that have work, found by hops through the index. Their gates are
  * locked by name. Each queue gives its
  * first units in the order of the index (as many as its gate has room for where it is in `queues`), and of these the best of all queues are taken, as many as $7 KiB hold; those up to the place $8 to $10 are passed by (claim_from.h) where the queue has no gate; what was locked too many is free
- * again at the end of the transaction. Inputs are found by where the owner's cuts are: chunk k is its items [k * unit_size, …), and of inputs that were uploaded chunk k begins with item k; most tasks have none, and pay for no aggregate. OFFSET 0: a task is looked for by its id, however small the planner takes the table for. Rows of work are never updated, so that a ctid stays what it was. */
+ * again at the end of the transaction. Inputs are found by where the owner's cuts are: chunk k is its items [k * unit_size, …), and of inputs that were uploaded chunk k begins with item k; most tasks have none, and pay for no aggregate. OFFSET 0: a task is looked for by its id, however small the planner takes the table for. What was taken is put in order before the rows of tasks are beside it, which are wide; looking for them one by one keeps the order, which is that of the lease. Rows of work are never updated, so that a ctid stays what it was. */
 const struct stmt claim_stmt = {
     "claim",
     "WITH names AS MATERIALIZED ("
@@ -37,7 +37,7 @@ const struct stmt claim_stmt = {
     "), lease AS ("
     "INSERT INTO leases (id, worker, since, until, remaining, tasks, seqs, attempts, tries, firsts, counts) "
     "SELECT $1::uuid, $2::uuid, now(), now() + $3::bigint * interval '1 millisecond', count(*), array_agg(task), "
-    "array_agg(seq), array_agg(attempt::integer), array_agg(tries::integer), array_agg(first), array_agg(count) FROM taken HAVING count(*) > 0 "
+    "array_agg(seq), array_agg(attempt::integer), array_agg(tries::integer), array_agg(first), array_agg(count) FROM (SELECT * FROM taken ORDER BY rank, task, seq OFFSET 0) taken HAVING count(*) > 0 "
     "AND CASE WHEN (SELECT bool_or(n.held) FROM names n) THEN lathe_claimed(array_agg(task), array_agg(seq)) ELSE true END"
     ") SELECT w.task, w.seq, w.first, w.count, w.attempt, w.tries, t.handler, t.strategy, t.inner_strategy, t.queue, t.params, "
     "t.terms::text, "
@@ -45,13 +45,15 @@ const struct stmt claim_stmt = {
     "t.item_timeout_ms, t.timeout_ms, t.fail_fast, t.units_total = 1, "
     "t.parent IS NULL AND t.queue <> ALL (ARRAY(SELECT q.name FROM queues q WHERE q.limited)), "
     "CASE WHEN t.uploaded THEN (SELECT max(c.seq) FROM inputs c WHERE c.task = t.inputs_of AND c.seq <= w.first) "
-    "ELSE w.first / cut.size * cut.size END, "
+    "WHEN t.inputs_of IS NULL OR t.inputs_of = t.id THEN w.first / greatest(t.unit_size, 1) * greatest(t.unit_size, 1) "
+    "ELSE (SELECT w.first / greatest(o.unit_size, 1) * greatest(o.unit_size, 1) FROM tasks o WHERE o.id = t.inputs_of) END, "
     "CASE WHEN t.uploaded THEN (SELECT string_agg(c.bytes, ''::bytea ORDER BY c.seq) FROM inputs c WHERE c.task = t.inputs_of "
     "AND c.seq >= (SELECT max(d.seq) FROM inputs d WHERE d.task = t.inputs_of AND d.seq <= w.first) AND c.seq < w.first + w.count) "
-    "WHEN t.inputs_of IS NOT NULL THEN (SELECT string_agg(c.bytes, ''::bytea ORDER BY c.seq) FROM inputs c "
+    "WHEN t.inputs_of IS NOT NULL THEN (SELECT string_agg(c.bytes, ''::bytea ORDER BY c.seq) FROM "
+    "(SELECT greatest(CASE WHEN t.inputs_of = t.id THEN t.unit_size ELSE (SELECT o.unit_size FROM tasks o WHERE o.id = t.inputs_of) END, 1) "
+    "AS size OFFSET 0) cut, inputs c "
     "WHERE c.task = t.inputs_of AND c.seq BETWEEN w.first / cut.size AND (w.first + w.count - 1) / cut.size) END, w.rank "
-    "FROM taken w, LATERAL (SELECT * FROM tasks t WHERE t.id = w.task OFFSET 0) t, LATERAL (SELECT greatest(CASE WHEN t.inputs_of = t.id OR t.inputs_of IS NULL "
-    "THEN t.unit_size ELSE (SELECT o.unit_size FROM tasks o WHERE o.id = t.inputs_of) END, 1) AS size OFFSET 0) cut "
+    "FROM (SELECT * FROM taken ORDER BY rank, task, seq OFFSET 0) w, LATERAL (SELECT * FROM tasks t WHERE t.id = w.task OFFSET 0) t "
     "ORDER BY w.rank, w.task, w.seq"};
 
 const struct stmt claim_one_stmt = {
@@ -127,6 +129,7 @@ static void read_units(const PGresult *r, struct uuid lease, struct claim *ret, 
     for (size_t i = 0; i < ret->count; i++) {
         struct row row = row_at(r, (int)i);
         ret->units[i].lease = lease;
+        ret->units[i].place = (int64_t)i + 1;
         read_unit(&ret->arena, &row, &ret->units[i]);
         *ret_last = (struct claim_place){row_time(&row), ret->units[i].task, ret->units[i].seq};
     }

@@ -1,4 +1,4 @@
-/* finish.c: the ends of units: one call of lathe_finish (sql/002_functions.sql), or of its quick forms (sql/020, sql/022). */
+/* finish.c: the ends of units: one call of lathe_finish (sql/002_functions.sql), or of its quick forms (sql/020, sql/026). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,10 +15,10 @@ const struct stmt finish_stmt = {
 
 const struct stmt finish_many_stmt = {
     "finish_many",
-    "SELECT applied, followed FROM lathe_finish_many($1::bigint, $2::uuid[], $3::uuid[], $4::bytea, $5::bigint[], "
+    "SELECT applied, followed FROM lathe_finish_many($1::bigint, $2::uuid[], $3::bigint[], $4::uuid[], $5::bytea, "
     "$6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "
-    "$14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::text[], "
-    "$22::text[], $23::uuid[])"};
+    "$14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], "
+    "$22::text[], $23::text[], $24::uuid[])"};
 
 const struct stmt finish_one_stmt = {
     "finish_one",
@@ -233,6 +233,7 @@ void finish_many_params(struct params *p, struct finish *const *list, size_t n, 
     params_clear(p);
     params_int(p, clock_now() / 1000);
     EACH(PG_UUID, element_uuid(p, f->unit->lease));
+    EACH(PG_INT, element_int(p, f->unit->place));
     EACH(PG_UUID, element_uuid(p, f->unit->task));
     all_results(p, list, n);
     EACH_SOME(how(f));

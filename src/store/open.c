@@ -28,10 +28,12 @@
 
 static const struct stmt settings = {NULL, "SELECT " NOW_US SETTINGS};
 
-/* Where arrays meet tables: always by the index, since the planner cannot know how long an array is. */
+/* Where arrays meet tables: always by the index, since the planner cannot know how long an array is; and no row is looked for twice, so
+ * that nothing is gained where it would remember what it found. */
 static const struct stmt settings_arrays = {
     NULL, "SELECT " NOW_US SETTINGS
-          ", set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false)"};
+          ", set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false), "
+          "set_config('enable_memoize', 'off', false)"};
 
 static bool connect_poll(struct db *db, PostgresPollingStatusType want, int64_t deadline, struct err *e)
 {

@@ -222,8 +222,9 @@ struct worker_info {
 struct unit {
     struct uuid task, lease; /* the lease is the fence: without it nothing of the unit can be finished */
     int64_t seq, first, count;
-    int attempt; /* workers lost before, + 1 */
-    int tries;   /* failures before, after which it was tried again */
+    int64_t place; /* in its lease, from 1 */
+    int attempt;   /* workers lost before, + 1 */
+    int tries;     /* failures before, after which it was tried again */
     struct span handler, strategy, inner, queue, params;
     struct span terms; /* JSON of model/terms.h, "" if none */
     uint64_t digest;
