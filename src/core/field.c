@@ -11,12 +11,18 @@
 
 #define TEXT_MOST 256u
 
-/* A field that is being set. `pointer` is what messages call it: a JSON pointer, or the bare name of a parameter. */
+/* A field that is being set. */
 struct setting {
     const struct field *field;
-    const char *pointer;
+    const char *at;   /* the JSON pointer of its object; NULL: it is the parameter of a query, or an option */
+    struct span name; /* as it was given */
     void *target;
     struct err *e;
+};
+
+/* What messages call a field. */
+struct pointer {
+    char text[sizeof((struct err *)0)->pointer];
 };
 
 static void *member(const struct setting *s)
@@ -74,7 +80,7 @@ void fields_defaults(const struct fields *f, void *target)
 static const struct field *find(const struct fields *f, struct span name)
 {
     for (size_t i = 0; i < f->count; i++)
-        if (span_is(name, f->list[i].name))
+        if (name.len > 0 && *name.ptr == *f->list[i].name && span_is(name, f->list[i].name))
             return &f->list[i];
     return NULL;
 }
@@ -107,11 +113,30 @@ static void describe(const struct field *f, struct buf *b)
     }
 }
 
+/* at + "/" + the name with ~ and / escaped (RFC 6901), or the bare name; cut to its size. Only for messages: it takes its time. */
+static struct pointer pointer_to(const char *at, struct span name)
+{
+    struct buf b CLEANUP(buf_release) = BUF_INIT(4096);
+    struct pointer p;
+    if (at)
+        buf_printf(&b, "%s/", at);
+    for (struct span rest = utf8_clip(name, 512); rest.len;) {
+        char c = *span_take(&rest, 1).ptr;
+        if (at && (c == '~' || c == '/'))
+            buf_puts(&b, c == '~' ? "~0" : "~1");
+        else
+            buf_char(&b, c);
+    }
+    snprintf(p.text, sizeof p.text, SPAN_FMT, SPAN_ARG(utf8_clip(buf_view(&b), sizeof p.text - 1)));
+    return p;
+}
+
 static bool refuse(const struct setting *s, const char *found)
 {
     struct buf allowed CLEANUP(buf_release) = BUF_INIT(TEXT_MOST);
+    struct pointer p = pointer_to(s->at, s->name);
     describe(s->field, &allowed);
-    return err_at(s->e, ERR_BAD_FIELD, s->pointer, "\"%s\" must be " SPAN_FMT ", not %s", s->pointer,
+    return err_at(s->e, ERR_BAD_FIELD, p.text, "\"%s\" must be " SPAN_FMT ", not %s", p.text,
                   SPAN_ARG(buf_view(&allowed)), found);
 }
 
@@ -194,9 +219,10 @@ static bool set_bool(const struct setting *s, bool v)
     return true;
 }
 
+/* Of a text that is UTF-8. */
 static bool set_text(const struct setting *s, struct span v)
 {
-    if ((int64_t)v.len < s->field->min || (int64_t)v.len > s->field->max || has_control(v) || !is_utf8(v))
+    if ((int64_t)v.len < s->field->min || (int64_t)v.len > s->field->max || has_control(v))
         return false;
     put_text(s->field, member(s), v);
     return true;
@@ -239,7 +265,7 @@ static bool set_value(const struct setting *s, const struct json *v)
         good = type == JSON_BOOL && set_bool(s, json_as_bool(v));
         break;
     case FIELD_TEXT:
-        good = type == JSON_TEXT && set_text(s, json_as_text(v));
+        good = type == JSON_TEXT && set_text(s, json_as_text(v)); /* what json_read has read is UTF-8 */
         break;
     case FIELD_ENUM:
         good = type == JSON_TEXT && set_word(s, json_as_text(v));
@@ -289,8 +315,10 @@ static const char *nearest(const struct fields *f, struct span name)
     return best;
 }
 
-static bool refuse_name(const struct fields *f, struct span name, const char *pointer, struct err *e)
+static bool refuse_name(const struct fields *f, struct span name, const char *at, struct err *e)
 {
+    struct pointer p = pointer_to(at, name);
+    const char *pointer = p.text;
     struct buf known CLEANUP(buf_release) = BUF_INIT(4096),
                      shown CLEANUP(buf_release) = BUF_INIT(2 * TEXT_MOST);
     field_show(name, &shown);
@@ -313,30 +341,13 @@ struct reading {
     struct err *e;
 };
 
-/* at + "/" + the name with ~ and / escaped (RFC 6901), cut to the size of err.pointer */
-static void make_pointer(const char *at, struct span name, char *pointer, size_t size)
-{
-    struct buf b CLEANUP(buf_release) = BUF_INIT(4096);
-    buf_printf(&b, "%s/", at);
-    for (struct span rest = utf8_clip(name, 512); rest.len;) {
-        char c = *span_take(&rest, 1).ptr;
-        if (c == '~' || c == '/')
-            buf_puts(&b, c == '~' ? "~0" : "~1");
-        else
-            buf_char(&b, c);
-    }
-    snprintf(pointer, size, SPAN_FMT, SPAN_ARG(utf8_clip(buf_view(&b), size - 1)));
-}
-
 static bool read_member(struct span key, const struct json *value, void *arg)
 {
     const struct reading *r = arg;
-    char pointer[sizeof r->e->pointer];
-    make_pointer(r->at, key, pointer, sizeof pointer);
     const struct field *f = find(r->fields, key);
     if (!f)
-        return refuse_name(r->fields, key, pointer, r->e);
-    return set_value(&(struct setting){f, pointer, r->target, r->e}, value);
+        return refuse_name(r->fields, key, r->at, r->e);
+    return set_value(&(struct setting){f, r->at, key, r->target, r->e}, value);
 }
 
 bool fields_read(const struct fields *f, const struct json *object, const char *at, void *target,
@@ -373,6 +384,57 @@ bool fields_update(const struct fields *f, const struct json *object, const char
     return json_each(object, read_member, &r);
 }
 
+/* As set_value, of a value of which there is no tree; what it refuses is for that to explain. */
+static bool set_plain(struct span key, enum json_type type, struct span value, void *arg)
+{
+    const struct reading *r = arg;
+    const struct field *f = find(r->fields, key);
+    const struct setting s = {f, r->at, key, r->target, r->e};
+    int64_t integer = 0;
+    double number = 0;
+    bool good = false;
+    if (!f)
+        return false;
+    switch (f->type) {
+    case FIELD_INT:
+        good = type == JSON_INT && span_to_int(value, &integer) && set_int(&s, integer);
+        break;
+    case FIELD_NUM:
+        good = (type == JSON_INT && span_to_int(value, &integer) && set_num(&s, (double)integer)) ||
+               (type == JSON_NUM && span_to_num(value, &number) && set_num(&s, number));
+        break;
+    case FIELD_BOOL:
+        good = type == JSON_BOOL && set_bool(&s, *value.ptr == 't');
+        break;
+    case FIELD_TEXT:
+        good = type == JSON_TEXT && set_text(&s, value);
+        break;
+    case FIELD_ENUM:
+        good = type == JSON_TEXT && set_word(&s, value);
+        break;
+    case FIELD_JSON:
+        break; /* it would be a tree */
+    }
+    if (good)
+        mark_given(&s);
+    return good;
+}
+
+bool fields_read_text(const struct fields *f, struct arena *a, struct span text, void *target, struct err *e)
+{
+    struct reading r = {f, "", target, NULL};
+    const struct json *object;
+    fields_defaults(f, target);
+    if (f->list != fields_any && json_plain(text, set_plain, &r))
+        return true;
+    if (!json_read(a, text, &object, e))
+        return false;
+    if (json_type(object) != JSON_OBJECT)
+        return err_set(e, ERR_BAD_FIELD, "an item must be an object, not %s",
+                       json_type_name(json_type(object)));
+    return fields_read(f, object, "", target, e);
+}
+
 static bool set_from_text(const struct setting *s, struct span text)
 {
     int64_t integer;
@@ -387,7 +449,7 @@ static bool set_from_text(const struct setting *s, struct span text)
             return set_bool(s, true);
         return (span_is(text, "false") || span_is(text, "0")) && set_bool(s, false);
     case FIELD_TEXT:
-        return set_text(s, text);
+        return is_utf8(text) && set_text(s, text);
     case FIELD_ENUM:
         return set_word(s, text);
     case FIELD_JSON:
@@ -398,18 +460,17 @@ static bool set_from_text(const struct setting *s, struct span text)
 
 bool fields_set(const struct fields *f, struct span name, struct span text, void *target, struct err *e)
 {
-    char pointer[sizeof e->pointer];
-    struct span clipped = utf8_clip(name, sizeof pointer - 1);
-    snprintf(pointer, sizeof pointer, SPAN_FMT, SPAN_ARG(clipped));
     const struct field *found = find(f, name);
     if (f->list == fields_any)
-        return err_at(e, ERR_BAD_FIELD, pointer,
+        return err_at(e, ERR_BAD_FIELD, pointer_to(NULL, name).text,
                       "these can only be given in a JSON body, all of them together");
     if (!found)
-        return refuse_name(f, name, pointer, e);
-    if (found->type == FIELD_JSON)
-        return err_at(e, ERR_BAD_FIELD, pointer, "\"%s\" can only be given in a JSON body", pointer);
-    struct setting s = {found, pointer, target, e};
+        return refuse_name(f, name, NULL, e);
+    struct setting s = {found, NULL, name, target, e};
+    if (found->type == FIELD_JSON) {
+        struct pointer p = pointer_to(NULL, name);
+        return err_at(e, ERR_BAD_FIELD, p.text, "\"%s\" can only be given in a JSON body", p.text);
+    }
     if (!set_from_text(&s, text))
         return refuse_text(&s, text);
     mark_given(&s);

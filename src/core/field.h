@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/arena.h"
 #include "core/err.h"
 #include "core/json.h"
 #include "core/limits.h"
@@ -75,7 +76,11 @@ void fields_defaults(const struct fields *f, void *target);
 bool fields_read(const struct fields *f, const struct json *object, const char *at, void *target,
                  struct err *e) LATHE_CHECK;
 
-/* The same over what is in the target already: only what is in the object is set. */
+/* json_read and fields_read in one, for items, of which there are many: of an object without lists and objects no tree is built. */
+bool fields_read_text(const struct fields *f, struct arena *a, struct span text, void *target,
+                      struct err *e) LATHE_CHECK;
+
+/* The same as fields_read over what is in the target already: only what is in the object is set. */
 bool fields_update(const struct fields *f, const struct json *object, const char *at, void *target,
                    struct err *e) LATHE_CHECK;
 

@@ -24,10 +24,13 @@ struct scan {
     struct key *keys; /* of all open objects, the innermost last */
     size_t key_count, key_room;
     struct arena scratch;
+    json_plain_each *each; /* NULL: nobody wants the members */
+    void *arg;
     struct err *e;
 };
 
 static bool scan_value(struct scan *s);
+static bool scan_bare_value(struct scan *s);
 
 static bool fail(const struct scan *s, const char *at, const char *format, ...) LATHE_PRINTF(3, 4);
 
@@ -272,6 +275,20 @@ static bool scan_list(struct scan *s)
     return true;
 }
 
+/* Of a number or a word that is well formed. */
+static enum json_type plain_type(struct span value)
+{
+    char c = *value.ptr;
+    if (c == 't' || c == 'f')
+        return JSON_BOOL;
+    if (c == 'n')
+        return JSON_NULL;
+    for (size_t i = 0; i < value.len; i++)
+        if (value.ptr[i] == '.' || value.ptr[i] == 'e' || value.ptr[i] == 'E')
+            return JSON_NUM;
+    return JSON_INT;
+}
+
 static int compare_keys(const void *a, const void *b)
 {
     const struct key *x = a, *y = b;
@@ -303,8 +320,34 @@ static bool check_unique(struct scan *s, size_t first)
     return true;
 }
 
+/* A value that is a string, a number or a word, and the blanks around it. */
+static bool give_member(struct scan *s, struct span key)
+{
+    skip_blanks(s);
+    const char *first = s->p;
+    struct span value;
+    bool escaped;
+    if (s->p == s->end || *first == '{' || *first == '[')
+        return false;
+    if (next_is(s, '"')) {
+        if (!scan_string(s, &value, &escaped) ||
+            !s->each(key, JSON_TEXT, escaped ? decode(s, value) : value, s->arg))
+            return false;
+    } else {
+        if (!scan_bare_value(s))
+            return false;
+        value = (struct span){first, (size_t)(s->p - first)};
+        if (!s->each(key, plain_type(value), value, s->arg))
+            return false;
+    }
+    skip_blanks(s);
+    return true;
+}
+
 static bool scan_member(struct scan *s)
 {
+    if (s->each && s->key_count == s->key_room)
+        return false;
     skip_blanks(s);
     const char *at = s->p;
     if (!next_is(s, '"'))
@@ -318,7 +361,7 @@ static bool scan_member(struct scan *s)
     skip_blanks(s);
     if (!next_is(s, ':'))
         return fail_expected(s, "':'");
-    return scan_value(s);
+    return s->each ? give_member(s, s->keys[s->key_count - 1].name) : scan_value(s);
 }
 
 static bool scan_object(struct scan *s)
@@ -377,6 +420,27 @@ static bool scan_value(struct scan *s)
         return false;
     skip_blanks(s);
     return true;
+}
+
+bool json_plain(struct span text, json_plain_each *each, void *arg)
+{
+    struct key keys[JSON_PLAIN];
+    struct scan s = {.start = text.ptr,
+                     .p = text.ptr,
+                     .end = text.ptr,
+                     .keys = keys,
+                     .key_room = JSON_PLAIN,
+                     .each = each,
+                     .arg = arg};
+    if (text.len > LIMIT_BODY)
+        return false;
+    if (text.len)
+        s.end += text.len;
+    skip_blanks(&s);
+    bool good = next_is(&s, '{') && scan_object(&s);
+    skip_blanks(&s);
+    arena_release(&s.scratch);
+    return good && s.p == s.end;
 }
 
 bool json_check(struct span text, struct err *e)

@@ -106,6 +106,7 @@
 #define LIMIT_PLUGIN_TEXT 400u              /* bytes of a summary */
 #define LIMIT_PLUGIN_STATE (64u * KIB)      /* bytes of state of an item of a plug-in */
 #define LIMIT_ROWS_BATCH 1000u              /* rows of handlers in one statement */
+#define LIMIT_ROWS_FLOOD 4000u              /* the same, where so many wait that all writers have some */
 #define LIMIT_ROWS_BYTES (8u * MIB)         /* their values; a larger row goes alone */
 #define LIMIT_ROWS_LAZY 10000u              /* lines of the log of outgoing calls that wait to be written */
 #define LIMIT_HANDLERS 256u                 /* handlers besides those that are built in */

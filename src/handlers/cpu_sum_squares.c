@@ -35,8 +35,7 @@ static const struct fields range_fields = FIELDS(range_list, struct range);
 static bool read_range(struct item *it, struct range *r)
 {
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
-    const struct json *object;
-    if (!json_read(&a, it->input, &object, &it->err) || !fields_read(&range_fields, object, "", r, &it->err))
+    if (!fields_read_text(&range_fields, &a, it->input, r, &it->err))
         return false;
     if (r->to < r->from)
         return err_at(&it->err, ERR_BAD_FIELD, "/to",

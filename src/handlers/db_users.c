@@ -107,15 +107,10 @@ static bool begin(struct item *it, struct creation *c)
 {
     struct arena a CLEANUP(arena_release) = ARENA_INIT;
     struct buf meta CLEANUP(buf_release) = BUF_INIT(MOST_META);
-    const struct json *object = NULL;
     struct input in;
     if (it->input.len == 0)
         return invent(it, c);
-    if (!json_read(&a, it->input, &object, &it->err))
-        return false;
-    if (json_type(object) != JSON_OBJECT)
-        return err_set(&it->err, ERR_BAD_FIELD, "an item must be an object with an email");
-    if (!fields_read(&input_fields, object, "", &in, &it->err) || !read_email(in.email, c, &it->err))
+    if (!fields_read_text(&input_fields, &a, it->input, &in, &it->err) || !read_email(in.email, c, &it->err))
         return false;
     if (json_type(in.meta) == JSON_OBJECT)
         json_emit(&meta, in.meta);

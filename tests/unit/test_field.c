@@ -272,6 +272,94 @@ static void t08_schema(void **state)
                 "\"extra\":{}}}");
 }
 
+/* From text it is the same, to the last byte of what is told of a fault, whether or not a tree is built. */
+static void t09_from_text(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "{}",
+        " \n{ \"batch_size\" : 7 , \"ratio\" : 1.5 , \"loud\" : false , \"name\" : \"ann\" , \"mode\" : \"slow\" }\t",
+        "{\"ratio\":3}",
+        "{\"ratio\":-1}",
+        "{\"ratio\":9.5}",
+        "{\"ratio\":1e0}",
+        "{\"ratio\":1e999}",
+        "{\"ratio\":\"1\"}",
+        "{\"batch_size\":1.0}",
+        "{\"batch_size\":0}",
+        "{\"batch_size\":9223372036854775808}",
+        "{\"batch_size\":01}",
+        "{\"batch_size\":null}",
+        "{\"batch_size\":true}",
+        "{\"batch_size\":[1]}",
+        "{\"loud\":true,\"loud\":true}",
+        "{\"loud\":1}",
+        "{\"loud\":tru}",
+        "{\"name\":\"\\u00e4\\n\"}",
+        "{\"name\":\"\\u00e4\\\"\\\\\"}",
+        "{\"name\":\"\\ud83d\\ude00\"}",
+        "{\"name\":\"\\ud83d\"}",
+        "{\"name\":\"\"}",
+        "{\"name\":\"ninebytes\"}",
+        "{\"name\":\"\x7f\"}",
+        "{\"name\":\"\xff\"}",
+        "{\"name\":\"\x01\"}",
+        "{\"n\\u0061me\":\"ann\"}",
+        "{\"mode\":\"quick\"}",
+        "{\"extra\":1}",
+        "{\"extra\":null}",
+        "{\"extra\":{\"a\":[1,2]},\"batch_size\":4}",
+        "{\"batch_siz\":4}",
+        "{\"\":4}",
+        "{\"a/b~\":4}",
+        "{\"batch_siz\":4,}",
+        "{\"batch_size\":4",
+        "{\"batch_size\":4}}",
+        "{\"batch_size\" 4}",
+        "{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1,\"j\":1,\"k\":1,\"l\":1,\"m\":1,\"n\":1,\"o\":1,\"p\":1,\"q\":1}",
+    };
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        struct arena a CLEANUP(arena_release) = ARENA_INIT, b CLEANUP(arena_release) = ARENA_INIT;
+        struct job one, other;
+        struct err e = ERR_INIT, f = ERR_INIT;
+        const struct json *v;
+        memset(&one, 0xee, sizeof one);
+        memset(&other, 0x11, sizeof other);
+        bool tree = json_read(&a, span_of(texts[i]), &v, &e) && fields_read(&fields, v, "", &one, &e);
+        bool text = fields_read_text(&fields, &b, span_of(texts[i]), &other, &f);
+        if (tree != text || e.code != f.code || strcmp(e.text, f.text) != 0 ||
+            strcmp(e.pointer, f.pointer) != 0)
+            fail_msg("%s: %d %s %s; from text %d %s %s", texts[i], tree, e.pointer, e.text, text, f.pointer,
+                     f.text);
+        if (!tree)
+            continue;
+        if (one.count != other.count || one.ratio != other.ratio || one.loud != other.loud ||
+            one.count_given != other.count_given || strcmp(one.name, other.name) != 0 ||
+            one.mode != other.mode || json_type(one.extra) != json_type(other.extra) ||
+            !one.extra != !other.extra)
+            fail_msg("%s is read in two ways", texts[i]);
+    }
+}
+
+static void t10_only_objects_from_text(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"null", "[{}]", "\"{}\"", "1", " true "};
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        struct arena a CLEANUP(arena_release) = ARENA_INIT;
+        struct job j;
+        struct err e = ERR_INIT;
+        assert_false(fields_read_text(&fields, &a, span_of(texts[i]), &j, &e));
+        assert_int_equal(e.code, ERR_BAD_FIELD);
+        assert_non_null(strstr(e.text, "an item must be an object, not "));
+    }
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    struct job j;
+    struct err e = ERR_INIT;
+    assert_false(fields_read_text(&fields, &a, SPAN(""), &j, &e));
+    assert_int_equal(e.code, ERR_BAD_JSON);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +371,8 @@ int main(void)
         cmocka_unit_test(t06_from_text),
         cmocka_unit_test(t07_writes_what_it_reads),
         cmocka_unit_test(t08_schema),
+        cmocka_unit_test(t09_from_text),
+        cmocka_unit_test(t10_only_objects_from_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -384,6 +384,49 @@ static void t12_lists_without_a_tree(void **state)
     assert_false(json_read_lines(&a, SPAN("{\"items\":[1],\"items\":[2]}"), "items", &v, NULL));
 }
 
+static bool note_member(struct span key, enum json_type type, struct span value, void *arg)
+{
+    struct buf *b = arg;
+    buf_printf(b, SPAN_FMT "=%d:" SPAN_FMT ";", SPAN_ARG(key), (int)type, SPAN_ARG(value));
+    return !span_is(key, "stop");
+}
+
+static void t13_plain_objects(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *members; /* NULL: it is not plain */
+    } rows[] = {
+        {"{}", ""},
+        {" { \"a\" : 1 , \"b\" : \"x\\ty\" } ", "a=2:1;b=4:x\ty;"},
+        {"{\"\\u0061\":-1.5e3,\"t\":true,\"n\":null,\"e\":\"\"}", "a=3:-1.5e3;t=1:true;n=0:null;e=4:;"},
+        {"{\"a\":[]}", NULL},
+        {"{\"a\":{}}", NULL},
+        {"{\"a\":1,\"a\":2}", NULL},
+        {"{\"a\":1}x", NULL},
+        {"{\"a\":1", NULL},
+        {"{\"a\":nul}", NULL},
+        {"{\"a\":}", NULL},
+        {"{\"stop\":1}", NULL},
+        {"[1]", NULL},
+        {"1", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct buf b CLEANUP(buf_release) = BUF_INIT(4096);
+        bool plain = json_plain(span_of(rows[i].text), note_member, &b);
+        if (plain != (rows[i].members != NULL) || (plain && !span_is(buf_view(&b), rows[i].members)))
+            fail_msg("%s: %d, " SPAN_FMT, rows[i].text, plain, SPAN_ARG(buf_view(&b)));
+    }
+    for (int members = JSON_PLAIN; members <= JSON_PLAIN + 1; members++) {
+        struct buf text CLEANUP(buf_release) = BUF_INIT(4096), b CLEANUP(buf_release) = BUF_INIT(4096);
+        for (int i = 0; i < members; i++)
+            buf_printf(&text, "%s\"k%d\":%d", i ? "," : "{", i, i);
+        buf_char(&text, '}');
+        assert_int_equal(json_plain(buf_view(&text), note_member, &b), members == JSON_PLAIN);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +442,7 @@ int main(void)
         cmocka_unit_test(t10_numbers),
         cmocka_unit_test(t11_a_full_buffer_is_remembered),
         cmocka_unit_test(t12_lists_without_a_tree),
+        cmocka_unit_test(t13_plain_objects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
