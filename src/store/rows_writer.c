@@ -228,11 +228,18 @@ static struct rows_list *next_queue(const struct writer *w, int64_t *ret_until)
     return NULL;
 }
 
+/* With the lock: rows of the next statement. In a flood each writer has its share, since a statement of more rows costs less a row. */
+static size_t most_rows(void)
+{
+    size_t share = hub.waiting / WRITERS;
+    return share < LIMIT_ROWS_BATCH ? LIMIT_ROWS_BATCH : share < LIMIT_ROWS_FLOOD ? share : LIMIT_ROWS_FLOOD;
+}
+
 /* With the lock: off the front of the queue, as many as one statement takes, without orphans. */
 static size_t take_from(struct rows_list *q, struct row_put **rows)
 {
-    size_t n = 0, bytes = 0;
-    while (q->first && n < LIMIT_ROWS_BATCH && (n == 0 || bytes + q->first->bytes <= LIMIT_ROWS_BYTES)) {
+    size_t n = 0, bytes = 0, most = most_rows();
+    while (q->first && n < most && (n == 0 || bytes + q->first->bytes <= LIMIT_ROWS_BYTES)) {
         struct row_put *r = q->first;
         q->first = r->next;
         q->count--;
@@ -381,7 +388,7 @@ static bool start_writer(struct writer *w)
                         .arrays = true,
                         .impatient = true,
                         .hurry = hub.hurry};
-    w->rows = mem_array(LIMIT_ROWS_BATCH, sizeof(struct row_put *));
+    w->rows = mem_array(LIMIT_ROWS_FLOOD, sizeof(struct row_put *));
     w->params = (struct params)PARAMS_INIT;
     cond_init(&w->wake);
     w->running = pthread_create(&w->thread, NULL, run, w) == 0;
