@@ -269,7 +269,8 @@ static void on_message(void *arg, struct span channel, struct span message)
     (void)channel;
     struct waits *w = arg;
     pthread_mutex_lock(&w->lock);
-    notify_read_ids(message, on_id, on_all, w);
+    if (w->heap.count > 0) /* else thousands of ids are read for nobody */
+        notify_read_ids(message, on_id, on_all, w);
     bool wake = w->heap.count > 0 && w->heap.list[0]->at <= clock_now();
     pthread_mutex_unlock(&w->lock);
     if (wake) /* most messages are about tasks that others wait for, or nobody */
