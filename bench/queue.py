@@ -306,18 +306,25 @@ def pss_kib(pid):
 
 
 def worker(s, plan):
-    """From exec to the first task, and memory then."""
+    """From exec to the first task, and memory then. A shell waits for the word, for this process takes some 15 ms to fork itself."""
     took, rss = [], []
-    for _ in range(5):
-        s.worker.stop()
+    word, own = os.path.join(s.stack.dir, "word"), s.worker.argv
+    os.mkfifo(word)
+    s.worker.stop()
+    s.worker.argv = ["/bin/sh", "-c", 'read -r _ <"$0"; exec "$@"', word, *own]
+    for _ in range(5 if plan.quick else 15):
         s.call("POST", "/api/v1/tasks/background", ECHO)
         log = os.path.getsize(s.worker.log)
-        begin = time.monotonic()
         s.worker.start(wait=False)
+        with open(word, "w", encoding="ascii") as f:
+            begin = time.monotonic()
+            f.write("go\n")
         wait_until("it has a task", lambda: first_claim(s.worker.log, log), 30, every=0.001)
         took.append((time.monotonic() - begin) * 1e3)
         wait_until("it is done", lambda: s.stack.pg.sql("select count(*) from leases") == "0", 30)
         rss.append(sum(pss_kib(pid) for pid in descendants(s.worker.pid)) / 1024)
+        s.worker.stop()
+    s.worker.argv = own
     ms, mib = statistics.median(took), max(rss)
     yield Row("worker: start to first task", f"{ms:.0f} ms", "50 ms", ms / 50, "<= 1.00", ms <= 50)
     yield Row("worker: memory of it and its children then", f"{mib:.1f} MiB", "16 MiB", mib / 16, "<= 1.00", mib <= 16)
