@@ -30,7 +30,7 @@ BEGIN
 
     -- All of them where they are said to be, and none twice.
     held := cardinality(u_place) = cardinality(u_task) AND coalesce((
-        SELECT bool_and((ids[at] = u_lease[n] AND u_place[n] <= sizes[at] AND listed[(before[at] + u_place[n])::integer] = u_task[n]
+        SELECT bool_and((ids[at] = u_lease[n] AND u_place[n] BETWEEN 1 AND sizes[at] AND listed[(before[at] + u_place[n])::integer] = u_task[n]
             AND (n = 1 OR u_task[n - 1] < u_task[n])) IS TRUE)
         FROM (SELECT n, width_bucket(u_lease[n], ids) AS at FROM generate_series(1, cardinality(u_task)) n OFFSET 0) u), false);
 

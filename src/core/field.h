@@ -76,7 +76,7 @@ void fields_defaults(const struct fields *f, void *target);
 bool fields_read(const struct fields *f, const struct json *object, const char *at, void *target,
                  struct err *e) LATHE_CHECK;
 
-/* json_read and fields_read in one, for items, of which there are many: of an object without lists and objects no tree is built. */
+/* For items, of which there are many: json_read, which must find an object, and fields_read. Of one without lists and objects no tree is built. */
 bool fields_read_text(const struct fields *f, struct arena *a, struct span text, void *target,
                       struct err *e) LATHE_CHECK;
 

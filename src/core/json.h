@@ -47,7 +47,7 @@ bool json_check(struct span text, struct err *e) LATHE_CHECK;
 
 /* The members of an object that is plain, in their order, without a tree: texts decoded, other values as they stand; none is a list or an
  * object. False: it is something else, has more than JSON_PLAIN members, is not well formed, or `each` said so; the rest was not looked at. Who
- * wants to know why asks json_read. What `each` is given it may keep until it returns. */
+ * wants to know why asks json_read. The texts live until `each` returns. */
 #define JSON_PLAIN 16
 typedef bool json_plain_each(struct span key, enum json_type type, struct span value, void *arg);
 bool json_plain(struct span text, json_plain_each *each, void *arg) LATHE_CHECK;

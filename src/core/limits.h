@@ -100,13 +100,13 @@
 #define LIMIT_SQL_CANCELS 1024    /* cancels that a server has not taken yet */
 
 /* inside */
-#define LIMIT_PLUGINS 64u                   /* files of handlers.dir */
-#define LIMIT_PLUGIN_FIELDS 64u             /* params of one handler of a plug-in */
-#define LIMIT_PLUGIN_WORDS 64u              /* words of one of them */
-#define LIMIT_PLUGIN_TEXT 400u              /* bytes of a summary */
-#define LIMIT_PLUGIN_STATE (64u * KIB)      /* bytes of state of an item of a plug-in */
-#define LIMIT_ROWS_BATCH 1000u              /* rows of handlers in one statement */
-#define LIMIT_ROWS_FLOOD 4000u              /* the same, where so many wait that all writers have some */
+#define LIMIT_PLUGINS 64u              /* files of handlers.dir */
+#define LIMIT_PLUGIN_FIELDS 64u        /* params of one handler of a plug-in */
+#define LIMIT_PLUGIN_WORDS 64u         /* words of one of them */
+#define LIMIT_PLUGIN_TEXT 400u         /* bytes of a summary */
+#define LIMIT_PLUGIN_STATE (64u * KIB) /* bytes of state of an item of a plug-in */
+#define LIMIT_ROWS_BATCH 1000u         /* rows of handlers that are worth a statement */
+#define LIMIT_ROWS_FLOOD 2000u /* that one statement takes, where so many wait that each writer has some */
 #define LIMIT_ROWS_BYTES (8u * MIB)         /* their values; a larger row goes alone */
 #define LIMIT_ROWS_LAZY 10000u              /* lines of the log of outgoing calls that wait to be written */
 #define LIMIT_HANDLERS 256u                 /* handlers besides those that are built in */

@@ -9,10 +9,19 @@ const struct stmt claim_begin_stmt = {
     "claim_begin",
     "SELECT set_config('synchronous_commit', 'off', true), set_config('enable_bitmapscan', 'off', true)"};
 
-/* names: the queues that are served; for "*" those that have work, found by hops through the index. Their gates are
- * locked by name. Each queue gives its
- * first units in the order of the index (as many as its gate has room for where it is in `queues`), and of these the best of all queues are taken, as many as $7 KiB hold; those up to the place $8 to $10 are passed by (claim_from.h) where the queue has no gate; what was locked too many is free
- * again at the end of the transaction. Inputs are found by where the owner's cuts are: chunk k is its items [k * unit_size, …), and of inputs that were uploaded chunk k begins with item k; most tasks have none, and pay for no aggregate. OFFSET 0: a task is looked for by its id, however small the planner takes the table for. What was taken is put in order before the rows of tasks are beside it, which are wide; looking for them one by one keeps the order, which is that of the lease. Rows of work are never updated, so that a ctid stays what it was. */
+/* names: the queues that are served; for "*" those that have work, found by hops through the index. Their gates are locked by name.
+ *
+ * taken: each queue gives its first units in the order of the index, as many as its gate has room for where it is in `queues`; of these the
+ * best of all queues are taken, as many as $7 KiB hold. Those up to the place $8 to $10 are passed by (claim_from.h) where the queue has no
+ * gate. What was locked too many is free again at the end of the transaction. Rows of work are never updated, so that a ctid stays what it was.
+ *
+ * lease: lists them in the order of the answer; a unit's place there is told with its end (sql/026_finish_many.sql).
+ *
+ * Inputs are found by where the owner's cuts are: chunk k is its items [k * unit_size, …), and of inputs that were uploaded chunk k begins with
+ * item k; most tasks have none, and pay for no aggregate.
+ *
+ * OFFSET 0: a task is looked for by its id and a chunk by its number, however small the planner takes the table for. What was taken is put in
+ * order before the rows of tasks are beside it, which are wide; looking for them one by one keeps the order. */
 const struct stmt claim_stmt = {
     "claim",
     "WITH names AS MATERIALIZED ("
@@ -51,8 +60,8 @@ const struct stmt claim_stmt = {
     "AND c.seq >= (SELECT max(d.seq) FROM inputs d WHERE d.task = t.inputs_of AND d.seq <= w.first) AND c.seq < w.first + w.count) "
     "WHEN t.inputs_of IS NOT NULL THEN (SELECT string_agg(c.bytes, ''::bytea ORDER BY c.seq) FROM "
     "(SELECT greatest(CASE WHEN t.inputs_of = t.id THEN t.unit_size ELSE (SELECT o.unit_size FROM tasks o WHERE o.id = t.inputs_of) END, 1) "
-    "AS size OFFSET 0) cut, inputs c "
-    "WHERE c.task = t.inputs_of AND c.seq BETWEEN w.first / cut.size AND (w.first + w.count - 1) / cut.size) END, w.rank "
+    "AS size OFFSET 0) cut, LATERAL (SELECT i.seq, i.bytes FROM inputs i "
+    "WHERE i.task = t.inputs_of AND i.seq BETWEEN w.first / cut.size AND (w.first + w.count - 1) / cut.size OFFSET 0) c) END, w.rank "
     "FROM (SELECT * FROM taken ORDER BY rank, task, seq OFFSET 0) w, LATERAL (SELECT * FROM tasks t WHERE t.id = w.task OFFSET 0) t "
     "ORDER BY w.rank, w.task, w.seq"};
 

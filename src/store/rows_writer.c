@@ -21,15 +21,15 @@
 #define LEAST_MS 1000  /* of a row's time that an attempt may take, however late the row is */
 #define SETTLE_MS 1000 /* for all that waits: a PostgreSQL that takes longer says nothing */
 #define LAZY_MS 200    /* how long rows that nobody waits for gather */
-#define DOUBT 16       /* batches that are not taken for fresh after one was not */
+#define DOUBT 16000    /* rows that are not taken for fresh after one was not */
 #define REST_MS 60000  /* a connection that was not used for so long is closed */
 
 struct writer {
     struct db db;
     pthread_t thread;
     pthread_cond_t wake; /* its own: one that may not take part yet must not be woken instead of the other */
-    int doubt;
-    int64_t used; /* when it was last done with a batch */
+    size_t doubt;        /* rows */
+    int64_t used;        /* when it was last done with a batch */
     bool running;
     struct row_put **rows; /* of the batch */
     struct params params;
@@ -229,16 +229,16 @@ static struct rows_list *next_queue(const struct writer *w, int64_t *ret_until)
 }
 
 /* With the lock: rows of the next statement. In a flood each writer has its share, since a statement of more rows costs less a row. */
-static size_t most_rows(void)
+static size_t most_rows(const struct rows_list *q)
 {
-    size_t share = hub.waiting / WRITERS;
+    size_t share = q->count / WRITERS;
     return share < LIMIT_ROWS_BATCH ? LIMIT_ROWS_BATCH : share < LIMIT_ROWS_FLOOD ? share : LIMIT_ROWS_FLOOD;
 }
 
 /* With the lock: off the front of the queue, as many as one statement takes, without orphans. */
 static size_t take_from(struct rows_list *q, struct row_put **rows)
 {
-    size_t n = 0, bytes = 0, most = most_rows();
+    size_t n = 0, bytes = 0, most = most_rows(q);
     while (q->first && n < most && (n == 0 || bytes + q->first->bytes <= LIMIT_ROWS_BYTES)) {
         struct row_put *r = q->first;
         q->first = r->next;
@@ -295,7 +295,7 @@ static void *run(void *arg)
     size_t n = 0;
     while ((n = take(w, n > 0)) > 0) {
         bool again = w->doubt > 0;
-        w->doubt -= again;
+        w->doubt -= n < w->doubt ? n : w->doubt;
         rows_sort(w->rows[0]->table, w->rows, n);
         write_rows(w, w->rows, n, again);
         w->used = clock_now();

@@ -102,7 +102,7 @@ def t03_term_with_parked(s):
     for c in parked:
         assert c.answer().body == b"parked\n"
         assert c.is_closed()
-    p.end()
+    assert p.wait() == 0  # told once
 
 
 def t04_drain_has_an_end(s):

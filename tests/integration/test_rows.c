@@ -2,7 +2,7 @@
  * Rows that handlers put, on a real PostgreSQL: what gathers, whose fault is whose, and what a repeated run finds.
  *
  * log may say: duplicate key value violates unique constraint
- * log may say: violates check constraint "no_(bob|teapot)"
+ * log may say: violates check constraint "no_(bob|teapot|fifth)"
  * log may say: terminating connection due to administrator command
  * log may say: canceling statement
  * log may say: connection to client lost
@@ -28,7 +28,7 @@
 #include "model/strategy.h"
 #include "store_bench.h"
 
-#define MOST 4000
+#define MOST 6000
 
 struct seen {
     enum outcome_kind kind[MOST];
@@ -114,7 +114,7 @@ static int setup(void **state)
 {
     store_bench_setup(state);
     struct store_bench *b = *state;
-    bench_sql(b, "ALTER TABLE users DROP CONSTRAINT IF EXISTS no_bob");
+    bench_sql(b, "ALTER TABLE users DROP CONSTRAINT IF EXISTS no_bob, DROP CONSTRAINT IF EXISTS no_fifth");
     bench_sql(b, "TRUNCATE users, data_records, outgoing");
     conf.store_timeout = 20000;
     return 0;
@@ -484,6 +484,41 @@ static void t17_ids_of_many(void **state)
     bench_count(b, "users WHERE item IS NOT NULL", MOST);
 }
 
+/* Ends the admin's transaction when both writers wait for it. */
+static void *let_go(void *bench)
+{
+    struct store_bench *b = bench;
+    int64_t give_up = clock_after_ms(20000);
+    while (
+        bench_number(
+            b,
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lathe-rows' AND wait_event_type = 'Lock'") <
+            2 &&
+        clock_now() < give_up)
+        poll(NULL, 0, 1);
+    bench_sql(b, "ROLLBACK");
+    return NULL;
+}
+
+/* Both writers are held up while the others gather: then a statement takes more of them than usual. One of all is refused. */
+static void t19_a_flood(void **state)
+{
+    struct store_bench *b = *state;
+    struct run r = {.handler = &handler_db_users, .count = MOST, .task = uuid_v7()};
+    pthread_t other;
+    bench_sql(b, "ALTER TABLE users ADD CONSTRAINT no_fifth CHECK (email <> 'user-5000@example.com')");
+    bench_sql(b, "BEGIN; INSERT INTO users (email) VALUES ('user-0@example.com'), ('user-1500@example.com')");
+    assert_int_equal(pthread_create(&other, NULL, let_go, b), 0);
+    struct exec_report report = run(&r);
+    pthread_join(other, NULL);
+    assert_int_equal(report.ok, MOST - 1);
+    assert_int_equal(seen->code[5000], ERR_DATA);
+    bench_count(b, "users", MOST - 1);
+    bench_sql(b, "ALTER TABLE users DROP CONSTRAINT no_fifth");
+    assert_int_equal(run(&r).ok, MOST); /* each finds its own, and the last is made */
+    ids_are_told(b, MOST);
+}
+
 /* Signals the sessions that write rows; how many there are. */
 static int64_t signal_sessions(struct store_bench *b, int signal)
 {
@@ -555,6 +590,7 @@ int main(void)
         ROWS_TEST(t16_what_rows_hold),
         ROWS_TEST(t17_ids_of_many),
         ROWS_TEST(t18_session_stands_still),
+        ROWS_TEST(t19_a_flood),
     };
     struct err e = ERR_INIT;
     seen = mem_alloc(sizeof *seen);

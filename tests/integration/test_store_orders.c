@@ -37,6 +37,13 @@
     "' AND units_total = 1 AND parent IS NULL), 'x', '{1}', '{1}', '{}', '{1}', '{}', '{}', '{1}', '{1}', " \
     "'{1}', '{1}', '{1}', '{1}', '{1}', '{}', '{0}', '{0}', '{}', '{}', '{}')"
 
+/* And where its lease lists it is known. */
+#define FINISH_AT                                                                                           \
+    "SELECT * FROM lathe_finish_many(0, '{" L1 "}', ARRAY(SELECT 1::bigint FROM tasks WHERE id = '" T       \
+    "' AND units_total = 1 AND parent IS NULL), ARRAY(SELECT id FROM tasks WHERE id = '" T                  \
+    "' AND units_total = 1 AND parent IS NULL), 'x', '{1}', '{1}', '{}', '{1}', '{}', '{}', '{1}', '{1}', " \
+    "'{1}', '{1}', '{1}', '{1}', '{1}', '{}', '{0}', '{0}', '{}', '{}', '{}')"
+
 /* The same, and all of its lease as well; a lease that is gone or has more units is left to lathe_finish_alone. */
 #define FINISH_ONE                                                                            \
     "SELECT * FROM lathe_finish_one(0, '" L1 "', (SELECT coalesce(max(id::text)::uuid, '" ID( \
@@ -50,6 +57,7 @@ static const struct op {
 } ops[] = {
     {"finish", FINISH(L1, "0", "succeeded", "NULL"), OF_ANY},
     {"finish-many", FINISH_MANY, OF_PLAIN},
+    {"finish-at", FINISH_AT, OF_PLAIN},
     {"finish-one", FINISH_ONE, OF_PLAIN},
     {"fail", FINISH(L1, "0", "failed", "NULL"), OF_ANY},
     {"again", FINISH(L1, "0", "failed", "0"), OF_ANY},

@@ -108,7 +108,7 @@ static void t03_fewer_reads(void **state)
             end(b, &call, &c.units[i]);
             c.units[i].place *= known;
         }
-        read[known] = finish(b, &call);
+        read[known] = finish(b, &call); /* 0 is no place */
         for (size_t i = 0; i < MOST; i++)
             assert_true(call.ends[i].applied);
         bench_count(b, "leases", 0);
@@ -207,6 +207,29 @@ static void t07_another_lease(void **state)
     claim_release(&c);
 }
 
+/* Nor does one that points in front of its lease say anything of the lease there. */
+static void t09_in_front_of_its_lease(void **state)
+{
+    struct store_bench *b = *state;
+    struct call call = {.n = 0};
+    put(b, 2);
+    struct claim first = bench_claim(b, 2);
+    put(b, 2);
+    struct claim second = bench_claim(b, 2);
+    struct unit strange = first.units[1]; /* the last that the first lease lists */
+    strange.lease = second.lease;
+    strange.place = 0;
+    end(b, &call, &first.units[0]);
+    end(b, &call, &strange);
+    finish(b, &call);
+    assert_true(call.ends[0].applied);
+    assert_false(call.ends[1].applied);
+    bench_count(b, "leases WHERE remaining = 2", 1);
+    bench_count(b, "leases WHERE remaining = 1", 1);
+    claim_release(&first);
+    claim_release(&second);
+}
+
 /* Nobody sends them so; but what is found by a binary search must not be another's end. */
 static void t08_not_in_order(void **state)
 {
@@ -243,6 +266,7 @@ int main(void)
         STORE_TEST(t06_behind_its_lease_stands_the_next),
         STORE_TEST(t07_another_lease),
         STORE_TEST(t08_not_in_order),
+        STORE_TEST(t09_in_front_of_its_lease),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

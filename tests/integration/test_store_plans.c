@@ -381,9 +381,9 @@ static void t02d_a_store_that_is_warm(void **state)
     STATE_IS(b, n.id, "succeeded");
 }
 
-static void t03_a_claim_finds_its_inputs(void **state)
+/* Of a task that has many chunks, whatever is believed of the table. */
+static void claim_finds_its_inputs(struct store_bench *b)
 {
-    struct store_bench *b = *state;
     enum { UNITS = 500, WANT = 10 };
     static struct span inputs[UNITS];
     for (size_t i = 0; i < UNITS; i++)
@@ -406,6 +406,30 @@ static void t03_a_claim_finds_its_inputs(void **state)
     struct row row = row_at(steps[1].result, 0);
     assert_int_equal(row_int(&row), WANT);
     db_steps_clear(steps, COUNT_OF(steps));
+}
+
+static void t03_a_claim_finds_its_inputs(void **state)
+{
+    claim_finds_its_inputs(*state);
+}
+
+static void t03b_where_others_have_one_chunk(void **state)
+{
+    bench_sql(*state,
+              "INSERT INTO inputs (task, seq, first, count, bytes) SELECT gen_random_uuid(), 0, 0, 1, '1' "
+              "FROM generate_series(1, 1000)");
+    bench_sql(*state, "ANALYZE inputs");
+    claim_finds_its_inputs(*state);
+}
+
+static void t03c_where_the_table_was_empty(void **state)
+{
+    bench_sql(*state,
+              "INSERT INTO inputs (task, seq, first, count, bytes) SELECT gen_random_uuid(), 0, 0, 1, '1' "
+              "FROM generate_series(1, 1000)");
+    bench_sql(*state, "DELETE FROM inputs");
+    bench_sql(*state, "ANALYZE inputs");
+    claim_finds_its_inputs(*state);
 }
 
 /* ---- plans that were made for empty tables ---- */
@@ -584,6 +608,8 @@ int main(void)
         STORE_TEST(t02h_what_is_dead_is_not_walked),
         STORE_TEST(t02i_what_is_dead_goes_first),
         STORE_TEST(t03_a_claim_finds_its_inputs),
+        STORE_TEST(t03b_where_others_have_one_chunk),
+        STORE_TEST(t03c_where_the_table_was_empty),
         STORE_TEST(t04_notices_are_not_printed),
         STORE_TEST(t05_a_claim_reads_what_it_takes),
         STORE_TEST(t06_ends_read_what_they_end),

@@ -341,7 +341,21 @@ static void t09_from_text(void **state)
     }
 }
 
-static void t10_only_objects_from_text(void **state)
+/* No tree is built where none is needed, or nothing is gained. */
+static void t10_plain_text_needs_no_memory(void **state)
+{
+    (void)state;
+    struct arena a CLEANUP(arena_release) = ARENA_INIT;
+    struct job j;
+    assert_true(fields_read_text(
+        &fields, &a, SPAN("{\"batch_size\":7,\"name\":\"\\u00e4\",\"mode\":\"slow\"}"), &j, NULL));
+    assert_int_equal(a.used, 0);
+    assert_null(a.cleanups);
+    assert_true(fields_read_text(&fields, &a, SPAN("{\"extra\":7}"), &j, NULL));
+    assert_non_null(a.cleanups);
+}
+
+static void t11_only_objects_from_text(void **state)
 {
     (void)state;
     static const char *const texts[] = {"null", "[{}]", "\"{}\"", "1", " true "};
@@ -372,7 +386,8 @@ int main(void)
         cmocka_unit_test(t07_writes_what_it_reads),
         cmocka_unit_test(t08_schema),
         cmocka_unit_test(t09_from_text),
-        cmocka_unit_test(t10_only_objects_from_text),
+        cmocka_unit_test(t10_plain_text_needs_no_memory),
+        cmocka_unit_test(t11_only_objects_from_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
