@@ -484,30 +484,30 @@ static void t17_ids_of_many(void **state)
     bench_count(b, "users WHERE item IS NOT NULL", MOST);
 }
 
-/* Ends the admin's transaction when both writers wait for it. */
+/* Ends the admin's transaction when a writer waits for it. */
 static void *let_go(void *bench)
 {
     struct store_bench *b = bench;
-    int64_t give_up = clock_after_ms(20000);
-    while (
-        bench_number(
-            b,
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lathe-rows' AND wait_event_type = 'Lock'") <
-            2 &&
-        clock_now() < give_up)
+    int64_t give_up = clock_after_ms(10000);
+    do {
         poll(NULL, 0, 1);
+        bench_sql(b, "SELECT pg_stat_clear_snapshot()"); /* else a transaction sees what it saw before */
+    } while (bench_number(b,
+                          "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lathe-rows' AND "
+                          "wait_event_type = 'Lock'") == 0 &&
+             clock_now() < give_up);
     bench_sql(b, "ROLLBACK");
     return NULL;
 }
 
-/* Both writers are held up while the others gather: then a statement takes more of them than usual. One of all is refused. */
+/* A writer is held up while others gather: then a statement takes more of them than usual. One of all is refused. */
 static void t19_a_flood(void **state)
 {
     struct store_bench *b = *state;
     struct run r = {.handler = &handler_db_users, .count = MOST, .task = uuid_v7()};
     pthread_t other;
     bench_sql(b, "ALTER TABLE users ADD CONSTRAINT no_fifth CHECK (email <> 'user-5000@example.com')");
-    bench_sql(b, "BEGIN; INSERT INTO users (email) VALUES ('user-0@example.com'), ('user-1500@example.com')");
+    bench_sql(b, "BEGIN; INSERT INTO users (email) VALUES ('user-0@example.com')");
     assert_int_equal(pthread_create(&other, NULL, let_go, b), 0);
     struct exec_report report = run(&r);
     pthread_join(other, NULL);
