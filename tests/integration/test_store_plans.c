@@ -381,57 +381,6 @@ static void t02d_a_store_that_is_warm(void **state)
     STATE_IS(b, n.id, "succeeded");
 }
 
-/* Of a task that has many chunks, whatever is believed of the table. */
-static void claim_finds_its_inputs(struct store_bench *b)
-{
-    enum { UNITS = 500, WANT = 10 };
-    static struct span inputs[UNITS];
-    for (size_t i = 0; i < UNITS; i++)
-        inputs[i] = SPAN("1\n2\n");
-    struct new_task n = bench_task((int64_t)UNITS * 2, 2);
-    n.inputs = inputs;
-    bench_put_ok(b, &n, 1);
-
-    struct params claim CLEANUP(params_release_at) = PARAMS_INIT;
-    struct params table CLEANUP(params_release_at) = PARAMS_INIT;
-    claim_params(&claim, b->worker, uuid_v7(), WANT, &beginning);
-    params_text(&table, SPAN("inputs"));
-    struct step steps[] = {{.stmt = &claim_stmt, .params = &claim},
-                           {.stmt = &found_stmt, .params = &table, .sync = true}};
-    struct err e = ERR_INIT;
-    assert_true(db_run(&b->worker->db, steps, COUNT_OF(steps), clock_after_ms(20000), &e));
-    assert_int_equal(steps[0].err.code, ERR_NONE);
-    assert_int_equal(steps[1].err.code, ERR_NONE);
-    assert_int_equal(PQntuples(steps[0].result), WANT);
-    struct row row = row_at(steps[1].result, 0);
-    assert_int_equal(row_int(&row), WANT);
-    db_steps_clear(steps, COUNT_OF(steps));
-}
-
-static void t03_a_claim_finds_its_inputs(void **state)
-{
-    claim_finds_its_inputs(*state);
-}
-
-static void t03b_where_others_have_one_chunk(void **state)
-{
-    bench_sql(*state,
-              "INSERT INTO inputs (task, seq, first, count, bytes) SELECT gen_random_uuid(), 0, 0, 1, '1' "
-              "FROM generate_series(1, 1000)");
-    bench_sql(*state, "ANALYZE inputs");
-    claim_finds_its_inputs(*state);
-}
-
-static void t03c_where_the_table_was_empty(void **state)
-{
-    bench_sql(*state,
-              "INSERT INTO inputs (task, seq, first, count, bytes) SELECT gen_random_uuid(), 0, 0, 1, '1' "
-              "FROM generate_series(1, 1000)");
-    bench_sql(*state, "DELETE FROM inputs");
-    bench_sql(*state, "ANALYZE inputs");
-    claim_finds_its_inputs(*state);
-}
-
 /* ---- plans that were made for empty tables ---- */
 
 /* Tables that were counted when they held much, and then when they were empty and not vacuumed yet. */
@@ -607,9 +556,6 @@ int main(void)
         STORE_TEST(t02g_what_fails_is_told),
         STORE_TEST(t02h_what_is_dead_is_not_walked),
         STORE_TEST(t02i_what_is_dead_goes_first),
-        STORE_TEST(t03_a_claim_finds_its_inputs),
-        STORE_TEST(t03b_where_others_have_one_chunk),
-        STORE_TEST(t03c_where_the_table_was_empty),
         STORE_TEST(t04_notices_are_not_printed),
         STORE_TEST(t05_a_claim_reads_what_it_takes),
         STORE_TEST(t06_ends_read_what_they_end),
