@@ -123,20 +123,25 @@ bool store_beat(struct store_worker *w, struct arena *a, const struct worker_inf
     struct step steps[] = {{.stmt = &lazy_stmt},
                            {.stmt = &worker_stmt, .params = &p},
                            {.stmt = &renew_stmt, .params = &renew},
-                           {.stmt = &stops_stmt, .params = &stops, .sync = true}};
+                           {.stmt = &stops_stmt, .params = &stops}};
+    size_t steps_n = n > 0 ? COUNT_OF(steps) : 2; /* who holds nothing is only listed */
+    steps[steps_n - 1].sync = true;
     if (fault_hit("store.beat"))
         return err_set(e, ERR_STORE, "fault point store.beat");
     worker_params(&p, info, w->claimed);
     uuids(&renew, leases, n);
     params_int(&renew, conf_now(&w->store->conf->worker_lease));
     uuids(&stops, leases, n);
-    if (!run(w, steps, COUNT_OF(steps), e))
+    if (!run(w, steps, steps_n, e))
         return false;
     struct row row = row_at(steps[1].result, 0);
     clock_told(row_int(&row));
-    find_lost(steps[2].result, leases, n, lost);
-    read_ids(a, steps[3].result, ret_cancelled, ret_cancelled_n);
-    db_steps_clear(steps, COUNT_OF(steps));
+    *ret_cancelled_n = 0;
+    if (n > 0) {
+        find_lost(steps[2].result, leases, n, lost);
+        read_ids(a, steps[3].result, ret_cancelled, ret_cancelled_n);
+    }
+    db_steps_clear(steps, steps_n);
     return true;
 }
 

@@ -222,6 +222,9 @@ static bool is_beside(const struct turn *t)
     return t->own < t->n;
 }
 
+/* What lathe_finish goes on with where it has an end to add: two thirds of the time that its first one takes are for plans. */
+static const struct stmt settle_stmt = {"settle", "SELECT ended FROM lathe_settle('{}')"};
+
 bool store_warm(struct store_worker *w, struct err *e)
 {
     struct params one CLEANUP(params_release_at) = PARAMS_INIT;
@@ -235,10 +238,12 @@ bool store_warm(struct store_worker *w, struct err *e)
     finish_params(&all, none, 0);
     struct step steps[] = {{.stmt = &finish_one_stmt, .params = &one},
                            {.stmt = &finish_many_stmt, .params = &many},
-                           {.stmt = &finish_stmt, .params = &all, .sync = true}};
+                           {.stmt = &finish_stmt, .params = &all},
+                           {.stmt = &settle_stmt, .sync = true}};
     bool ok = db_run(&w->db, steps, COUNT_OF(steps), store_worker_deadline(w), e);
-    if (ok && steps[2].err.code != ERR_NONE)
-        ok = err_set(e, steps[2].err.code, "%s", steps[2].err.text);
+    const struct err *why = &steps[COUNT_OF(steps) - 1].err;
+    if (ok && why->code != ERR_NONE)
+        ok = err_set(e, why->code, "%s", why->text);
     db_steps_clear(steps, COUNT_OF(steps));
     return ok;
 }

@@ -19,6 +19,7 @@
 #define MEASURE_MS 5000       /* how often to look whether PostgreSQL knows how large the tables are */
 #define MEASURE_SOON_MS 1000  /* when something took long */
 #define HORIZON_MS 60000      /* how often to look what holds the vacuum back */
+#define HORIZON_FIRST_MS 3000 /* after the first units: a fresh session takes 10 ms for the plan */
 #define FORGET_PAUSE_MS 100   /* between two rounds of a pass */
 #define FORGET_MOST_MS 600000 /* between two passes */
 #define FORGET_LEAST_MS 5000
@@ -238,6 +239,13 @@ static void measure(struct worker *w)
         w->unmeasured = !ok;
     w->measured = clock_now();
     w->due[CARE_MEASURE] = clock_after_ms(clock_jitter(MEASURE_MS));
+}
+
+void care_begin(struct worker *w)
+{
+    w->measured = clock_now();
+    care_measure_soon(w);
+    w->due[CARE_HORIZON] = clock_after_ms(HORIZON_FIRST_MS);
 }
 
 void care_measure_soon(struct worker *w)

@@ -103,6 +103,7 @@ void turn_claimed(void *worker, struct claim *c); /* for queue_hand */
 bool turn_abandon(struct worker *w, struct run *r, enum task_state state, const struct err *e);
 
 /* care.c */
+void care_begin(struct worker *w);               /* at a start: what is due then, and what can wait */
 bool care(struct worker *w);                     /* one thing that is due; false: nothing is */
 int64_t care_next(const struct worker *w);       /* when care() should be called next */
 void care_look_for_messages(struct worker *w);   /* cancels, and times that units wait for */

@@ -51,9 +51,8 @@ static bool start(struct worker *w, struct err *e)
     w->info.costs = evidence_host(w->evidence);
     w->env = (struct run_env){.conf = w->conf, .evidence = w->evidence};
     w->look = true;
-    w->measured = clock_now();
     w->cared = true; /* the first pass claims: a lease holds whether or not its worker is listed */
-    care_measure_soon(w);
+    care_begin(w);
     if (!slots_new((int)w->conf->worker_slots, &w->env, w->slot_bell, &w->slots, e) ||
         !queue_worker_new(w->queue, &w->info, w->queue_bell, &w->queue_worker, e))
         return false;
