@@ -155,6 +155,39 @@ static void t08_dear_ones_among_large_ones(void **state)
     assert_int_equal(from(&f, NOW + 1900 * MS), 0);
 }
 
+/* Dead rows that a transaction keeps: each claim from the beginning goes past them, and none that begins behind a place. */
+static void t09_a_twentieth_of_the_time_goes_past_what_lies_in_front(void **state)
+{
+    struct claim_from f = {0};
+    (void)state;
+    took(&f, 0, 15 * MS, 500, 500, 77, NOW); /* nobody knows yet what they take elsewhere */
+    assert_int_equal(from(&f, NOW + 50 * MS), 0);
+    took(&f, 77, 5 * MS, 500, 500, 78, NOW);
+    took(&f, 0, 15 * MS, 500, 500, 79, NOW);
+    assert_int_equal(from(&f, NOW + 199 * MS), 79);
+    assert_int_equal(from(&f, NOW + 200 * MS), 0);
+    took(&f, 0, 5 * MS, 500, 500, 80, NOW); /* it was vacuumed */
+    assert_int_equal(from(&f, NOW + 49 * MS), 80);
+    assert_int_equal(from(&f, NOW + 50 * MS), 0);
+    took(&f, 0, 44 * MS, 500, 500, 81, NOW);   /* and no longer than a second */
+    took(&f, 81, 300 * MS, 500, 500, 82, NOW); /* the mean is 42 ms now */
+    took(&f, 0, 44 * MS, 500, 500, 83, NOW);
+    assert_int_equal(from(&f, NOW + 49 * MS), 83);
+    took(&f, 83, MS, 10, 500, 84, NOW); /* there is too little to do */
+    assert_int_equal(from(&f, NOW), 0);
+}
+
+static void t10_once_in_a_second_at_least(void **state)
+{
+    struct claim_from f = {0};
+    (void)state;
+    took(&f, 0, MS, 5000, 5000, 77, NOW);
+    took(&f, 77, MS, 5000, 5000, 78, NOW);
+    took(&f, 0, 200 * MS, 5000, 5000, 79, NOW); /* so many may take so long: that is not dear */
+    assert_int_equal(from(&f, NOW + 999 * MS), 79);
+    assert_int_equal(from(&f, NOW + 1000 * MS), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +199,8 @@ int main(void)
         cmocka_unit_test(t06_dear_wherever_they_begin),
         cmocka_unit_test(t07_behind_the_last_of_a_large_claim),
         cmocka_unit_test(t08_dear_ones_among_large_ones),
+        cmocka_unit_test(t09_a_twentieth_of_the_time_goes_past_what_lies_in_front),
+        cmocka_unit_test(t10_once_in_a_second_at_least),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
