@@ -1,31 +1,13 @@
-/* What is in a table of fields: finding one, checking and setting a value. Schema and output are in field_out.c. */
-#include "core/field.h"
-
+/* What is in a table of fields: finding one, checking and setting a value. Schema and output are in field_out.c, messages in
+ * field_refuse.c. */
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/buf.h"
+#include "core/field_inside.h"
 #include "core/utf8.h"
 
-#define TEXT_MOST 256u
-
-/* A field that is being set. */
-struct setting {
-    const struct field *field;
-    const char *at;   /* the JSON pointer of its object; NULL: it is the parameter of a query, or an option */
-    struct span name; /* as it was given */
-    void *target;
-    struct err *e;
-};
-
-/* What messages call a field. */
-struct pointer {
-    char text[sizeof((struct err *)0)->pointer];
-};
-
-static void *member(const struct setting *s)
+static void *member(const struct field_setting *s)
 {
     return (char *)s->target + s->field->offset;
 }
@@ -85,98 +67,6 @@ static const struct field *find(const struct fields *f, struct span name)
     return NULL;
 }
 
-/* What the field allows, in words. */
-static void describe(const struct field *f, struct buf *b)
-{
-    switch (f->type) {
-    case FIELD_INT:
-        buf_printf(b, "an integer from %" PRId64 " to %" PRId64, f->min, f->max);
-        break;
-    case FIELD_NUM:
-        buf_printf(b, "a number from %" PRId64 " to %" PRId64, f->min, f->max);
-        break;
-    case FIELD_BOOL:
-        buf_puts(b, "true or false");
-        break;
-    case FIELD_TEXT:
-        buf_printf(b, "a string of %" PRId64 " to %" PRId64 " bytes without control characters", f->min,
-                   f->max);
-        break;
-    case FIELD_ENUM:
-        buf_puts(b, "one of");
-        for (size_t i = 0; f->words[i]; i++)
-            buf_printf(b, "%s \"%s\"", i ? "," : "", f->words[i]);
-        break;
-    case FIELD_JSON:
-        buf_puts(b, "any JSON value");
-        break;
-    }
-}
-
-/* at + "/" + the name with ~ and / escaped (RFC 6901), or the bare name; cut to its size. Only for messages: it takes its time. */
-static struct pointer pointer_to(const char *at, struct span name)
-{
-    struct buf b CLEANUP(buf_release) = BUF_INIT(4096);
-    struct pointer p;
-    if (at)
-        buf_printf(&b, "%s/", at);
-    for (struct span rest = utf8_clip(name, 512); rest.len;) {
-        char c = *span_take(&rest, 1).ptr;
-        if (at && (c == '~' || c == '/'))
-            buf_puts(&b, c == '~' ? "~0" : "~1");
-        else
-            buf_char(&b, c);
-    }
-    snprintf(p.text, sizeof p.text, SPAN_FMT, SPAN_ARG(utf8_clip(buf_view(&b), sizeof p.text - 1)));
-    return p;
-}
-
-static bool refuse(const struct setting *s, const char *found)
-{
-    struct buf allowed CLEANUP(buf_release) = BUF_INIT(TEXT_MOST);
-    struct pointer p = pointer_to(s->at, s->name);
-    describe(s->field, &allowed);
-    return err_at(s->e, ERR_BAD_FIELD, p.text, "\"%s\" must be " SPAN_FMT ", not %s", p.text,
-                  SPAN_ARG(buf_view(&allowed)), found);
-}
-
-void field_show(struct span text, struct buf *b)
-{
-    struct json_out o = json_out(b);
-    json_put_text(&o, utf8_clip(text, 40));
-    if (text.len > 40)
-        buf_printf(b, "… (%zu bytes)", text.len);
-}
-
-static bool refuse_text(const struct setting *s, struct span text)
-{
-    struct buf found CLEANUP(buf_release) = BUF_INIT(2 * TEXT_MOST);
-    field_show(text, &found);
-    buf_char(&found, '\0');
-    return refuse(s, found.ptr);
-}
-
-static bool refuse_value(const struct setting *s, const struct json *v)
-{
-    struct buf found CLEANUP(buf_release) = BUF_INIT(2 * TEXT_MOST);
-    enum json_type type = json_type(v);
-    if (type == JSON_TEXT) {
-        buf_puts(&found, "the string ");
-        field_show(json_as_text(v), &found);
-    } else if (type == JSON_LIST || type == JSON_OBJECT) {
-        buf_puts(&found, json_type_name(type));
-    } else {
-        if (type == JSON_NUM && s->field->type == FIELD_INT)
-            buf_puts(&found, "the decimal number ");
-        struct buf number CLEANUP(buf_release) = BUF_INIT(2048);
-        json_emit(&number, v);
-        struct span shown = span_take(&(struct span){number.ptr, number.len}, 40);
-        buf_span(&found, shown);
-    }
-    buf_char(&found, '\0');
-    return refuse(s, found.ptr);
-}
-
 static bool has_control(struct span text)
 {
     for (size_t i = 0; i < text.len; i++)
@@ -197,7 +87,7 @@ static bool is_utf8(struct span text)
 }
 
 /* These check the range and set the member; false if the value is not allowed. */
-static bool set_int(const struct setting *s, int64_t v)
+static bool set_int(const struct field_setting *s, int64_t v)
 {
     if (v < s->field->min || v > s->field->max)
         return false;
@@ -205,7 +95,7 @@ static bool set_int(const struct setting *s, int64_t v)
     return true;
 }
 
-static bool set_num(const struct setting *s, double v)
+static bool set_num(const struct field_setting *s, double v)
 {
     if (!(v >= (double)s->field->min && v <= (double)s->field->max))
         return false;
@@ -213,14 +103,14 @@ static bool set_num(const struct setting *s, double v)
     return true;
 }
 
-static bool set_bool(const struct setting *s, bool v)
+static bool set_bool(const struct field_setting *s, bool v)
 {
     *(bool *)member(s) = v;
     return true;
 }
 
 /* Of a text that is UTF-8. */
-static bool set_text(const struct setting *s, struct span v)
+static bool set_text(const struct field_setting *s, struct span v)
 {
     if ((int64_t)v.len < s->field->min || (int64_t)v.len > s->field->max || has_control(v))
         return false;
@@ -228,7 +118,7 @@ static bool set_text(const struct setting *s, struct span v)
     return true;
 }
 
-static bool set_word(const struct setting *s, struct span v)
+static bool set_word(const struct field_setting *s, struct span v)
 {
     for (int i = 0; s->field->words[i]; i++)
         if (span_is(v, s->field->words[i])) {
@@ -238,19 +128,19 @@ static bool set_word(const struct setting *s, struct span v)
     return false;
 }
 
-static bool set_json(const struct setting *s, const struct json *v)
+static bool set_json(const struct field_setting *s, const struct json *v)
 {
     *(const struct json **)member(s) = v;
     return true;
 }
 
-static void mark_given(const struct setting *s)
+static void mark_given(const struct field_setting *s)
 {
     if (s->field->given)
         *(bool *)((char *)s->target + s->field->given) = true;
 }
 
-static bool set_value(const struct setting *s, const struct json *v)
+static bool set_value(const struct field_setting *s, const struct json *v)
 {
     enum json_type type = json_type(v);
     bool good = false;
@@ -275,63 +165,9 @@ static bool set_value(const struct setting *s, const struct json *v)
         break;
     }
     if (!good)
-        return refuse_value(s, v);
+        return field_refuse_value(s, v);
     mark_given(s);
     return true;
-}
-
-/* Changes needed to turn one word into the other, at most `most` + 1 of them counted; both are short. */
-static size_t distance(struct span a, struct span b)
-{
-    size_t row[65];
-    if (a.len > 64 || b.len > 64)
-        return 65;
-    for (size_t j = 0; j <= b.len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a.len; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.len; j++) {
-            size_t change = diagonal + (a.ptr[i - 1] != b.ptr[j - 1]);
-            diagonal = row[j];
-            size_t shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            row[j] = change < shorter ? change : shorter;
-        }
-    }
-    return row[b.len];
-}
-
-static const char *nearest(const struct fields *f, struct span name)
-{
-    const char *best = NULL;
-    size_t least = 3; /* two slips are a slip, three are another word */
-    for (size_t i = 0; i < f->count; i++) {
-        size_t d = distance(name, span_of(f->list[i].name));
-        if (d < least && d < strlen(f->list[i].name)) {
-            least = d;
-            best = f->list[i].name;
-        }
-    }
-    return best;
-}
-
-static bool refuse_name(const struct fields *f, struct span name, const char *at, struct err *e)
-{
-    struct pointer p = pointer_to(at, name);
-    const char *pointer = p.text;
-    struct buf known CLEANUP(buf_release) = BUF_INIT(4096),
-                     shown CLEANUP(buf_release) = BUF_INIT(2 * TEXT_MOST);
-    field_show(name, &shown);
-    const char *near = nearest(f, name);
-    if (near)
-        return err_at(e, ERR_UNKNOWN_FIELD, pointer, "there is no field " SPAN_FMT "; did you mean \"%s\"?",
-                      SPAN_ARG(buf_view(&shown)), near);
-    for (size_t i = 0; i < f->count; i++)
-        buf_printf(&known, "%s%s", i ? ", " : "", f->list[i].name);
-    if (f->count == 0)
-        buf_puts(&known, "none");
-    return err_at(e, ERR_UNKNOWN_FIELD, pointer, "there is no field " SPAN_FMT "; the fields are: " SPAN_FMT,
-                  SPAN_ARG(buf_view(&shown)), SPAN_ARG(buf_view(&known)));
 }
 
 struct reading {
@@ -346,8 +182,8 @@ static bool read_member(struct span key, const struct json *value, void *arg)
     const struct reading *r = arg;
     const struct field *f = find(r->fields, key);
     if (!f)
-        return refuse_name(r->fields, key, r->at, r->e);
-    return set_value(&(struct setting){f, r->at, key, r->target, r->e}, value);
+        return field_refuse_name(r->fields, key, r->at, r->e);
+    return set_value(&(struct field_setting){f, r->at, key, r->target, r->e}, value);
 }
 
 bool fields_read(const struct fields *f, const struct json *object, const char *at, void *target,
@@ -389,7 +225,7 @@ static bool set_plain(struct span key, enum json_type type, struct span value, v
 {
     const struct reading *r = arg;
     const struct field *f = find(r->fields, key);
-    const struct setting s = {f, r->at, key, r->target, r->e};
+    const struct field_setting s = {f, r->at, key, r->target, r->e};
     int64_t integer = 0;
     double number = 0;
     bool good = false;
@@ -424,9 +260,11 @@ bool fields_read_text(const struct fields *f, struct arena *a, struct span text,
 {
     struct reading r = {f, "", target, NULL};
     const struct json *object;
-    fields_defaults(f, target);
-    if (f->list != fields_any && json_plain(text, set_plain, &r))
-        return true;
+    if (f->list != fields_any) {
+        fields_defaults(f, target);
+        if (json_plain(text, set_plain, &r))
+            return true;
+    }
     if (!json_read(a, text, &object, e))
         return false;
     if (json_type(object) != JSON_OBJECT)
@@ -435,7 +273,7 @@ bool fields_read_text(const struct fields *f, struct arena *a, struct span text,
     return fields_read(f, object, "", target, e);
 }
 
-static bool set_from_text(const struct setting *s, struct span text)
+static bool set_from_text(const struct field_setting *s, struct span text)
 {
     int64_t integer;
     double number;
@@ -462,17 +300,17 @@ bool fields_set(const struct fields *f, struct span name, struct span text, void
 {
     const struct field *found = find(f, name);
     if (f->list == fields_any)
-        return err_at(e, ERR_BAD_FIELD, pointer_to(NULL, name).text,
+        return err_at(e, ERR_BAD_FIELD, field_pointer_to(NULL, name).text,
                       "these can only be given in a JSON body, all of them together");
     if (!found)
-        return refuse_name(f, name, NULL, e);
-    struct setting s = {found, NULL, name, target, e};
+        return field_refuse_name(f, name, NULL, e);
+    struct field_setting s = {found, NULL, name, target, e};
     if (found->type == FIELD_JSON) {
-        struct pointer p = pointer_to(NULL, name);
+        struct field_pointer p = field_pointer_to(NULL, name);
         return err_at(e, ERR_BAD_FIELD, p.text, "\"%s\" can only be given in a JSON body", p.text);
     }
     if (!set_from_text(&s, text))
-        return refuse_text(&s, text);
+        return field_refuse_text(&s, text);
     mark_given(&s);
     return true;
 }

@@ -5,7 +5,11 @@
 
 #include "core/clock.h"
 #include "core/mem.h"
+#include "store/db.h"
 #include "../lib/test.h"
+
+const struct stmt bench_found_stmt = {
+    "bench_found", "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = $1::text::regclass"};
 
 static void say_nothing(void *arg, const char *text)
 {

@@ -11,6 +11,8 @@
 #include "core/limits.h"
 #include "store/store.h"
 
+struct stmt;
+
 struct store_bench {
     struct conf conf;
     struct store *store;
@@ -26,6 +28,9 @@ int store_bench_teardown(void **state);
 
 void bench_sql(struct store_bench *b, const char *sql);       /* must succeed */
 int64_t bench_number(struct store_bench *b, const char *sql); /* one number */
+
+/* A step: how many rows of a table (its name, a text) indexes have found, in this transaction and in what the session has not reported yet. */
+extern const struct stmt bench_found_stmt;
 
 void bench_count(struct store_bench *b, const char *table, int64_t rows); /* asserts */
 

@@ -5,9 +5,6 @@
 #include "store/rows.h"
 #include "store_bench.h"
 
-static const struct stmt found_stmt = {
-    "test_found", "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = $1::text::regclass"};
-
 static const struct claim_place beginning = {.rank_us = 0};
 
 /* Of a task that has many chunks, whatever is believed of the table. */
@@ -26,7 +23,7 @@ static void claim_finds_its_inputs(struct store_bench *b)
     claim_params(&claim, b->worker, uuid_v7(), WANT, &beginning);
     params_text(&table, SPAN("inputs"));
     struct step steps[] = {{.stmt = &claim_stmt, .params = &claim},
-                           {.stmt = &found_stmt, .params = &table, .sync = true}};
+                           {.stmt = &bench_found_stmt, .params = &table, .sync = true}};
     struct err e = ERR_INIT;
     assert_true(db_run(&b->worker->db, steps, COUNT_OF(steps), clock_after_ms(20000), &e));
     assert_int_equal(steps[0].err.code, ERR_NONE);
@@ -37,6 +34,12 @@ static void claim_finds_its_inputs(struct store_bench *b)
     db_steps_clear(steps, COUNT_OF(steps));
 }
 
+static void put_chunks_of_others(struct store_bench *b)
+{
+    bench_sql(b, "INSERT INTO inputs (task, seq, first, count, bytes) SELECT gen_random_uuid(), 0, 0, 1, '1' "
+                 "FROM generate_series(1, 1000)");
+}
+
 static void t01_by_its_place(void **state)
 {
     claim_finds_its_inputs(*state);
@@ -44,18 +47,14 @@ static void t01_by_its_place(void **state)
 
 static void t02_where_others_have_one_chunk(void **state)
 {
-    bench_sql(*state,
-              "INSERT INTO inputs (task, seq, first, count, bytes) SELECT gen_random_uuid(), 0, 0, 1, '1' "
-              "FROM generate_series(1, 1000)");
+    put_chunks_of_others(*state);
     bench_sql(*state, "ANALYZE inputs");
     claim_finds_its_inputs(*state);
 }
 
 static void t03_where_the_table_was_empty(void **state)
 {
-    bench_sql(*state,
-              "INSERT INTO inputs (task, seq, first, count, bytes) SELECT gen_random_uuid(), 0, 0, 1, '1' "
-              "FROM generate_series(1, 1000)");
+    put_chunks_of_others(*state);
     bench_sql(*state, "DELETE FROM inputs");
     bench_sql(*state, "ANALYZE inputs");
     claim_finds_its_inputs(*state);

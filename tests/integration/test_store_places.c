@@ -26,14 +26,13 @@ static void end(struct store_bench *b, struct call *c, struct unit *u)
 /* Rows of leases that were found by an index meanwhile. */
 static int64_t run(struct store_bench *b, struct call *c)
 {
-    static const struct stmt found = {
-        "test_found", "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'leases'"};
-    struct params p CLEANUP(params_release_at) = PARAMS_INIT, none CLEANUP(params_release_at) = PARAMS_INIT;
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT, table CLEANUP(params_release_at) = PARAMS_INIT;
     struct err e = ERR_INIT;
     finish_many_params(&p, c->sorted, c->n, 0);
-    struct step steps[] = {{.stmt = &found, .params = &none},
+    params_text(&table, SPAN("leases"));
+    struct step steps[] = {{.stmt = &bench_found_stmt, .params = &table},
                            {.stmt = &finish_many_stmt, .params = &p},
-                           {.stmt = &found, .params = &none, .sync = true}};
+                           {.stmt = &bench_found_stmt, .params = &table, .sync = true}};
     if (!db_run(&b->worker->db, steps, COUNT_OF(steps), clock_after_ms(20000), &e))
         fail_msg("%s", e.text);
     for (size_t i = 0; i < COUNT_OF(steps); i++)
