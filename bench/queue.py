@@ -268,32 +268,38 @@ def backlog(s, plan):
     s.start_worker()
 
 def work_off(s, count):
-    """The rate of so many tasks, the last that ended."""
+    """The rate of so many tasks, the last that ended, by the worker that runs."""
+    hold(s, "pause")
     put_batches(s, count)
-    s.worker.start()
+    hold(s, "resume")
     s.worked_off(300)
-    s.worker.stop()
     return float(s.stack.pg.sql("select (count(*) - 1) / extract(epoch from max(finished_at) - min(finished_at)) from "
                                 f"(select finished_at from tasks order by finished_at desc limit {count}) t"))
 
 
 def behind_dead(s, kept):
     """The rate of 60,000 behind 200,000 rows of work that are gone: kept by a transaction that is open, or vacuumed."""
+    warm_up(s)
     clear(s)
     holder = long_run.Holder(s) if kept else None
-    work_off(s, 200000)
-    if holder is None:
-        s.stack.pg.sql("VACUUM work, leases")
-    rate = work_off(s, 60000)
-    if holder:
-        holder.end()
-    return rate
+    try:
+        work_off(s, 200000)
+        if holder is None:
+            s.stack.pg.sql("VACUUM work, leases")
+        return work_off(s, 60000)
+    finally:
+        if holder:
+            holder.end()
+        s.worker.stop()
 
 
 def held(s, plan):
-    """What dead rows cost that nobody can remove, in turns: all else is the same, and as old."""
+    """What dead rows cost a warm worker that nobody can remove, in turns; as many tasks went before."""
     s.worker.stop()
-    pairs = [(behind_dead(s, False), behind_dead(s, True)) for _ in range(plan.runs)]
+    pairs = []
+    for turn in range(plan.runs):
+        rates = {kept: behind_dead(s, kept) for kept in ((False, True) if turn % 2 == 0 else (True, False))}
+        pairs.append((rates[False], rates[True]))
     without, with_dead = (statistics.median(rates) for rates in zip(*pairs))
     ratio, around = spread([b / a for a, b in pairs])
     yield Row(f"drain behind 200,000 dead rows that a transaction keeps {around}".rstrip(), f"{with_dead:,.0f} /s", f"{without:,.0f} /s", ratio,

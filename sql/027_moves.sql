@@ -13,7 +13,7 @@ BEGIN
 END
 $$;
 
-DROP TRIGGER tasks_move ON tasks;
-CREATE TRIGGER tasks_move AFTER UPDATE OF state ON tasks FOR EACH ROW
+-- Not dropped first: that would wait for whoever reads, and who reads would wait for that.
+CREATE OR REPLACE TRIGGER tasks_move AFTER UPDATE OF state ON tasks FOR EACH ROW
     WHEN (NEW.state < OLD.state OR OLD.state >= 'succeeded' OR (OLD.state = 'scheduled' AND NEW.state = 'succeeded'))
     EXECUTE FUNCTION lathe_refuse();

@@ -14,9 +14,10 @@
 #define FULL_LEAST 64         /* and so large that what lies in front of them matters */
 #define PART_WEIGHT 8         /* of what a claim behind a place takes: the mean of about so many */
 
+/* One may have stood still for a moment: the smaller of two. */
 static int64_t full_pause(const struct claim_from *f)
 {
-    int64_t pause = SHARE_BUSY * f->over_ns;
+    int64_t pause = SHARE_BUSY * (f->over_ns < f->over_before_ns ? f->over_ns : f->over_before_ns);
     return pause < FULL_NS ? FULL_NS : pause < FULL_MOST_NS ? pause : FULL_MOST_NS;
 }
 
@@ -37,6 +38,7 @@ static void took_whole(struct claim_from *f, bool dear, int64_t ns, int64_t now)
 {
     f->dear = dear ? f->dear + 1 : 0;
     f->whole_ns = f->dear >= DEAR_TIMES ? ns : 0;
+    f->over_before_ns = f->over_ns;
     f->over_ns = f->part_ns > 0 && ns > f->part_ns ? ns - f->part_ns : 0;
     f->whole_at = now;
 }
@@ -45,7 +47,7 @@ static void took_whole(struct claim_from *f, bool dear, int64_t ns, int64_t now)
 static void took_part(struct claim_from *f, int64_t ns)
 {
     if (f->whole_ns != 0 && ns > f->whole_ns / 2)
-        f->whole_ns = f->dear = 0;
+        f->whole_ns = f->dear = f->over_ns = 0;
 }
 
 void claim_took(struct claim_from *f, bool whole, int64_t ns, size_t got, int want,

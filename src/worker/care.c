@@ -15,11 +15,12 @@
 #define RETURN_GRACE \
     (5 * NS_PER_S) /* for a handler in the worker to come back after its deadline or a cancel */
 #define TELL_MOST 256
-#define BEAT_AGAIN_MS 1500    /* the second: by then the worker knows what its machine costs */
-#define MEASURE_MS 5000       /* how often to look whether PostgreSQL knows how large the tables are */
-#define MEASURE_SOON_MS 1000  /* when something took long */
-#define HORIZON_MS 60000      /* how often to look what holds the vacuum back */
-#define HORIZON_FIRST_MS 3000 /* after the first units: a fresh session takes 10 ms for the plan */
+#define BEAT_AGAIN_MS 1500   /* the second: by then the worker knows what its machine costs */
+#define MEASURE_MS 5000      /* how often to look whether PostgreSQL knows how large the tables are */
+#define MEASURE_SOON_MS 1000 /* when something took long */
+#define HORIZON_MS 60000     /* how often to look what holds the vacuum back */
+#define HORIZON_FIRST_MS \
+    3000 /* after a start, when the first units are over: a fresh session takes 10 ms for the plan */
 #define FORGET_PAUSE_MS 100   /* between two rounds of a pass */
 #define FORGET_MOST_MS 600000 /* between two passes */
 #define FORGET_LEAST_MS 5000

@@ -61,7 +61,7 @@ static const struct op {
     {"finish-one", FINISH_ONE, OF_PLAIN},
     {"fail", FINISH(L1, "0", "failed", "NULL"), OF_ANY},
     {"again", FINISH(L1, "0", "failed", "0"), OF_ANY},
-    {"wake", "SELECT * FROM lathe_wake(10)", OF_ANY},
+    {"wake", "SELECT * FROM lathe_wake_due(10)", OF_ANY}, /* lathe_wake looks first whether anything is due */
     {"finish-other", FINISH(L2, "1", "succeeded", "NULL"), OF_ANY},
     {"release", "SELECT lathe_release('{" L1 "}', NULL, NULL, 0, 3)", OF_ANY},
     {"release-two", "SELECT lathe_release('{" L2 "," L1 "}', NULL, NULL, 0, 3)", OF_PLAIN},

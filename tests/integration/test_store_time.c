@@ -292,14 +292,72 @@ static void t08_nothing_starves(void **state)
     assert_in_range(minutes, 18, 22);
 }
 
+/* When somebody should look again, where nothing is due: lathe_wake finds out by itself, and says what lathe_wake_due would. */
+static void look_again(struct store_bench *b, const char *put, const char *next)
+{
+    char sql[512];
+    bench_sql(b, put);
+    snprintf(
+        sql, sizeof sql,
+        "SELECT (w.woken = 0 AND w.next IS NOT DISTINCT FROM %s AND w.next IS NOT DISTINCT FROM d.next AND d.woken = 0)::integer "
+        "FROM lathe_wake(10) w, lathe_wake_due(10) d",
+        next);
+    assert_int_equal(bench_number(b, sql), 1);
+}
+
+#define WAITS(run_at)                                                                          \
+    "INSERT INTO waiting (task, run_at, rank, seq, first, count, kib, attempt, tries, queue) " \
+    "VALUES (gen_random_uuid(), " run_at ", now(), 0, 0, 1, 0, 1, 0, 'default')"
+#define GATE(name, next_at)                                                              \
+    "INSERT INTO gates (name, concurrency, rate, per_s, tokens, next_at) VALUES ('" name \
+    "', 1, 1, 1, 0, " next_at ")"
+
+static void t11_when_to_look_again(void **state)
+{
+    struct store_bench *b = *state;
+    look_again(b, "TRUNCATE waiting", "NULL");
+    look_again(b, "UPDATE waiting SET gate = 'key/x'; " GATE("key/x", "NULL"), "NULL");
+    look_again(b, WAITS("'infinity'"), "now() + interval '1 day'");
+    look_again(b, WAITS("'2200-01-01'"), "now() + interval '1 day'");
+    look_again(b, WAITS("date_trunc('hour', now()) + interval '2 hours'"),
+               "date_trunc('hour', now()) + interval '2 hours'");
+    look_again(b, GATE("key/y", "date_trunc('hour', now()) + interval '90 minutes'"),
+               "date_trunc('hour', now()) + interval '90 minutes'");
+}
+
+/* Each of the three for which it must look. */
+static void t12_what_is_due(void **state)
+{
+    struct store_bench *b = *state;
+    int64_t woken, next, fire;
+    struct err e = ERR_INIT;
+    struct new_task n = with_terms(1, 1, "{\"retries\":5}");
+    bench_put_ok(b, &n, 1);
+    once_more(b, true);
+    wake(b, 1); /* its time has come */
+    bench_sql(b, "INSERT INTO checks SELECT id FROM tasks");
+    assert_true(store_wake(b->worker, 100, &woken, &next, &fire, &e));
+    bench_count(b, "checks", 0);
+    bench_sql(b, GATE("queue/default", "now()"));
+    assert_true(store_wake(b->worker, 100, &woken, &next, &fire, &e));
+    assert_int_equal(woken, 1); /* a queue that may be claimed from again */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_TEST(t01_tried_again),       STORE_TEST(t02_last_error),
-        STORE_TEST(t03_counted_apart),     STORE_TEST(t04_put_off),
-        STORE_TEST(t05_expires),           STORE_TEST(t06_expires_while_it_runs),
-        STORE_TEST(t07_no_retry_after_it), STORE_TEST(t10_run_again),
-        STORE_TEST(t08_nothing_starves),   STORE_TEST(t09_log),
+        STORE_TEST(t01_tried_again),
+        STORE_TEST(t02_last_error),
+        STORE_TEST(t03_counted_apart),
+        STORE_TEST(t04_put_off),
+        STORE_TEST(t05_expires),
+        STORE_TEST(t06_expires_while_it_runs),
+        STORE_TEST(t07_no_retry_after_it),
+        STORE_TEST(t10_run_again),
+        STORE_TEST(t08_nothing_starves),
+        STORE_TEST(t09_log),
+        STORE_TEST(t11_when_to_look_again),
+        STORE_TEST(t12_what_is_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,16 +164,15 @@ static void t09_a_twentieth_of_the_time_goes_past_what_lies_in_front(void **stat
     assert_int_equal(from(&f, NOW + 50 * MS), 0);
     took(&f, 77, 5 * MS, 500, 500, 78, NOW);
     took(&f, 0, 15 * MS, 500, 500, 79, NOW);
-    assert_int_equal(from(&f, NOW + 199 * MS), 79);
+    assert_int_equal(from(&f, NOW + 49 * MS), 79);
+    assert_int_equal(from(&f, NOW + 50 * MS), 0); /* once may be chance */
+    took(&f, 0, 16 * MS, 500, 500, 80, NOW);
+    assert_int_equal(from(&f, NOW + 199 * MS), 80);
     assert_int_equal(from(&f, NOW + 200 * MS), 0);
-    took(&f, 0, 5 * MS, 500, 500, 80, NOW); /* it was vacuumed */
-    assert_int_equal(from(&f, NOW + 49 * MS), 80);
+    took(&f, 0, 5 * MS, 500, 500, 81, NOW); /* it was vacuumed */
+    assert_int_equal(from(&f, NOW + 49 * MS), 81);
     assert_int_equal(from(&f, NOW + 50 * MS), 0);
-    took(&f, 0, 44 * MS, 500, 500, 81, NOW);   /* and no longer than a second */
-    took(&f, 81, 300 * MS, 500, 500, 82, NOW); /* the mean is 42 ms now */
-    took(&f, 0, 44 * MS, 500, 500, 83, NOW);
-    assert_int_equal(from(&f, NOW + 49 * MS), 83);
-    took(&f, 83, MS, 10, 500, 84, NOW); /* there is too little to do */
+    took(&f, 81, MS, 10, 500, 84, NOW); /* there is too little to do */
     assert_int_equal(from(&f, NOW), 0);
 }
 
@@ -181,11 +180,26 @@ static void t10_once_in_a_second_at_least(void **state)
 {
     struct claim_from f = {0};
     (void)state;
-    took(&f, 0, MS, 5000, 5000, 77, NOW);
-    took(&f, 77, MS, 5000, 5000, 78, NOW);
-    took(&f, 0, 200 * MS, 5000, 5000, 79, NOW); /* so many may take so long: that is not dear */
-    assert_int_equal(from(&f, NOW + 999 * MS), 79);
+    took(&f, 0, MS, 500, 500, 77, NOW);
+    took(&f, 77, MS, 500, 500, 78, NOW);
+    took(&f, 0, 200 * MS, 500, 500, 79, NOW);
+    took(&f, 0, 200 * MS, 500, 500, 80, NOW); /* not a habit yet */
+    assert_int_equal(from(&f, NOW + 999 * MS), 80);
     assert_int_equal(from(&f, NOW + 1000 * MS), 0);
+}
+
+/* Then what lies in front was not the reason, and all begin at the beginning as often as at first. */
+static void t11_dear_elsewhere_too(void **state)
+{
+    struct claim_from f = {0};
+    (void)state;
+    took(&f, 0, MS, 500, 500, 77, NOW);
+    took(&f, 77, MS, 500, 500, 78, NOW);
+    for (int i = 0; i < 3; i++)
+        took(&f, 0, 100 * MS, 500, 500, 79, NOW);
+    assert_int_equal(from(&f, NOW + 1899 * MS), 79);
+    took(&f, 79, 90 * MS, 500, 500, 80, NOW);
+    assert_int_equal(from(&f, NOW + 50 * MS), 0);
 }
 
 int main(void)
@@ -201,6 +215,7 @@ int main(void)
         cmocka_unit_test(t08_dear_ones_among_large_ones),
         cmocka_unit_test(t09_a_twentieth_of_the_time_goes_past_what_lies_in_front),
         cmocka_unit_test(t10_once_in_a_second_at_least),
+        cmocka_unit_test(t11_dear_elsewhere_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
