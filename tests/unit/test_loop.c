@@ -35,7 +35,7 @@ void care_look_for_messages(struct worker *w)
     (void)w;
 }
 
-void care_measure_soon(struct worker *w)
+void care_begin(struct worker *w)
 {
     (void)w;
 }
