@@ -31,10 +31,9 @@ static void serve_beside(struct db *db, struct pollfd *p)
     p->events = (short)(POLLIN | (PQflush(db->conn) > 0 ? POLLOUT : 0));
 }
 
-bool db_wait(struct db *db, short events, int64_t deadline, short *ret_got, struct err *e)
+bool db_wait_for(struct db *db, int fd, short events, int64_t deadline, short *ret_got, struct err *e)
 {
-    struct pollfd p[] = {
-        {.fd = PQsocket(db->conn), .events = events}, {.fd = db->hurry, .events = POLLIN}, {.fd = -1}};
+    struct pollfd p[] = {{.fd = fd, .events = events}, {.fd = db->hurry, .events = POLLIN}, {.fd = -1}};
     if (is_under_way(db->beside))
         p[2] = (struct pollfd){.fd = PQsocket(db->beside->conn)};
     for (;;) {
@@ -56,6 +55,11 @@ bool db_wait(struct db *db, short events, int64_t deadline, short *ret_got, stru
         if (n < 0 && errno != EINTR)
             return err_errno(e, "poll");
     }
+}
+
+bool db_wait(struct db *db, short events, int64_t deadline, short *ret_got, struct err *e)
+{
+    return db_wait_for(db, PQsocket(db->conn), events, deadline, ret_got, e);
 }
 
 /* Sends what is unsent and reads what is there: both, or two full buffers would wait for each other. */

@@ -17,6 +17,7 @@
 #include "core/clock.h"
 #include "core/conf.h"
 #include "store/gate.h"
+#include "store/hosts.h"
 #include "store/params.h"
 
 struct stmt {
@@ -58,13 +59,15 @@ struct db {
     PGconn *conn;   /* NULL: not open */
     PGconn *coming; /* NULL: none; begun and not open yet */
     PostgresPollingStatusType coming_wants;
+    struct lookup *lookups
+        [HOSTS_MOST]; /* NULL: none; of the hosts' names, which may take longer than one try to open it */
     const struct stmt *prepared[DB_STATEMENTS];
     size_t prepared_n;
 };
 
 /* Opens it if it is not open. ERR_STORE at once while the gate is closed. ERR_CONFIG: store.url cannot be read. */
 bool db_open(struct db *db, int64_t deadline, struct err *e) LATHE_CHECK;
-void db_close(struct db *db); /* also drops what is under way */
+void db_close(struct db *db); /* also drops what is under way, names that are being looked up too */
 
 /* Begins to open it, as far as that needs no waiting, so that the first db_open finds more of it done: the server forks a process and
  * reads its catalogs meanwhile. What goes wrong is for db_open, which then begins anew. */
@@ -98,8 +101,10 @@ bool db_script_start(struct db *db, const char *sql, int64_t deadline, struct er
 /* Waits for it until then; clock_now(): only looks. */
 bool db_script_over(struct db *db, int64_t deadline, PGresult **ret, struct err *e) LATHE_CHECK;
 
-/* Between the files of db.h: until one of `events` is so on its socket, of which *ret_got tells. False: not by the deadline, or a second
- * after somebody hurries. */
+/* Between the files of db.h: until one of `events` is so on a descriptor, or on its socket, of which *ret_got tells. False: not by the
+ * deadline, or a second after somebody hurries. */
+bool db_wait_for(struct db *db, int fd, short events, int64_t deadline, short *ret_got,
+                 struct err *e) LATHE_CHECK;
 bool db_wait(struct db *db, short events, int64_t deadline, short *ret_got, struct err *e) LATHE_CHECK;
 
 void db_steps_clear(struct step *steps, size_t n);

@@ -60,14 +60,19 @@ static void spread(struct hosts *h)
     size_t names_n = cut(h->names, names), addresses_n = cut(h->addresses, addresses);
     size_t ports_n = cut(h->ports, ports), n = names_n > addresses_n ? names_n : addresses_n;
     h->at_hand = n < 2 && at_hand(h->names, h->addresses);
+    if (n < 2 && !h->at_hand)
+        h->list[0].unknown = h->names;
     if (n < 2 || n > HOSTS_MOST || !fits(names_n, n, false) || !fits(addresses_n, n, false) ||
         !fits(ports_n, n, true))
         return; /* as it stands, or libpq says what is wrong with it */
     h->count = n;
     for (size_t i = 0; i < n; i++)
-        h->list[i] = (struct pg_host){.name = names_n ? names[i] : NULL,
-                                      .address = addresses_n ? addresses[i] : NULL,
-                                      .port = ports_n == n ? ports[i] : NULL};
+        h->list[i] = (struct pg_host){
+            .name = names_n ? names[i] : NULL,
+            .address = addresses_n ? addresses[i] : NULL,
+            .port = ports_n == n ? ports[i] : NULL,
+            .unknown =
+                at_hand(names_n ? names[i] : NULL, addresses_n ? addresses[i] : NULL) ? NULL : names[i]};
     h->at_hand = at_hand(h->list[0].name, h->list[0].address);
 }
 
@@ -83,7 +88,10 @@ void hosts_read(struct hosts *h, const char *url)
         h->ports = copy(port ? port : option(usual, "port"));
         h->each_ms = timeout ? strtol(timeout, NULL, 10) * 1000 : 0;
         spread(h);
-        h->at_hand = h->at_hand && !option(given, "service");
+        if (option(given, "service")) {
+            h->at_hand = false;
+            h->list[0].unknown = NULL;
+        }
     }
     PQconninfoFree(given);
     PQconninfoFree(usual);

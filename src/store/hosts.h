@@ -19,6 +19,8 @@
 /* What one of them has: host, hostaddr, port; NULL: as the string says. */
 struct pg_host {
     const char *name, *address, *port;
+    const char *
+        unknown; /* the name whose address must be looked up first (lookup.h); NULL: none must, or libpq knows the name (a service) */
 };
 
 struct hosts {

@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "store/hosts.h"
+#include "store/lookup.h"
 #include "store/rows.h"
 #include "store/sqlstate.h"
 
@@ -78,6 +79,8 @@ void db_close(struct db *db)
 {
     close_open(db);
     close_coming(db);
+    for (size_t i = 0; i < COUNT_OF(db->lookups); i++)
+        lookup_leave(&db->lookups[i]);
 }
 
 /* NULL: there is no memory. */
@@ -165,15 +168,53 @@ static bool connect_to(struct db *db, const struct pg_host *h, int64_t deadline,
     return connect_poll(db, PGRES_POLLING_WRITING, deadline, e);
 }
 
+static void give_up(struct db *db)
+{
+    PQfinish(db->conn);
+    db->conn = NULL;
+}
+
+/* One after the other, each with its share of the time. */
+static bool connect_to_any(struct db *db, const struct pg_host *h, const struct lookup_found *found,
+                           int64_t deadline, struct err *e)
+{
+    struct pg_host at = *h;
+    for (size_t i = 0; i < found->count; i++) {
+        int64_t now = clock_now(), share = deadline;
+        if (deadline != CLOCK_NEVER)
+            share = now + (deadline - now) / (int64_t)(found->count - i);
+        give_up(db);
+        at.address = found->list[i];
+        if (connect_to(db, &at, share, e))
+            return true;
+    }
+    return false;
+}
+
+static bool connect_by_name(struct db *db, const struct pg_host *h, struct lookup **lookup, int64_t deadline,
+                            struct err *e)
+{
+    struct lookup_found found;
+    short got;
+    if (!lookup_begin(lookup, h->unknown, e))
+        return false;
+    if (!db_wait_for(db, lookup_fd(*lookup), POLLIN, deadline, &got, e))
+        return err_set(e, ERR_STORE, "the name of PostgreSQL's host, %s, was not looked up in time",
+                       h->unknown);
+    return lookup_end(lookup, &found, e) && connect_to_any(db, h, &found, deadline, e);
+}
+
 /* Whichever host of the string answers first, and takes writes. */
 static bool db_connect(struct db *db, int64_t deadline, struct err *e)
 {
     struct hosts h CLEANUP(hosts_release);
     hosts_read(&h, db->conf->store_url);
     for (size_t i = 0; i < h.count; i++) {
-        if (i > 0)
-            PQfinish(db->conn);
-        if (connect_to(db, &h.list[i], hosts_deadline(&h, i, deadline), e))
+        const struct pg_host *host = &h.list[i];
+        int64_t until = hosts_deadline(&h, i, deadline);
+        give_up(db);
+        if (host->unknown ? connect_by_name(db, host, &db->lookups[i], until, e)
+                          : connect_to(db, host, until, e))
             return true;
     }
     return false;
@@ -219,8 +260,8 @@ bool db_open(struct db *db, int64_t deadline, struct err *e)
         return true;
     if (why.code == ERR_NONE)
         why = hello.err;
-    if (db->conn)
-        db_close(db);
+    close_open(db);
+    close_coming(db); /* names that are being looked up are for the next try */
     if (db->gate)
         db_gate_shut(db->gate, &why, detail[0] ? detail : why.text);
     if (e)

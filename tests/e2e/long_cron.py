@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A cron schedule under two workers for three minutes, of which the one or the other is killed. Not in make check: see
-check-long in Makefile.am."""
+"""A cron schedule under two workers for three minutes, of which the one or the other is killed. Not in make check, but in make check-long
+and so in dev/check all."""
 import os
 import sys
 import time

@@ -1,0 +1,198 @@
+/* store/lookup.h: a name server that does not answer holds nobody longer than his deadline. getaddrinfo is this file's, for libpq too. */
+#include "../lib/test.h"
+
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "core/net.h"
+#include "store/db.h"
+#include "store/lookup.h"
+#include "store_bench.h"
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool answers;    /* the name server, for mute.test */
+    int asked, over; /* for mute.test */
+} dns = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+typedef int resolve(const char *node, const char *service, const struct addrinfo *hints,
+                    struct addrinfo **ret);
+
+static int numeric(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+{
+    resolve *real;
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    assert_non_null(real);
+    return real(node, service, hints, ret);
+}
+
+static void wait_for_the_name_server(void)
+{
+    pthread_mutex_lock(&dns.lock);
+    dns.asked++;
+    pthread_cond_broadcast(&dns.changed);
+    while (!dns.answers)
+        pthread_cond_wait(&dns.changed, &dns.lock);
+    dns.over++;
+    pthread_cond_broadcast(&dns.changed);
+    pthread_mutex_unlock(&dns.lock);
+}
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+{
+    if (node && strcmp(node, "none.test") == 0)
+        return EAI_NONAME;
+    if (node && strcmp(node, "mute.test") == 0) {
+        wait_for_the_name_server();
+        return EAI_AGAIN;
+    }
+    if (node && strcmp(node, "here.test") == 0)
+        node = "127.0.0.1";
+    return numeric(node, service, hints, ret);
+}
+
+static int dns_setup(void **state)
+{
+    dns.answers = false;
+    dns.asked = dns.over = 0;
+    return store_bench_setup(state);
+}
+
+/* It answers at last; nobody is left who asked. */
+static int dns_teardown(void **state)
+{
+    pthread_mutex_lock(&dns.lock);
+    dns.answers = true;
+    pthread_cond_broadcast(&dns.changed);
+    while (dns.over < dns.asked)
+        pthread_cond_wait(&dns.changed, &dns.lock);
+    pthread_mutex_unlock(&dns.lock);
+    return store_bench_teardown(state);
+}
+
+#define DNS_TEST(f) cmocka_unit_test_setup_teardown(f, dns_setup, dns_teardown)
+
+static struct db db_of(struct conf *c, const char *url)
+{
+    c->store_url = url;
+    c->store_timeout = 20000;
+    return (struct db){.conf = c, .role = "test", .hurry = -1};
+}
+
+static void fails(struct db *db, int64_t ms, const char *text)
+{
+    struct err e = ERR_INIT;
+    assert_false(db_open(db, clock_after_ms(ms), &e));
+    assert_int_equal(e.code, ERR_STORE);
+    if (!strstr(e.text, text))
+        fail_msg("%s", e.text);
+}
+
+static void t01_held_no_longer_than_the_deadline(void **state)
+{
+    struct store_bench *b = *state;
+    struct conf c = b->conf;
+    struct db db = db_of(&c, "host=mute.test dbname=lathe");
+    fails(&db, 100, "mute.test, was not looked up in time");
+    db_close(&db);
+}
+
+static void t02_one_thread_however_often_it_is_tried(void **state)
+{
+    struct store_bench *b = *state;
+    struct conf c = b->conf;
+    struct db db = db_of(&c, "host=mute.test dbname=lathe");
+    for (int i = 0; i < 3; i++)
+        fails(&db, 50, "in time");
+    assert_int_equal(dns.asked, 1);
+    pthread_mutex_lock(&dns.lock);
+    dns.answers = true;
+    pthread_cond_broadcast(&dns.changed);
+    pthread_mutex_unlock(&dns.lock);
+    fails(&db, 20000, gai_strerror(EAI_AGAIN)); /* what the first one heard */
+    assert_int_equal(dns.asked, 1);
+    db_close(&db);
+}
+
+static void t03_it_leaves_time_for_the_others(void **state)
+{
+    struct store_bench *b = *state;
+    struct conf c = b->conf;
+    struct err e = ERR_INIT;
+    char url[512];
+    struct span rest = span_of(test_pg());
+    assert_true(span_starts(rest, "host="));
+    span_take(&rest, 5);
+    struct span dir = span_cut(&rest, ' ');
+    snprintf(url, sizeof url, "host=mute.test," SPAN_FMT " " SPAN_FMT, SPAN_ARG(dir), SPAN_ARG(rest));
+    struct db db = db_of(&c, url);
+    if (!db_open(&db, clock_after_ms(4000), &e))
+        fail_msg("%s", e.text);
+    db_close(&db);
+}
+
+static void t04_no_such_name(void **state)
+{
+    struct store_bench *b = *state;
+    struct conf c = b->conf;
+    struct db db = db_of(&c, "host=none.test dbname=lathe");
+    fails(&db, 20000, "none.test, cannot be looked up: ");
+    db_close(&db);
+}
+
+/* Of a server that takes connections and says nothing; that it was asked shows that the address was found. */
+static void t05_its_address_is_tried(void **state)
+{
+    struct store_bench *b = *state;
+    struct conf c = b->conf;
+    char url[512], named[512];
+    int fd CLEANUP(net_close_at) = bench_mute_host(url, sizeof url, false);
+    struct span rest = span_of(url);
+    assert_true(span_starts(rest, "host=127.0.0.1"));
+    span_take(&rest, strlen("host=127.0.0.1"));
+    snprintf(named, sizeof named, "host=here.test" SPAN_FMT, SPAN_ARG(rest));
+    struct db db = db_of(&c, named);
+    fails(&db, 300, "did not answer in time");
+    int client CLEANUP(net_close_at) = accept(fd, NULL, NULL); /* it waits there, or this does for ever */
+    assert_true(client >= 0);
+    db_close(&db);
+}
+
+static void t06_for_nobody(void **state)
+{
+    struct lookup *l = NULL;
+    struct err e = ERR_INIT;
+    (void)state;
+    assert_true(lookup_begin(&l, "mute.test", &e));
+    assert_true(lookup_begin(&l, "none.test", &e)); /* another name: the first is left to itself */
+    lookup_leave(&l);
+    assert_null(l);
+    lookup_leave(&l);
+    char name[300];
+    memset(name, 'a', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    assert_false(lookup_begin(&l, name, &e));
+    assert_null(l);
+    pthread_mutex_lock(&dns.lock);
+    while (dns.asked == 0) /* or the end of the test would not wait for it */
+        pthread_cond_wait(&dns.changed, &dns.lock);
+    pthread_mutex_unlock(&dns.lock);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        DNS_TEST(t01_held_no_longer_than_the_deadline),
+        DNS_TEST(t02_one_thread_however_often_it_is_tried),
+        DNS_TEST(t03_it_leaves_time_for_the_others),
+        DNS_TEST(t04_no_such_name),
+        DNS_TEST(t05_its_address_is_tried),
+        DNS_TEST(t06_for_nobody),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
