@@ -106,8 +106,9 @@ const struct command command_handlers = {
     .usage = "lathe handlers [--json]",
     .options = &options,
     .help =
-        "A param is given as --param=NAME=VALUE. Handlers of your own are read from handlers.dir; empty, that is\n" LATHE_HANDLERS_DIR
-        ".\n",
+        "A param is given as --param=NAME=VALUE. Handlers of your own are shared objects, read from handlers.dir (empty, that\n"
+        "is " LATHE_HANDLERS_DIR "),\n"
+        "or programs in any language, each in a section [command NAME] of the configuration; see lathe settings --sample.\n",
     .handlers = true,
     .run = run,
 };
