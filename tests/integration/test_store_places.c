@@ -254,6 +254,40 @@ static void t08_not_in_order(void **state)
     claim_release(&c);
 }
 
+/* The end of a task finds room beside its beginning (sql/029_room.sql), or it would be in every index once more. */
+static void t10_ends_touch_no_index(void **state)
+{
+    enum { MANY = 500 };
+    static const struct stmt elsewhere_stmt = {
+        "test_elsewhere",
+        "SELECT n_tup_upd, n_tup_upd - n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'tasks'"};
+    static struct new_task list[MANY];
+    static struct finish ends[MANY], *at[MANY], *sorted[MANY];
+    struct store_bench *b = *state;
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    struct err e = ERR_INIT;
+    for (int i = 0; i < MANY; i++)
+        list[i] = bench_task(1, 1);
+    bench_put_ok(b, list, MANY);
+    struct claim c = bench_claim(b, MANY);
+    assert_int_equal(c.count, MANY);
+    for (int i = 0; i < MANY; i++) {
+        ends[i] = bench_end(b, &c.units[i], TASK_succeeded, 0);
+        at[i] = &ends[i];
+    }
+    assert_int_equal(finish_sort(at, MANY, sorted), MANY);
+    finish_many_params(&p, sorted, MANY, 0);
+    struct step steps[] = {{.stmt = &finish_many_stmt, .params = &p},
+                           {.stmt = &elsewhere_stmt, .sync = true}};
+    assert_true(db_run(&b->worker->db, steps, COUNT_OF(steps), clock_after_ms(20000), &e));
+    assert_int_equal(steps[1].err.code, ERR_NONE);
+    struct row row = row_at(steps[1].result, 0);
+    assert_int_equal(row_int(&row), MANY);
+    assert_int_equal(row_int(&row), 0);
+    db_steps_clear(steps, COUNT_OF(steps));
+    claim_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +300,7 @@ int main(void)
         STORE_TEST(t07_another_lease),
         STORE_TEST(t08_not_in_order),
         STORE_TEST(t09_in_front_of_its_lease),
+        STORE_TEST(t10_ends_touch_no_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -204,6 +204,24 @@ static void t06_compress(void **state)
     object(result("cpu.compress", "{\"bytes\":0}", 0, ""));
 }
 
+/* What the caller asks for is what is done: prose becomes smaller with each step. */
+static void t09_levels(void **state)
+{
+    (void)state;
+    for (int kind = PACK_ZLIB; pack_names[kind]; kind++) {
+        int64_t before = INT64_MAX;
+        for (int level = 1; level <= 9; level += 4) {
+            const char *params = arena_printf(&arena, "{\"method\":\"%s\",\"bytes\":262144,\"level\":%d}",
+                                              pack_names[kind], level);
+            int64_t packed =
+                json_as_int(json_member(object(result("cpu.compress", params, 0, "")), "packed"));
+            if (packed <= 0 || packed >= before)
+                fail_msg("%s", params);
+            before = packed;
+        }
+    }
+}
+
 /* ---- stopping */
 
 static const struct {
@@ -280,6 +298,7 @@ int main(void)
         cmocka_unit_test_teardown(t04_hash, clean),
         cmocka_unit_test_teardown(t05_items_that_are_no_bytes, clean),
         cmocka_unit_test_teardown(t06_compress, clean),
+        cmocka_unit_test_teardown(t09_levels, clean),
         cmocka_unit_test_teardown(t07_stopped_within_milliseconds, clean),
         cmocka_unit_test_teardown(t08_params_are_written_as_ever, clean),
     };
