@@ -15,6 +15,7 @@
 #include "core/parent.h"
 #include "core/sig.h"
 #include "core/span.h"
+#include "exec/http.h"
 #include "exec/places.h"
 #include "handlers/plugin.h"
 #include "handlers/registry.h"
@@ -103,7 +104,8 @@ static bool run(const struct command *command, struct cmd *c, int argc, char **a
     if (!conf_load(&c->conf, NULL, &argc, argv, e))
         return false;
     set_up_log(&c->conf, command);
-    if (!net_guard_open(c->conf.http_allow, e) || !handlers_open(&c->conf, e))
+    if (!net_guard_open(c->conf.http_allow, e) || !http_trust(c->conf.http_ca_file, e) ||
+        !handlers_open(&c->conf, e))
         return false;
     redis_ports_open(&c->conf);
     places_open(&c->conf);

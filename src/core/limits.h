@@ -78,6 +78,8 @@
 #define LIMIT_HTTP_HEADERS 64u      /* headers of a request */
 #define LIMIT_HTTP_CALLS 16384      /* in progress on one thread; others wait */
 #define LIMIT_HTTP_RESOLVING 256    /* of them: whose host is not known yet, a resolver's thread each */
+#define LIMIT_HTTP_STREAMS 100      /* of HTTP/2: requests that are under way on one connection */
+#define LIMIT_CA_FILE (8u * MIB)    /* bytes of the certificates of http.ca_file */
 #define LIMIT_MEMO_RESULT \
     (256u * KIB) /* bytes of a result that is remembered; larger ones are computed anew */
 #define LIMIT_MEMO_S (366 * 24 * 3600) /* for so long at most */

@@ -19,6 +19,10 @@ void http_release(void);
 int http_descriptor(const void *client);
 void http_drive(void *client);
 
+/* Reads http.ca_file; once at start, before there are threads and children. Empty: the system's certificates. Borrowed. ERR_CONFIG:
+ * it cannot be read, or holds no certificate. */
+bool http_trust(const char *ca_file, struct err *e) LATHE_CHECK;
+
 /* So many calls can be in progress on one thread, and three quarters of the process's descriptors on all of them together. */
 int64_t http_most_calls(void);
 

@@ -287,6 +287,17 @@ static bool set_url(struct call *c, const struct http_request *r, struct err *e)
     return true;
 }
 
+/* Who is trusted, and that one connection does where it can: the first one's handshake tells whether the server speaks HTTP/2, and
+ * the others wait for that. Over http there is nothing to wait for. */
+static void set_tls(struct call *c)
+{
+    if (http_ca_file()) { /* the system's folder would count beside it */
+        curl_easy_setopt(c->easy, CURLOPT_CAINFO, http_ca_file());
+        curl_easy_setopt(c->easy, CURLOPT_CAPATH, NULL);
+    }
+    curl_easy_setopt(c->easy, CURLOPT_PIPEWAIT, strncmp(c->where, "https:", 6) == 0 ? 1L : 0L);
+}
+
 static void set_limits(struct call *c, const struct http_request *r)
 {
     curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms); /* from when it has a place */
@@ -321,5 +332,8 @@ bool call_set(struct call *c, const struct http_request *r, struct err *e)
 {
     set_rest(c);
     set_limits(c, r);
-    return set_url(c, r, e) && set_method(c, r, e) && add_headers(c, r, e);
+    if (!set_url(c, r, e))
+        return false;
+    set_tls(c);
+    return set_method(c, r, e) && add_headers(c, r, e);
 }

@@ -78,6 +78,9 @@ bool http_resolves(struct call *c);
 /* The alarm can be read. True: curl's time has come. */
 bool http_alarm_due(struct http *h);
 
+/* The file of http_trust; NULL: the system's. Any thread. */
+const char *http_ca_file(void);
+
 /* Without calls: kept for the next run, or freed. */
 void http_put_away(struct http *h);
 

@@ -5,18 +5,20 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
 
 #include "core/clock.h"
+#include "core/file.h"
 #include "core/limits.h"
 #include "core/mem.h"
 #include "core/net.h"
 #include "exec/http_call.h"
 
-#define IDLE_MOST 8       /* clients that are kept for the next run */
-#define IDLE_CALLS 64     /* one that had more calls at once has too many connections to be kept */
+#define IDLE_MOST 8   /* clients that are kept for the next run */
+#define IDLE_CALLS 64 /* one that had more calls at once has too many connections to be kept */
 #define FILES_MOST 131072 /* descriptors: a table that large costs 1 MiB */
 
 /* ---- curl's sockets and its one timer, in the client's descriptor */
@@ -67,6 +69,33 @@ bool http_alarm_due(struct http *h)
     if (h->due != CLOCK_NEVER)
         arm(h, h->due);
     return false;
+}
+
+/* ---- whom all trust */
+
+static const char *ca_file;
+
+/* libcurl reads it anew for its connections: looked at here so that a wrong path is told at start, not by each item. */
+bool http_trust(const char *path, struct err *e)
+{
+    static const char mark[] = "-----BEGIN CERTIFICATE-----";
+    struct buf text CLEANUP(buf_release) = BUF_INIT(LIMIT_CA_FILE);
+    ca_file = path[0] ? path : NULL;
+    if (!ca_file)
+        return true;
+    if (!file_read(path, &text, e)) {
+        e->code = ERR_CONFIG;
+        return err_prefix(e, "http.ca_file");
+    }
+    struct span all = buf_view(&text);
+    if (all.len == 0 || !memmem(all.ptr, all.len, mark, sizeof mark - 1))
+        return err_set(e, ERR_CONFIG, "http.ca_file: %s holds no certificate (PEM)", path);
+    return true;
+}
+
+const char *http_ca_file(void)
+{
+    return ca_file;
 }
 
 /* ---- clients */
@@ -154,6 +183,7 @@ static bool open_client(struct http *h, struct err *e)
     curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
     curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+    curl_multi_setopt(h->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)LIMIT_HTTP_STREAMS);
     return true;
 }
 
