@@ -13,6 +13,8 @@
  *     /heads           headers without an end
  *     /garbage         no HTTP
  *     /gzip            a small body, packed
+ *     /bomb?N          N bytes of nothing, packed to a thousandth
+ *     /again?FORM      503 the first time, then 200; Retry-After is 1 (FORM 1), a date two seconds on (date) or long gone (past)
  *
  * A thread a connection; connections and requests are counted.
  */
@@ -21,18 +23,24 @@
 
 #include "test.h"
 
+#include "core/clock.h"
+
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 struct http_server {
     int fd, port;
     pthread_t thread;
     _Atomic int connections, requests, open;
+    _Atomic int64_t due, date; /* of /again: what was told, as clock_now() or time(); 0: nothing yet */
+    _Atomic bool early;        /* it was asked again before */
 };
 
 struct http_guest {
@@ -82,7 +90,42 @@ static inline bool http_pour(int fd, const char *start, const char *more)
     return false;
 }
 
-static inline bool http_serve(int fd, const char *request, size_t n)
+static inline bool http_bomb(int fd, size_t len)
+{
+    unsigned char *body = calloc(1, len), *packed = malloc(compressBound(len) + 32);
+    z_stream z = {.next_in = body,
+                  .avail_in = (uInt)len,
+                  .next_out = packed,
+                  .avail_out = (uInt)compressBound(len) + 32};
+    assert_true(body && packed);
+    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY), Z_OK); /* 16: gzip */
+    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+    bool ok = http_answer(fd, "200 OK", "Content-Encoding: gzip\r\n", (const char *)packed, z.total_out);
+    deflateEnd(&z);
+    free(packed);
+    free(body);
+    return ok;
+}
+
+static inline bool http_again(struct http_server *s, int fd, const char *form)
+{
+    char text[64] = "Retry-After: 1\r\n";
+    if (s->due || s->date) {
+        s->early = s->due ? clock_now() < s->due : time(NULL) < s->date;
+        return http_answer(fd, "200 OK", "", "late", 4);
+    }
+    if (form[0] == '1') {
+        s->due = clock_now() + NS_PER_S;
+    } else {
+        time_t at = strncmp(form, "date", 4) == 0 ? time(NULL) + 2 : 1;
+        struct tm tm;
+        s->date = at;
+        strftime(text, sizeof text, "Retry-After: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&at, &tm));
+    }
+    return http_answer(fd, "503 Again", text, "", 0);
+}
+
+static inline bool http_serve(struct http_server *s, int fd, const char *request, size_t n)
 {
     static const char gzipped[] =
         "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\x48\xcd\xc9\xc9\x07\x00\x86\xa6\x10\x36\x05\x00\x00\x00";
@@ -114,6 +157,10 @@ static inline bool http_serve(int fd, const char *request, size_t n)
         return http_say(fd, "+PONG\r\n", 7) && false;
     if (strncmp(path, "/gzip", 5) == 0)
         return http_answer(fd, "200 OK", "Content-Encoding: gzip\r\n", gzipped, sizeof gzipped - 1);
+    if (strncmp(path, "/bomb?", 6) == 0)
+        return http_bomb(fd, strtoul(path + 6, NULL, 10));
+    if (strncmp(path, "/again?", 7) == 0)
+        return http_again(s, fd, path + 7);
     if (strncmp(path, "/long?", 6) == 0) {
         size_t len = strtoul(path + 6, NULL, 10);
         char *body = calloc(1, len + 1);
@@ -149,7 +196,7 @@ static inline void *http_connection(void *arg)
     char request[8192];
     for (size_t n; (n = http_receive(g->fd, request, sizeof request)) > 0;) {
         atomic_fetch_add(&g->server->requests, 1);
-        if (!http_serve(g->fd, request, n))
+        if (!http_serve(g->server, g->fd, request, n))
             break;
     }
     close(g->fd);

@@ -194,6 +194,35 @@ static void t06_retry_after(void **state)
     assert_int_equal(server.requests - before, 2);
 }
 
+/* Not before the time that was told, by the server's clock; then it is as if nothing had been. */
+static void t06b_comes_when_it_was_told(void **state)
+{
+    (void)state;
+    static const char *const items[] = {"\"http://127.0.0.1:PORT/again?1\"",
+                                        "\"http://127.0.0.1:PORT/again?date\""};
+    for (size_t i = 0; i < COUNT_OF(items); i++) {
+        int before = server.requests;
+        server.due = server.date = 0;
+        server.early = true;
+        struct seen s = fetch(items[i], "{\"body\":\"text\"}");
+        assert_int_equal(number_of(s, "status"), 200);
+        assert_string_equal(text_of(s, "body"), "late");
+        assert_int_equal(s.failed, 0);
+        assert_int_equal(server.requests - before, 2);
+        assert_false(server.early);
+    }
+}
+
+/* There is nothing to wait for. */
+static void t06c_a_time_that_is_over(void **state)
+{
+    (void)state;
+    int before = server.requests;
+    server.due = server.date = 0;
+    assert_int_equal(fetch("\"http://127.0.0.1:PORT/again?past\"", "{}").err.code, ERR_UPSTREAM);
+    assert_int_equal(server.requests - before, 1);
+}
+
 /* A place in the run is not held for as long as a stranger says. */
 static void t07_later_than_an_item_waits(void **state)
 {
@@ -265,6 +294,8 @@ int main(void)
         cmocka_unit_test(t04_items_that_are_no_request),
         cmocka_unit_test(t05_connections_to_one_host),
         cmocka_unit_test(t06_retry_after),
+        cmocka_unit_test(t06b_comes_when_it_was_told),
+        cmocka_unit_test(t06c_a_time_that_is_over),
         cmocka_unit_test(t07_later_than_an_item_waits),
         cmocka_unit_test(t08_work_on_the_body),
     };

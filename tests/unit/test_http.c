@@ -223,6 +223,21 @@ static void t05_servers_that_misbehave(void **state)
     assert_int_equal(w.answer.bytes, 25);
 }
 
+/* What is packed to a thousandth is unpacked as far as the limit, and no further. */
+static void t05b_what_grows_when_unpacked(void **state)
+{
+    enum { CAP = 1 << 20, WHOLE = 10 * CAP };
+    (void)state;
+    struct wish w = {.path = "/bomb?10485760", .unpack = true, .most = WHOLE};
+    assert_int_equal(one(&w), ERR_NONE);
+    assert_int_equal(w.answer.body.len, WHOLE);
+    assert_in_range(w.answer.bytes, 1, WHOLE / 500);
+    w.most = CAP;
+    assert_int_equal(one(&w), ERR_ITEM_TOO_LARGE);
+    assert_in_range(w.answer.body.len, 1, CAP);
+    assert_non_null(strstr(w.answer.err.text, "larger than 1048576 bytes"));
+}
+
 static void t06_redirects(void **state)
 {
     (void)state;
@@ -465,6 +480,7 @@ int main(void)
         TEST(t03b_of_many_too),
         TEST(t04_calls_of_one_thread_overlap),
         TEST(t05_servers_that_misbehave),
+        TEST(t05b_what_grows_when_unpacked),
         TEST(t06_redirects),
         TEST(t07_forbidden),
         TEST(t08_the_address_of_the_socket_counts),
