@@ -17,8 +17,8 @@
 #include "core/net.h"
 #include "exec/http_call.h"
 
-#define IDLE_MOST 8   /* clients that are kept for the next run */
-#define IDLE_CALLS 64 /* one that had more calls at once has too many connections to be kept */
+#define IDLE_MOST 8       /* clients that are kept for the next run */
+#define IDLE_CALLS 64     /* one that had more calls at once has too many connections to be kept */
 #define FILES_MOST 131072 /* descriptors: a table that large costs 1 MiB */
 
 /* ---- curl's sockets and its one timer, in the client's descriptor */

@@ -11,7 +11,7 @@ places='
 ^ini\.h$                                  ^src/core/conf
 ^curl/                                    ^src/exec/http
 ^openssl/                                 ^src/core/(hmac|digest)\.c$
-^(zlib|zstd)\.h$                           ^(src/core/(pack|digest)|tests/unit/test_pack)\.c$
+^(zlib|zstd)\.h$                           ^(src/core/(pack|digest)|tests/unit/test_pack)\.c$|^tests/lib/http_server\.h$
 ^(ev|event).*\.h$                         ^src/exec/
 ^(gmodule|glib|apr).*\.h$                 ^$
 ^lathe/handler\.h$                        ^(src/handlers/plugin|tests/)
