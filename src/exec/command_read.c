@@ -99,28 +99,6 @@ static void fall_silent(struct client *k)
     command_ring_at(k, clock_after_ms(DEAF_MS));
 }
 
-/* False: the process is lost. `all`: until there is nothing, though it takes one more look. */
-bool command_read_answers(struct client *k, int most, bool all)
-{
-    struct err e = ERR_INIT;
-    bool ok = true;
-    while (ok && most-- > 0) {
-        ssize_t n = read_some(k->process->out, &k->in);
-        if (n < 0)
-            fall_silent(k);
-        if (n <= 0)
-            break;
-        ok = take_lines(k, &e);
-        if (n < (ssize_t)READ_BYTES && !all)
-            break;
-    }
-    if (!ok)
-        command_lose(k, &e);
-    else
-        command_turn(k);
-    return ok;
-}
-
 static void say_line(struct client *k, struct span line)
 {
     const struct call *c = k->hand.first;
@@ -148,6 +126,29 @@ void command_read_log(struct client *k)
         }
     if (n == 0)
         epoll_ctl(k->set, EPOLL_CTL_DEL, k->process->log, NULL);
+}
+
+/* False: the process is lost. `all`: until there is nothing, though it takes one more look. */
+bool command_read_answers(struct client *k, int most, bool all)
+{
+    struct err e = ERR_INIT;
+    bool ok = true;
+    while (ok && most-- > 0) {
+        ssize_t n = read_some(k->process->out, &k->in);
+        if (n < 0)
+            fall_silent(k);
+        if (n <= 0)
+            break;
+        command_read_log(k); /* what it wrote there before is of those that it answers here */
+        ok = take_lines(k, &e);
+        if (n < (ssize_t)READ_BYTES && !all)
+            break;
+    }
+    if (!ok)
+        command_lose(k, &e);
+    else
+        command_turn(k);
+    return ok;
 }
 
 /* What it said before it went counts. */

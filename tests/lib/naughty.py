@@ -42,6 +42,11 @@ def late(said, item):
     os.close(os.open(item["path"], os.O_CREAT))
 
 
+def last_words():
+    os.write(2, b"farewell\nwithout an end")
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 def flood(mine):
     while True:
         write('{"id":%d,"result":0}\n' % (mine + 1000000))
@@ -56,6 +61,8 @@ def answer(line):
         os.kill(os.getpid(), signal.SIGSEGV)
     elif do == "exit":
         sys.exit(3)
+    elif do == "last_words":
+        last_words()
     elif do == "crash_once":
         crash_once(item)
     elif do == "hang":
