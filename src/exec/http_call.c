@@ -287,15 +287,14 @@ static bool set_url(struct call *c, const struct http_request *r, struct err *e)
     return true;
 }
 
-/* Who is trusted, and that one connection does where it can: the first one's handshake tells whether the server speaks HTTP/2, and
- * the others wait for that. Over http there is nothing to wait for. */
-static void set_tls(struct call *c)
+/* Not CURLOPT_PIPEWAIT, by which the first requests to a server of https would share one connection: they wait in one list for all
+ * servers, without their time limits, so that one that does not answer holds up the others. */
+static void set_trust(struct call *c)
 {
-    if (http_ca_file()) { /* the system's folder would count beside it */
-        curl_easy_setopt(c->easy, CURLOPT_CAINFO, http_ca_file());
-        curl_easy_setopt(c->easy, CURLOPT_CAPATH, NULL);
-    }
-    curl_easy_setopt(c->easy, CURLOPT_PIPEWAIT, strncmp(c->where, "https:", 6) == 0 ? 1L : 0L);
+    if (!http_ca_file())
+        return;
+    curl_easy_setopt(c->easy, CURLOPT_CAINFO, http_ca_file());
+    curl_easy_setopt(c->easy, CURLOPT_CAPATH, NULL); /* the system's folder would count beside it */
 }
 
 static void set_limits(struct call *c, const struct http_request *r)
@@ -332,8 +331,6 @@ bool call_set(struct call *c, const struct http_request *r, struct err *e)
 {
     set_rest(c);
     set_limits(c, r);
-    if (!set_url(c, r, e))
-        return false;
-    set_tls(c);
-    return set_method(c, r, e) && add_headers(c, r, e);
+    set_trust(c);
+    return set_url(c, r, e) && set_method(c, r, e) && add_headers(c, r, e);
 }

@@ -76,6 +76,13 @@ static void spread(struct hosts *h)
     h->at_hand = at_hand(h->list[0].name, h->list[0].address);
 }
 
+/* Of a service file, or of PGHOSTADDR: it may have addresses for what is a name here. */
+static void leave_to_libpq(struct hosts *h)
+{
+    for (size_t i = 0; i < h->count; i++)
+        h->list[i].unknown = NULL;
+}
+
 void hosts_read(struct hosts *h, const char *url)
 {
     *h = (struct hosts){.count = 1};
@@ -88,10 +95,10 @@ void hosts_read(struct hosts *h, const char *url)
         h->ports = copy(port ? port : option(usual, "port"));
         h->each_ms = timeout ? strtol(timeout, NULL, 10) * 1000 : 0;
         spread(h);
-        if (option(given, "service")) {
+        if (option(given, "service"))
             h->at_hand = false;
-            h->list[0].unknown = NULL;
-        }
+        if (option(given, "service") || option(usual, "service") || (!address && option(usual, "hostaddr")))
+            leave_to_libpq(h);
     }
     PQconninfoFree(given);
     PQconninfoFree(usual);

@@ -72,7 +72,7 @@ static bool start(struct lookup *l, struct err *e)
 
 bool lookup_begin(struct lookup **under_way, const char *name, struct err *e)
 {
-    if (*under_way && strcmp((*under_way)->name, name) == 0)
+    if (*under_way && !atomic_load(&(*under_way)->over) && strcmp((*under_way)->name, name) == 0)
         return true;
     lookup_leave(under_way);
     if (strlen(name) >= NAME_MOST)
@@ -83,6 +83,7 @@ bool lookup_begin(struct lookup **under_way, const char *name, struct err *e)
     if (!net_bell(&l->bell, e) || !start(l, e)) {
         net_close_at(&l->bell);
         mem_free(l);
+        e->code = ERR_STORE; /* for whoever tries again */
         return false;
     }
     *under_way = l;
@@ -102,8 +103,7 @@ bool lookup_end(struct lookup **under_way, struct lookup_found *ret, struct err 
     *ret = l->found;
     bool ok = l->refused == 0 && ret->count > 0;
     if (!ok)
-        err_set(e, ERR_STORE, "the name of PostgreSQL's host, %s, cannot be looked up: %s", l->name,
-                gai_strerror(l->refused));
+        err_set(e, ERR_STORE, "the name %s cannot be looked up: %s", l->name, gai_strerror(l->refused));
     lookup_leave(under_way);
     return ok;
 }

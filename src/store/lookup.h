@@ -1,7 +1,8 @@
 /*
  * lookup.h: the addresses of a host's name, by a deadline. getaddrinfo knows none, and libpq calls it before it returns from
  * PQconnectStart; a name server that does not answer would hold a loop for half a minute, and a stop as long. So a thread of its own asks. One
- * that is late is left to itself, and whoever asks for the same name next waits for that one: there is never more than one for each.
+ * that is late is left to itself; who asks for the same name again, with the same pointer, waits for that one, so that it is one thread however
+ * often it is tried.
  *
  *     struct lookup *under_way = NULL;
  *     struct lookup_found found;
@@ -32,7 +33,8 @@ struct lookup_found {
     size_t count;
 };
 
-/* Goes on with what is under way there if it is for this name. False: there is no thread, or no descriptor. */
+/* Goes on with what is under way there if it is for this name; what it came to since, while nobody waited, may be long past and is
+ * asked for anew. ERR_STORE: there is no thread, or no descriptor. */
 bool lookup_begin(struct lookup **under_way, const char *name, struct err *e) LATHE_CHECK;
 
 /* Readable when it is over; of the lookup. */

@@ -12,6 +12,7 @@
 #include "store/sqlstate.h"
 
 #define OLDEST_SERVER 140000
+#define DETAIL_MOST 4096 /* bytes of the log's line that says why it cannot be reached */
 
 /* Both kinds of session. enable_seqscan: a plan is made once, perhaps when the tables are empty, and stays; the index is
  * right however large they become. jit: these statements are short, and a switched-off plan node (below) looks expensive enough to
@@ -174,9 +175,18 @@ static void give_up(struct db *db)
     db->conn = NULL;
 }
 
+/* Why it did not come about, for the log; it may name what strangers need not know. Each address has its own reason. */
+static void add_reason(const struct db *db, struct buf *detail)
+{
+    if (db->conn && PQstatus(db->conn) == CONNECTION_BAD) {
+        struct span reason = sqlstate_reason(db->conn);
+        buf_printf(detail, "%s" SPAN_FMT, detail->len > 0 ? "; " : "", SPAN_ARG(reason));
+    }
+}
+
 /* One after the other, each with its share of the time. */
 static bool connect_to_any(struct db *db, const struct pg_host *h, const struct lookup_found *found,
-                           int64_t deadline, struct err *e)
+                           int64_t deadline, struct buf *detail, struct err *e)
 {
     struct pg_host at = *h;
     for (size_t i = 0; i < found->count; i++) {
@@ -187,25 +197,35 @@ static bool connect_to_any(struct db *db, const struct pg_host *h, const struct 
         at.address = found->list[i];
         if (connect_to(db, &at, share, e))
             return true;
+        add_reason(db, detail);
     }
     return false;
 }
 
-static bool connect_by_name(struct db *db, const struct pg_host *h, struct lookup **lookup, int64_t deadline,
-                            struct err *e)
+static bool look_up(struct db *db, const struct pg_host *h, struct lookup **lookup, int64_t deadline,
+                    struct lookup_found *ret, struct err *e)
 {
-    struct lookup_found found;
     short got;
     if (!lookup_begin(lookup, h->unknown, e))
         return false;
     if (!db_wait_for(db, lookup_fd(*lookup), POLLIN, deadline, &got, e))
-        return err_set(e, ERR_STORE, "the name of PostgreSQL's host, %s, was not looked up in time",
-                       h->unknown);
-    return lookup_end(lookup, &found, e) && connect_to_any(db, h, &found, deadline, e);
+        return err_set(e, ERR_STORE, "the name %s was not looked up in time", h->unknown);
+    return lookup_end(lookup, ret, e);
+}
+
+static bool connect_by_name(struct db *db, const struct pg_host *h, struct lookup **lookup, int64_t deadline,
+                            struct buf *detail, struct err *e)
+{
+    struct lookup_found found;
+    struct err why = ERR_INIT;
+    if (look_up(db, h, lookup, deadline, &found, &why))
+        return connect_to_any(db, h, &found, deadline, detail, e);
+    buf_printf(detail, "%s%s", detail->len > 0 ? "; " : "", why.text);
+    return err_set(e, ERR_STORE, "PostgreSQL cannot be reached: see the log");
 }
 
 /* Whichever host of the string answers first, and takes writes. */
-static bool db_connect(struct db *db, int64_t deadline, struct err *e)
+static bool db_connect(struct db *db, int64_t deadline, struct buf *detail, struct err *e)
 {
     struct hosts h CLEANUP(hosts_release);
     hosts_read(&h, db->conf->store_url);
@@ -213,9 +233,11 @@ static bool db_connect(struct db *db, int64_t deadline, struct err *e)
         const struct pg_host *host = &h.list[i];
         int64_t until = hosts_deadline(&h, i, deadline);
         give_up(db);
-        if (host->unknown ? connect_by_name(db, host, &db->lookups[i], until, e)
+        if (host->unknown ? connect_by_name(db, host, &db->lookups[i], until, detail, e)
                           : connect_to(db, host, until, e))
             return true;
+        if (!host->unknown)
+            add_reason(db, detail);
     }
     return false;
 }
@@ -223,7 +245,7 @@ static bool db_connect(struct db *db, int64_t deadline, struct err *e)
 bool db_open(struct db *db, int64_t deadline, struct err *e)
 {
     struct err why = ERR_INIT;
-    char detail[sizeof why.text];
+    struct buf detail CLEANUP(buf_release) = BUF_INIT(DETAIL_MOST);
     if (db->conn && PQstatus(db->conn) == CONNECTION_OK)
         return true;
     close_open(db);
@@ -238,15 +260,14 @@ bool db_open(struct db *db, int64_t deadline, struct err *e)
     snprintf(timeout, sizeof timeout, "%lld", (long long)(db->impatient ? most / 20 : most));
     params_text(&p, span_of(timeout));
     struct step hello = {.stmt = db->arrays ? &settings_arrays : &settings, .params = &p, .sync = true};
-    bool ok = db_connect(db, deadline, &why);
-    if (!ok && db->conn && PQstatus(db->conn) == CONNECTION_BAD) {
-        struct span reason = sqlstate_reason(db->conn);
-        snprintf(detail, sizeof detail, SPAN_FMT, SPAN_ARG(reason));
-    } else if (!ok) {
-        snprintf(detail, sizeof detail, "%s", why.text); /* it did not come so far as to say no */
-    } else if (!(ok = db_run(db, &hello, 1, deadline, &why)) || hello.err.code != ERR_NONE) {
-        snprintf(detail, sizeof detail, "%s", ok ? hello.err.text : why.text);
+    bool ok = db_connect(db, deadline, &detail, &why);
+    if (ok) {
+        detail.len = 0; /* of those that were tried before */
+        ok = db_run(db, &hello, 1, deadline, &why);
     }
+    if (detail.len == 0) /* it did not come so far as to say no, or said it to this */
+        buf_puts(&detail, ok ? hello.err.text : why.text);
+    buf_char(&detail, '\0');
     ok = ok && hello.err.code == ERR_NONE;
     if (ok) {
         struct row row = row_at(hello.result, 0);
@@ -263,7 +284,7 @@ bool db_open(struct db *db, int64_t deadline, struct err *e)
     close_open(db);
     close_coming(db); /* names that are being looked up are for the next try */
     if (db->gate)
-        db_gate_shut(db->gate, &why, detail[0] ? detail : why.text);
+        db_gate_shut(db->gate, &why, detail.failed ? why.text : detail.ptr);
     if (e)
         *e = why;
     return false;
