@@ -39,7 +39,7 @@ static void test_what_every_program_has(void **unused)
 
 static void test_environment(void **unused)
 {
-    static const char *const passed[] = {"HOME=/var/of/it",   "LANG=C.UTF-8", "LC_ALL=C.UTF-8",
+    static const char *const passed[] = {"HOME=/var/of/it",    "LANG=C.UTF-8", "LC_ALL=C.UTF-8",
                                          "PATH=/usr/bin:/bin", "TMPDIR=/tmp",  "TZ=Europe/Berlin"};
     static const char *const hidden[] = {"LATHE_STORE_URL=password=secret", "PATHS=1", "PYTHONPATH=/nowhere",
                                          "LC_TIME=C"};
