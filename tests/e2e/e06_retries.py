@@ -16,12 +16,6 @@ SHAPED = ["sequential", "threading", "multiprocessing", "async-batch", "concurre
 UNKNOWN = "0199b7c2-0000-7000-8000-000000000000"
 
 
-def log(w, id):
-    status, _, got = w.call("GET", f"/api/v1/tasks/{id}/log")
-    assert status == 200 and got["task"] == id, (status, got)
-    return got["lines"]
-
-
 def t01_until_it_works(w):
     "a unit that fails is run again until it does not, under every strategy; the log tells of each try"
     for strategy in SHAPED + ["background"]:
@@ -32,7 +26,7 @@ def t01_until_it_works(w):
         assert task["error"] is None and task["items"] == {"total": 4, "done": 4, "failed": 0}, task
         assert [(r["result"], r.get("tries")) for r in w.results(id)] == [(n, None) for n in range(4)]
         units = task["units"]["total"]
-        said = [line["text"] for line in log(w, id)]
+        said = [line["text"] for line in w.log(id)]
         for n in (1, 2):
             mine = [text for text in said if text.startswith(f"try {n} of 4 failed: item-failed: item ")]
             assert len(mine) == units and all("; next in 0." in text for text in mine), said
@@ -46,7 +40,7 @@ def t02_no_tries_left(w):
     assert (task["state"], task["tries"], task["items"]["failed"]) == ("failed", 1, 2), task
     assert task["error"]["type"] == "/problems/items-failed", task
     assert len(w.results(id)) == 2
-    assert [line["try"] for line in log(w, id)] == [1, 2], log(w, id)
+    assert [line["try"] for line in w.log(id)] == [1, 2], w.log(id)
 
 
 def t03_while_it_waits(w):
@@ -85,8 +79,8 @@ def t06_not_now(w):
     for strategy in ("sequential", "multiprocessing"):
         path = os.path.join(w.dir, f"now-{strategy}")
         id = w.submit(strategy, handler="test.snooze", params={"every": 1, "ms": 100, "until": path}, items_count=2)
-        wait_until("it was put off twice", lambda: len(log(w, id)) >= 2)
-        assert {line["text"] for line in log(w, id)} == {"put off for 0.1 s"}, log(w, id)
+        wait_until("it was put off twice", lambda: len(w.log(id)) >= 2)
+        assert {line["text"] for line in w.log(id)} == {"put off for 0.1 s"}, w.log(id)
         open(path, "w").close()
         task = w.finished(id)
         assert (task["state"], task["tries"], task["items"]["done"]) == ("succeeded", 0, 2), task
@@ -124,7 +118,7 @@ def t09_log(w):
     for strategy in ("hybrid", "multiprocessing"):
         id = w.submit(strategy, handler="word", params={"step_ms": 0}, items=["Anna", "Otto"], workers=2)
         task = w.finished(id)
-        lines = log(w, id)
+        lines = w.log(id)
         assert task["links"]["log"] == f"/api/v1/tasks/{id}/log", task
         assert len(lines) == 20 and sorted({line["index"] for line in lines}) == [0, 1], lines
         assert [line["text"] for line in lines if line["index"] == 1][:2] == ["word", "length"], lines
@@ -133,7 +127,7 @@ def t09_log(w):
         assert [json.loads(line) for line in text.splitlines()] == lines
     id = w.submit("sequential", handler="echo", items_count=1)
     w.finished(id)
-    assert log(w, id) == []
+    assert w.log(id) == []
     assert w.call("GET", f"/api/v1/tasks/{UNKNOWN}/log")[0] == 404
     assert w.call("GET", f"/api/v1/tasks/{id}/log", headers={"Accept": "text/html"})[0] == 406
 
@@ -142,7 +136,7 @@ def t10_too_much_to_say(w):
     "a run keeps so much of its log, and says what it dropped"
     id = w.submit("hybrid", handler="word", params={"step_ms": 0}, items_count=200)
     w.finished(id)
-    lines = log(w, id)
+    lines = w.log(id)
     assert len(lines) < 2000 and lines[-1]["text"].startswith(f"{2000 - len(lines) + 1} more lines were dropped"), lines[-1]
 
 

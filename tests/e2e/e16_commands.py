@@ -28,12 +28,6 @@ class Commands(Web):
         return {**super().lathe_env(), "LATHE_CONF": path}
 
 
-def log(w, id):
-    status, _, got = w.call("GET", f"/api/v1/tasks/{id}/log")
-    assert status == 200 and got["task"] == id, (status, got)
-    return got["lines"]
-
-
 def t01_each_item_has_its_own(w):
     "one item in hand at a time: each line on standard error, though it comes between two on standard output, is that item's"
     items = [{"say": f"grüße {n} \"$(x)\""} for n in range(100)]
@@ -41,9 +35,9 @@ def t01_each_item_has_its_own(w):
         id = w.submit(strategy, handler="candid", items=items, workers=workers)
         task = w.finished(id)
         assert (task["state"], task["items"]["failed"]) == ("succeeded", 0), task
-        lines = sorted((line["index"], line["text"]) for line in log(w, id))
+        lines = sorted((line["index"], line["text"]) for line in w.log(id))
         assert lines == [(n, item["say"]) for n, item in enumerate(items)], (strategy, lines)
-        assert all(line["unit"] == 0 or strategy != "sequential" for line in log(w, id))
+        assert all(line["unit"] == 0 or strategy != "sequential" for line in w.log(id))
 
 
 def t02_last_words(w):
@@ -52,7 +46,7 @@ def t02_last_words(w):
     task = w.finished(id)
     assert (task["state"], task["items"]["failed"]) == ("succeeded", 1), task
     assert [r["state"] for r in w.results(id)] == ["succeeded", "failed", "succeeded"]
-    assert [(line["index"], line["text"]) for line in log(w, id)] == [(1, "farewell"), (1, "without an end")] * 2, log(w, id)
+    assert [(line["index"], line["text"]) for line in w.log(id)] == [(1, "farewell"), (1, "without an end")] * 2, w.log(id)
 
 
 def t03_cancel(w):

@@ -65,8 +65,8 @@ static int dns_setup(void **state)
     return store_bench_setup(state);
 }
 
-/* It answers at last; nobody is left who asked. */
-static int dns_teardown(void **state)
+/* For mute.test; until nobody is left who asked. */
+static void let_it_answer(void)
 {
     pthread_mutex_lock(&dns.lock);
     dns.answers = true;
@@ -74,6 +74,11 @@ static int dns_teardown(void **state)
     while (dns.over < dns.asked)
         pthread_cond_wait(&dns.changed, &dns.lock);
     pthread_mutex_unlock(&dns.lock);
+}
+
+static int dns_teardown(void **state)
+{
+    let_it_answer();
     return store_bench_teardown(state);
 }
 
@@ -115,16 +120,6 @@ static void wait_asked(int n)
     pthread_mutex_unlock(&dns.lock);
 }
 
-static void let_it_answer(int n)
-{
-    pthread_mutex_lock(&dns.lock);
-    dns.answers = true;
-    pthread_cond_broadcast(&dns.changed);
-    while (dns.over < n)
-        pthread_cond_wait(&dns.changed, &dns.lock);
-    pthread_mutex_unlock(&dns.lock);
-}
-
 static void t02_one_thread_however_often_it_is_tried(void **state)
 {
     struct store_bench *b = *state;
@@ -135,7 +130,7 @@ static void t02_one_thread_however_often_it_is_tried(void **state)
     for (int i = 0; i < 3; i++)
         fails(&db, 50, "see the log");
     wait_asked(1);
-    let_it_answer(1);
+    let_it_answer();
     db_close(&db);
 }
 
@@ -148,7 +143,7 @@ static void t07_what_is_past_is_asked_anew(void **state)
     (void)state;
     assert_true(lookup_begin(&l, "mute.test", &e));
     wait_asked(1);
-    let_it_answer(1);
+    let_it_answer();
     struct pollfd p = {.fd = lookup_fd(l), .events = POLLIN};
     assert_int_equal(poll(&p, 1, 20000), 1);
     assert_true(lookup_begin(&l, "mute.test", &e));

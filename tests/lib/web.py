@@ -110,6 +110,12 @@ class Web(Stack):
             return task if task["state"] in FINAL else None
         return wait_until(f"task {id} is over", over, seconds, every=0.05)
 
+    def log(self, id):
+        """The lines of a task's log."""
+        status, _, got = self.call("GET", f"/api/v1/tasks/{id}/log")
+        assert status == 200 and got["task"] == id, (status, got)
+        return got["lines"]
+
     def results(self, id):
         """All item results, decoded, as they come."""
         status, _, text = self.raw("GET", f"/api/v1/tasks/{id}/results", headers={"Accept": "application/x-ndjson"})
