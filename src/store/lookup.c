@@ -95,6 +95,11 @@ int lookup_fd(const struct lookup *l)
     return l->bell;
 }
 
+bool lookup_over(const struct lookup *l)
+{
+    return atomic_load(&l->over);
+}
+
 bool lookup_end(struct lookup **under_way, struct lookup_found *ret, struct err *e)
 {
     struct lookup *l = *under_way;

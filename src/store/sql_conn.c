@@ -57,27 +57,13 @@ static int64_t patience(const struct sql_conn *c)
     return clock_after_ms(c->pool->database->timeout_ms + GRACE_MS);
 }
 
-/* Of whom a statement is has no ear for them, and standard error is no place. */
-static void ignore_notice(void *arg, const PGresult *r)
-{
-    (void)arg, (void)r;
-}
-
 struct sql_conn *sql_conn_new(struct sql_pool *pool)
 {
-    /* Later ones go before earlier ones: the url may say otherwise, but for the encoding. */
-    static const char *const keys[] = {
-        "fallback_application_name", "tcp_user_timeout", "keepalives_idle", "keepalives_interval",
-        "keepalives_count",          "dbname",           "client_encoding", NULL};
-    const char *values[] = {"lathe-sql", "10000", "30", "10", "3", pool->database->url, "UTF8", NULL};
     struct sql_conn *c = mem_alloc(sizeof *c);
     c->pool = pool;
     c->watched = -1;
     c->until = patience(c);
-    c->pg = PQconnectStartParams(keys, values, 1);
-    if (!c->pg)
-        mem_exhausted(1);
-    PQsetNoticeReceiver(c->pg, ignore_notice, NULL);
+    c->opening = sql_opening_new(pool);
     return c;
 }
 
@@ -87,6 +73,7 @@ void sql_conn_free(struct sql_conn *c)
         sql_cancel_and_close(c->pg);
     else if (c->pg)
         PQfinish(c->pg);
+    sql_opening_free(c->opening);
     mem_free(c->prepared);
     mem_free(c);
 }
@@ -111,17 +98,22 @@ bool sql_database_check(const struct sql_database *d, struct err *e)
 }
 
 /* The reason is for the log: who submits tasks need not know where the database is. */
+static bool unreachable(struct sql_conn *c, struct span reason)
+{
+    if (c->err.code == ERR_NONE) {
+        err_set(&c->err, ERR_UNREACHABLE, "the database \"%s\" cannot be reached", c->pool->database->name);
+        snprintf(c->detail, sizeof c->detail, SPAN_FMT, SPAN_ARG(reason));
+    }
+    return false;
+}
+
 static bool lost_by_libpq(struct sql_conn *c)
 {
     struct span reason = sqlstate_reason(c->pg);
     const char *password = PQpass(c->pg);
     if (password && password[0] != '\0' && memmem(reason.ptr, reason.len, password, strlen(password)))
         reason = SPAN("the reason has the password in it");
-    if (c->err.code == ERR_NONE) {
-        err_set(&c->err, ERR_UNREACHABLE, "the database \"%s\" cannot be reached", c->pool->database->name);
-        snprintf(c->detail, sizeof c->detail, SPAN_FMT, SPAN_ARG(reason));
-    }
-    return false;
+    return unreachable(c, reason);
 }
 
 static bool lost_on_the_way(struct sql_conn *c)
@@ -134,6 +126,11 @@ bool sql_conn_alive(struct sql_conn *c)
 {
     return PQconsumeInput(c->pg) && !PQisBusy(c->pg) && PQconsumeInput(c->pg) &&
            PQstatus(c->pg) == CONNECTION_OK;
+}
+
+int sql_conn_fd(const struct sql_conn *c)
+{
+    return c->pg ? PQsocket(c->pg) : sql_opening_fd(c->opening);
 }
 
 unsigned sql_conn_wants(const struct sql_conn *c)
@@ -483,8 +480,16 @@ static bool take_call(struct sql_conn *c, PGresult *r)
 
 static bool turn_connecting(struct sql_conn *c)
 {
+    struct err why = ERR_INIT;
+    bool first = !c->pg;
+    if (first && !sql_opening_turn(c->opening, &c->pg, &why))
+        return unreachable(c, span_of(why.text));
+    if (!c->pg) {
+        c->events = EPOLLIN;
+        return true;
+    }
     PostgresPollingStatusType want =
-        c->events == 0 && PQstatus(c->pg) != CONNECTION_BAD ? PGRES_POLLING_WRITING : PQconnectPoll(c->pg);
+        first && PQstatus(c->pg) != CONNECTION_BAD ? PGRES_POLLING_WRITING : PQconnectPoll(c->pg);
     switch ((int)want) {
     case PGRES_POLLING_READING:
         c->events = EPOLLIN;

@@ -18,6 +18,7 @@
 #include "core/limits.h"
 #include "model/sql.h"
 
+struct lookup;
 struct sql_lane;
 struct sql_client;
 
@@ -64,7 +65,8 @@ enum sql_chore {
 };
 
 struct sql_conn {
-    PGconn *pg;
+    PGconn *pg; /* NULL: `opening` still looks for its hosts */
+    struct sql_opening *opening;
     struct sql_pool *pool;
     struct sql_lane *lane; /* NULL: idle */
     struct sql_conn *next; /* in the pool, in a lane's `given`, or among the dead */
@@ -107,7 +109,8 @@ void sql_conn_free(struct sql_conn *c);
 /* Reads what is there and goes on with what it does. False: it is lost, c->err says why. */
 bool sql_conn_turn(struct sql_conn *c) LATHE_CHECK;
 bool sql_conn_flush(struct sql_conn *c) LATHE_CHECK; /* likewise; sends what is unsent */
-unsigned sql_conn_wants(const struct sql_conn *c);   /* EPOLLIN, EPOLLOUT */
+int sql_conn_fd(const struct sql_conn *c);
+unsigned sql_conn_wants(const struct sql_conn *c); /* EPOLLIN, EPOLLOUT */
 
 /* May it be sent at once, or must the connection be made ready for it first (by a chore, when nothing else is on it)? */
 bool sql_conn_fits(const struct sql_conn *c, const struct sql_query *q);
@@ -128,6 +131,16 @@ bool sql_conn_alive(struct sql_conn *c);  /* an idle one: has the server closed 
 void sql_call_over(struct sql_one *call);  /* shown is filled in */
 void sql_call_again(struct sql_one *call); /* to the front of its lane */
 void sql_chore_failed(struct sql_conn *c); /* chore.query cannot be prepared: chore.err */
+
+/* ---- how one begins (sql_opening.c): the names of its hosts are looked up (lookup.h) before libpq has it, which would do that itself
+ * and hold the thread meanwhile */
+
+struct sql_opening *sql_opening_new(struct sql_pool *pool);
+void sql_opening_free(struct sql_opening *o); /* NULL: nothing */
+/* Goes on with it; at first, and when sql_opening_fd is readable. *ret: the connection that was begun; NULL: not yet. False: no host has an
+ * address. */
+bool sql_opening_turn(struct sql_opening *o, PGconn **ret, struct err *e) LATHE_CHECK;
+int sql_opening_fd(const struct sql_opening *o);
 
 /* ---- pools (sql_pool.c): any thread */
 
@@ -153,7 +166,9 @@ struct sql_pool {
     int64_t open;          /* connections and permits: database->connections at most */
     struct sql_conn *idle; /* the one that was used last is first */
     struct sql_lane *waiting, *waiting_end;
-    _Atomic int wanted; /* lanes that wait */
+    _Atomic int wanted;                            /* lanes that wait */
+    struct lookup *lookups[LIMIT_SQL_CONNECTIONS]; /* whose callers did not wait for their end: others may */
+    int lookups_n;
     int failures;
     int64_t down_since, next_try; /* clock_now(); 0: as far as is known it is there */
     struct err why;
@@ -176,6 +191,11 @@ void sql_pool_failed(struct sql_pool *p, const struct err *why,
 void sql_pool_reached(struct sql_pool *p);
 /* Since when it has been away; 0: it is not. */
 int64_t sql_pool_down(struct sql_pool *p, int64_t *ret_next_try, struct err *ret_why);
+
+/* A lookup that was left, for whoever tries next: a name server that is silent for long has a question for each connection, not for each
+ * try. */
+void sql_pool_keep_lookup(struct sql_pool *p, struct lookup *l);
+struct lookup *sql_pool_take_lookup(struct sql_pool *p); /* NULL: there is none */
 
 void sql_pools_idle(int64_t before); /* closes those that nobody has used since */
 

@@ -3,6 +3,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "store/lookup.h"
 
 #define FIRST_MS 50 /* until a server that was not reached is tried again; doubled each time */
 #define LAST_MS 2000
@@ -205,6 +206,25 @@ static struct sql_conn *take_old(struct sql_pool *p, int64_t before)
     }
     pthread_mutex_unlock(&p->lock);
     return old;
+}
+
+void sql_pool_keep_lookup(struct sql_pool *p, struct lookup *l)
+{
+    pthread_mutex_lock(&p->lock);
+    if (p->lookups_n < LIMIT_SQL_CONNECTIONS) {
+        p->lookups[p->lookups_n++] = l;
+        l = NULL;
+    }
+    pthread_mutex_unlock(&p->lock);
+    lookup_leave(&l);
+}
+
+struct lookup *sql_pool_take_lookup(struct sql_pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    struct lookup *l = p->lookups_n > 0 ? p->lookups[--p->lookups_n] : NULL;
+    pthread_mutex_unlock(&p->lock);
+    return l;
 }
 
 void sql_pools_idle(int64_t before)

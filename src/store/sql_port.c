@@ -109,7 +109,7 @@ static void unwatch(struct sql_conn *c)
 /* While it connects libpq may close a descriptor and open another of the same number, which the set then does not know. */
 static bool watch(struct sql_conn *c)
 {
-    int fd = PQsocket(c->pg), set = c->lane->client->set;
+    int fd = sql_conn_fd(c), set = c->lane->client->set;
     struct epoll_event ev = {.events = sql_conn_wants(c), .data.ptr = c};
     arm(c->lane->client, c->until);
     if (c->watched == fd && c->events == ev.events && c->state != SQL_CONNECTING)

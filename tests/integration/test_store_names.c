@@ -1,84 +1,26 @@
-/* store/lookup.h: a name server that does not answer holds nobody longer than his deadline. getaddrinfo is this file's, for libpq too. */
+/* store/lookup.h: a name server that does not answer holds nobody longer than his deadline. */
 #include "../lib/test.h"
 
 #include <arpa/inet.h>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 
 #include "core/net.h"
 #include "store/db.h"
 #include "store/lookup.h"
+#include "dns_bench.h"
 #include "store_bench.h"
-
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool answers;    /* the name server, for mute.test */
-    int asked, over; /* for mute.test */
-} dns = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-
-typedef int resolve(const char *node, const char *service, const struct addrinfo *hints,
-                    struct addrinfo **ret);
-
-static int numeric(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
-{
-    resolve *real;
-    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
-    assert_non_null(real);
-    return real(node, service, hints, ret);
-}
-
-static void wait_for_the_name_server(void)
-{
-    pthread_mutex_lock(&dns.lock);
-    dns.asked++;
-    pthread_cond_broadcast(&dns.changed);
-    while (!dns.answers)
-        pthread_cond_wait(&dns.changed, &dns.lock);
-    dns.over++;
-    pthread_cond_broadcast(&dns.changed);
-    pthread_mutex_unlock(&dns.lock);
-}
-
-int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
-{
-    if (node && strcmp(node, "none.test") == 0)
-        return EAI_NONAME;
-    if (node && strcmp(node, "mute.test") == 0) {
-        wait_for_the_name_server();
-        return EAI_AGAIN;
-    }
-    if (node && strcmp(node, "here.test") == 0)
-        node = "127.0.0.1";
-    return numeric(node, service, hints, ret);
-}
 
 static int dns_setup(void **state)
 {
-    dns.answers = false;
-    dns.asked = dns.over = 0;
+    dns_begin();
     return store_bench_setup(state);
-}
-
-/* For mute.test; until nobody is left who asked. */
-static void let_it_answer(void)
-{
-    pthread_mutex_lock(&dns.lock);
-    dns.answers = true;
-    pthread_cond_broadcast(&dns.changed);
-    while (dns.over < dns.asked)
-        pthread_cond_wait(&dns.changed, &dns.lock);
-    pthread_mutex_unlock(&dns.lock);
 }
 
 static int dns_teardown(void **state)
 {
-    let_it_answer();
+    dns_answers();
     return store_bench_teardown(state);
 }
 
@@ -110,27 +52,17 @@ static void t01_held_no_longer_than_the_deadline(void **state)
     db_close(&db);
 }
 
-/* Until the name server has been asked so often. */
-static void wait_asked(int n)
-{
-    pthread_mutex_lock(&dns.lock);
-    while (dns.asked < n)
-        pthread_cond_wait(&dns.changed, &dns.lock);
-    assert_int_equal(dns.asked, n);
-    pthread_mutex_unlock(&dns.lock);
-}
-
 static void t02_one_thread_however_often_it_is_tried(void **state)
 {
     struct store_bench *b = *state;
     struct conf c = b->conf;
     struct db db = db_of(&c, "host=mute.test dbname=lathe");
     fails(&db, 50, "see the log");
-    wait_asked(1);
+    dns_wait_asked(1);
     for (int i = 0; i < 3; i++)
         fails(&db, 50, "see the log");
-    wait_asked(1);
-    let_it_answer();
+    dns_wait_asked(1);
+    dns_answers();
     db_close(&db);
 }
 
@@ -142,12 +74,12 @@ static void t07_what_is_past_is_asked_anew(void **state)
     struct err e = ERR_INIT;
     (void)state;
     assert_true(lookup_begin(&l, "mute.test", &e));
-    wait_asked(1);
-    let_it_answer();
+    dns_wait_asked(1);
+    dns_answers();
     struct pollfd p = {.fd = lookup_fd(l), .events = POLLIN};
     assert_int_equal(poll(&p, 1, 20000), 1);
     assert_true(lookup_begin(&l, "mute.test", &e));
-    wait_asked(2);
+    dns_wait_asked(2);
     p.fd = lookup_fd(l);
     assert_int_equal(poll(&p, 1, 20000), 1);
     assert_false(lookup_end(&l, &found, &e));
@@ -217,7 +149,7 @@ static void t06_for_nobody(void **state)
     name[sizeof name - 1] = '\0';
     assert_false(lookup_begin(&l, name, &e));
     assert_null(l);
-    wait_asked(1); /* or the end of the test would not wait for it */
+    dns_wait_asked(1); /* or the end of the test would not wait for it */
 }
 
 int main(void)

@@ -15,7 +15,7 @@ places='
 ^(ev|event).*\.h$                         ^src/exec/
 ^(gmodule|glib|apr).*\.h$                 ^$
 ^lathe/handler\.h$                        ^(src/handlers/plugin|tests/)
-^dlfcn\.h$                                ^(src/handlers/plugin|tests/lib/machine|tests/integration/test_store_names)
+^dlfcn\.h$                                ^(src/handlers/plugin|tests/lib/machine|tests/integration/dns_bench)
 ^cmocka\.h$                               ^tests/
 '
 
