@@ -85,22 +85,7 @@ struct change {
 #define AT(member) .offset = offsetof(struct change, member)
 
 static const struct field change_list[] = {
-    {.name = "concurrency",
-     .type = FIELD_INT,
-     AT(limit.concurrency),
-     .max = LIMIT_CONCURRENCY,
-     .summary = "units that may run at once; 0: any number"},
-    {.name = "rate",
-     .type = FIELD_INT,
-     AT(limit.rate),
-     .max = LIMIT_RATE,
-     .summary = "units that may begin in per_s seconds; 0: any number"},
-    {.name = "per_s",
-     .type = FIELD_NUM,
-     AT(limit.per_s),
-     .max = LIMIT_DELAY_S,
-     .def = 1,
-     .summary = "seconds that rate counts for"},
+    LIMIT_NUMBERS(struct change, limit.),
     {.name = "paused",
      .type = FIELD_BOOL,
      AT(paused),

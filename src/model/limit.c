@@ -11,22 +11,7 @@ static const struct field fields[] = {
      .max = LIMIT_KEY,
      .def_text = "",
      .summary = "who shares the limit: all tasks with the same key"},
-    {.name = "concurrency",
-     .type = FIELD_INT,
-     AT(concurrency),
-     .max = LIMIT_CONCURRENCY,
-     .summary = "units that may run at once; 0: any number"},
-    {.name = "rate",
-     .type = FIELD_INT,
-     AT(rate),
-     .max = LIMIT_RATE,
-     .summary = "units that may begin in per_s seconds; 0: any number"},
-    {.name = "per_s",
-     .type = FIELD_NUM,
-     AT(per_s),
-     .max = LIMIT_DELAY_S,
-     .def = 1,
-     .summary = "seconds that rate counts for"},
+    LIMIT_NUMBERS(struct limit, ),
 };
 
 const struct fields limit_fields = FIELDS(fields, struct limit);

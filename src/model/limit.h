@@ -17,6 +17,23 @@ struct limit {
 
 extern const struct fields limit_fields;
 
+/* The fields of a table that are the numbers of a limit; `at`: where in `type` it is, with its dot ("limit."). */
+#define LIMIT_NUMBERS(type_, at)                                                                       \
+    {.name = "concurrency",                                                                            \
+     .type = FIELD_INT,                                                                                \
+     .offset = offsetof(type_, at concurrency),                                                        \
+     .max = LIMIT_CONCURRENCY,                                                                         \
+     .summary = "units that may run at once; 0: any number"},                                          \
+        {.name = "rate",                                                                               \
+         .type = FIELD_INT,                                                                            \
+         .offset = offsetof(type_, at rate),                                                           \
+         .max = LIMIT_RATE,                                                                            \
+         .summary = "units that may begin in per_s seconds; 0: any number"},                           \
+    {                                                                                                  \
+        .name = "per_s", .type = FIELD_NUM, .offset = offsetof(type_, at per_s), .max = LIMIT_DELAY_S, \
+        .def = 1, .summary = "seconds that rate counts for"                                            \
+    }
+
 /* The term; `json` NULL or null: key is "". ERR_BAD_FIELD names the pointer. */
 bool limit_read(const struct json *json, struct limit *ret, struct err *e) LATHE_CHECK;
 /* Does per_s fit? `at` is the object's pointer. */

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Limits as a user meets them, with two workers: a key's rate and concurrency, queues that are paused and limited."""
+import json
 import os
 import sys
 
@@ -70,8 +71,14 @@ def t03_queue():
         q = wait_until("one runs", lambda: (lambda q: q if q["running"] else None)(w.call("GET", "/api/v1/queues/default")[2]))
         assert (q["queued"], q["running"]) == (1, 1), q
         assert q["gates"][0]["inside"] == 1 and q["gates"][0]["holders"][0] in ids, q
-        w.call("PUT", "/api/v1/queues/default", {})
+        said = json.loads(w.lathe_run("queues", "limit", "--json", "--concurrency=2", "--rate=100", "--per-s=0.5", "default").stdout)
+        assert (said["concurrency"], said["rate"], said["per_s"]) == (2, 100, 0.5), said
         wait_until("both run", lambda: w.call("GET", "/api/v1/queues/default")[2]["running"] == 2)
+        assert ", 2 at once, 100 in 0.5 s" in w.lathe_run("queues").stdout
+        assert " at once" not in w.lathe_run("queues", "limit", "default").stdout  # what is left out has no limit
+        for words, text in (("limit", "each with a NAME"), ("limit --per-s=0 default", "per_s"), ("lift default", "each with a NAME")):
+            bad = w.lathe_run("queues", *words.split(), check=False)
+            assert bad.returncode != 0 and text in bad.stderr, (words, bad)
         for id in ids:
             w.call("DELETE", f"/api/v1/tasks/{id}")
             w.finished(id)
