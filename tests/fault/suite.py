@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The fault suite: `make fault`. A row a fault, as it happens; ends with 1 if a row breaks its promise.
 
-    tests/fault/suite.py [--minutes N] [--markdown] [--list] [WORD…]     only faults whose names hold a word
+    tests/fault/suite.py [--minutes N] [--rate N] [--markdown] [--list] [WORD…]     only faults whose names hold a word
 
-docs/testing.md says how to read it.
+`--rate`: tasks a second that are offered, of a mix of which two cores can do some 160. docs/testing.md says how to read it.
 """
 import argparse
 import os
@@ -27,10 +27,10 @@ def line(cells, markdown, note):
     return "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, WIDTHS)))
 
 
-def run(fault):
+def run(fault, rate):
     row = Row(fault.name)
     try:
-        with Run(fault) as r:
+        with Run(fault, rate) as r:
             row = r.row
             r.strike()
     except Skip as e:
@@ -48,6 +48,7 @@ def chosen(words):
 def main():
     p = argparse.ArgumentParser(usage=__doc__)
     p.add_argument("--minutes", type=float, default=20)
+    p.add_argument("--rate", type=float, default=100)
     p.add_argument("--markdown", action="store_true")
     p.add_argument("--list", action="store_true")
     p.add_argument("words", nargs="*")
@@ -68,7 +69,7 @@ def main():
             print(f"{fault.name}: not run, {a.minutes:.0f} minutes are over")
             bad += 1
             continue
-        row = run(fault)
+        row = run(fault, a.rate)
         bad += bool(row.problems)
         notes = [fault.what, *row.note]
         print(line(row.cells(), a.markdown, ". ".join(notes)), flush=True)
