@@ -16,7 +16,7 @@ import part_http  # noqa: E402
 import peers  # noqa: E402
 import soak as long_run  # noqa: E402
 
-PARTS = ("submit", "bulk", "drain", "latency", "backlog", "held", "worker")
+PARTS = ("submit", "bulk", "drain", "limits", "latency", "backlog", "held", "worker")
 ECHO = {"handler": "echo", "items_count": 1}
 PIECE = 10000  # submissions in one tasks:batch
 
@@ -53,12 +53,12 @@ def free_port():
 
 # ---- many at once
 
-def batch_body(count, **more):
-    return json.dumps({"tasks": [{**ECHO, **more}] * count}).encode()
+def batch_body(count, each):
+    return json.dumps({"tasks": [{**ECHO, **each(i)} for i in range(count)]}).encode()
 
-def put_batches(s, count, queue="default"):
-    """Seconds for `count` tasks by tasks:batch over two connections."""
-    body, left = batch_body(PIECE, queue=queue), [count // PIECE]
+def put_batches(s, count, each=lambda i: {}):
+    """Seconds for `count` tasks by tasks:batch over two connections. each: what the i-th of a batch has beside."""
+    body, left = batch_body(PIECE, each), [count // PIECE]
     lock, errors = threading.Lock(), []
 
     def client():
@@ -215,6 +215,33 @@ def drain_peers(s, plan, ours):
         got = peers.node(script, args(), n)
         yield Row(f"  {name}; {got['rss_mib']:.0f} MiB", f"{got['drain']:,.0f} /s", f"bulk {got['bulk']:,.0f} /s", ours / got["drain"],
                   "Lathe is so many times it")
+
+LIMITED = (("without a limit", lambda i: {}),
+           ("with a tenant", lambda i: {"tenant": "acme"}),
+           ("with a key, concurrency 256", lambda i: {"limit": {"key": "one", "concurrency": 256}}),
+           ("with a key, a rate that is not reached", lambda i: {"limit": {"key": "one", "rate": 1000000}}),
+           ("with 1,000 keys, concurrency 8", lambda i: {"limit": {"key": f"key-{i % 1000}", "concurrency": 8}}))
+
+
+def limits(s, plan):
+    """What limits cost a warm worker's drain: in turns, against the drain without one in the same turn."""
+    s.worker.stop()
+    count, turns = 20000, []
+    for _ in range(plan.runs):
+        rates = []
+        for _, each in LIMITED:
+            warm_up(s)
+            clear(s)
+            put_batches(s, count, each)
+            hold(s, "resume")
+            rates.append(drained(s, count)[0])
+        turns.append(rates)
+    for i, (what, _) in enumerate(LIMITED):
+        rate = statistics.median(rates[i] for rates in turns)
+        ratio, around = spread([rates[i] / rates[0] for rates in turns])
+        yield Row(f"drain {count:,} {what} {around if i else ''}".rstrip(), f"{rate:,.0f} /s", "", ratio, "of it without")
+    clear(s)
+    s.start_worker()
 
 # ---- how soon
 
