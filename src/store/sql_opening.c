@@ -90,13 +90,16 @@ static void ignore_notice(void *arg, const PGresult *r)
     (void)arg, (void)r;
 }
 
-static const char *text_of(struct buf *list, bool given)
+/* False: there are more than libpq is told of. */
+static bool end_lists(struct sql_opening *o)
 {
-    buf_char(list, '\0');
-    return given ? list->ptr : NULL;
+    buf_char(&o->names, '\0');
+    buf_char(&o->addresses, '\0');
+    buf_char(&o->ports, '\0');
+    return !o->names.failed && !o->addresses.failed && !o->ports.failed;
 }
 
-static PGconn *begin(struct sql_opening *o)
+static PGconn *begin(const struct sql_opening *o)
 {
     /* Later ones go before earlier ones: the url may say otherwise, but for the encoding and what was looked up. */
     static const char *const keys[] = {"fallback_application_name",
@@ -117,9 +120,9 @@ static PGconn *begin(struct sql_opening *o)
                             "3",
                             o->pool->database->url,
                             "UTF8",
-                            text_of(&o->names, o->looked),
-                            text_of(&o->addresses, o->looked),
-                            text_of(&o->ports, o->looked && o->ports_differ),
+                            o->looked ? o->names.ptr : NULL,
+                            o->looked ? o->addresses.ptr : NULL,
+                            o->looked && o->ports_differ ? o->ports.ptr : NULL,
                             NULL};
     PGconn *pg = PQconnectStartParams(keys, values, 1);
     if (!pg)
@@ -143,7 +146,7 @@ bool sql_opening_turn(struct sql_opening *o, PGconn **ret, struct err *e)
     }
     if (o->looked && o->count == 0)
         return err_set(e, ERR_UNREACHABLE, "%s", o->why.text);
-    if (o->names.failed || o->addresses.failed)
+    if (o->looked && !end_lists(o))
         return err_set(e, ERR_UNREACHABLE, "its hosts have too many addresses");
     *ret = begin(o);
     return true;
