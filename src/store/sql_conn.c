@@ -18,10 +18,11 @@
 #include "store/sqlstate.h"
 
 #define OLDEST_SERVER 140000
-#define GRACE_MS 1000             /* after the server should have ended a statement by itself */
-#define AHEAD_NS (2 * NS_PER_MS)  /* how much work is sent ahead */
-#define READ_LEAST 8192           /* that libpq makes room for when it reads */
-#define LOOK_MS "1000"            /* so often the server looks whether we are still there */
+#define GRACE_MS 1000            /* after the server should have ended a statement by itself */
+#define AHEAD_NS (2 * NS_PER_MS) /* how much work is sent ahead */
+#define READ_LEAST 8192          /* that libpq makes room for when it reads */
+#define LOOK_MS "1000"           /* so often the server looks whether we are still there */
+#define ECHOES_MOST 2 /* of cancels; as often a stranger's is taken for one, and what it hit is sent anew */
 #define QUICK_NS (50 * NS_PER_MS) /* what takes longer and is not wanted any more is cancelled */
 
 void sql_list_put(struct sql_list *l, struct sql_one *c)
@@ -253,11 +254,26 @@ static bool end_chore(struct sql_conn *c)
     return true;
 }
 
+/* Was what was stopped so by a cancel of ours? PostgreSQL sends the signal of each twice, to the process and to its group; where the first
+ * was heeded before the second came, that hits the next statement, or a later one. */
+static bool struck(struct sql_conn *c)
+{
+    if (c->cancels > 0) {
+        c->cancels--;
+        c->echoes += c->echoes < ECHOES_MOST;
+        return true;
+    }
+    if (c->echoes > 0) {
+        c->echoes--;
+        return true;
+    }
+    return false;
+}
+
 /* A cancel that came too late for its call hit the chore. */
 static bool undo_chore(struct sql_conn *c, enum sql_chore what)
 {
     assert(what != SQL_WISH); /* before anything was cancelled */
-    c->cancels--;
     if (what == SQL_STATEMENT)
         forget(c, c->chore.query);
     else
@@ -270,7 +286,7 @@ static bool refuse_chore(struct sql_conn *c, const PGresult *r)
     struct err e = ERR_INIT;
     enum sql_chore what = c->chore.syncs > 1 ? SQL_SETTING : c->chore.last;
     enum sql_fate fate = sql_fate_of(r, &e);
-    if (fate == SQL_STOPPED && c->cancels > 0)
+    if (fate == SQL_STOPPED && struck(c))
         return undo_chore(c, what);
     bool over = fate == SQL_LOST || what == SQL_SETTING;
     if (what == SQL_WISH && !over)
@@ -414,10 +430,8 @@ static bool take_refusal(struct sql_conn *c, struct sql_one *call, const PGresul
     bool early = clock_now() - c->began < c->pool->database->timeout_ms * NS_PER_MS / 2;
     /* A cancel that came for the one before hit this one: its transaction was rolled back. However often: each hit uses up a cancel that
      * was asked for. */
-    if (fate == SQL_STOPPED && early && c->cancels > 0 && !call->cancelled)
+    if (fate == SQL_STOPPED && struck(c) && early && !call->cancelled)
         call->resend = true;
-    if (fate == SQL_STOPPED && c->cancels > 0)
-        c->cancels--;
     if (fate == SQL_STALE) {
         forget(c, call->query);
         call->resend = call->again == 0;

@@ -80,6 +80,7 @@ struct sql_conn {
     bool served;    /* the lane that has it has sent something on it */
     bool write;     /* what the session is set to */
     int cancels;    /* that were asked for, and have hit nothing yet */
+    int echoes;     /* of those that have: each may hit once more */
     struct {
         const struct sql_query *query; /* NULL: of the session's own settings */
         int syncs;                     /* to come */
