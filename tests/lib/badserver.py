@@ -4,6 +4,8 @@
     /slow       takes the request and says nothing
     /reset      resets the connection
     /endless    a body without an end
+    /drip       the headers, then a byte of the body every DRIP seconds, without an end in sight
+    /driphead   as slowly a line of the headers
     /away       a redirect to a private address, or to what `away` says
     /status/N   that status
 
@@ -16,6 +18,8 @@ import socket
 import struct
 import threading
 import time
+
+DRIP = 0.05  # less than any limit on silence: only one on the whole ends it
 
 
 class BadServer:
@@ -92,6 +96,12 @@ class BadServer:
         s.sendall(f"HTTP/1.1 {status} Said\r\nContent-Length: 0\r\n{headers}\r\n".encode())
         return True
 
+    def drip(self, s, start, more):  # until the other side goes
+        s.sendall(start)
+        while True:
+            s.sendall(more)
+            time.sleep(DRIP)
+
     def answer(self, s, path, leave):
         if path == "/slow":
             s.recv(1)  # until the other side goes
@@ -103,6 +113,10 @@ class BadServer:
             s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             while True:
                 s.sendall(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+        if path == "/drip":
+            return self.drip(s, b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x")
+        if path == "/driphead":
+            return self.drip(s, b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n")
         if path == "/away":
             return self.say(s, 302, leave, f"Location: {self.away}\r\n")
         if path.startswith("/status/"):
@@ -112,8 +126,13 @@ class BadServer:
 
 
 # What becomes of an item that asks for a path, where 127.0.0.1 may be reached and an answer has at most a MiB.
-ENDS = {"/ok": None, "/slow": "timeout", "/reset": "unreachable", "/endless": "item-too-large", "/away": "forbidden-address",
-        "/status/404": "rejected", "/status/503": "upstream"}
+ENDS = {"/ok": None, "/slow": "timeout", "/reset": "unreachable", "/endless": "item-too-large", "/drip": "timeout", "/driphead": "timeout",
+        "/away": "forbidden-address", "/status/404": "rejected", "/status/503": "upstream"}
+
+
+def counts(paths):
+    """How many items are done, and how many of them failed."""
+    return len(paths), sum(ENDS[path] is not None for path in paths)
 
 
 def check_ends(server, results, paths):

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from badserver import ENDS, BadServer, check_ends
+from badserver import ENDS, BadServer, check_ends, counts
 from faultrun import fault
 from proc import ROOT, descendants, send, wait_until
 from stack import read_proc
@@ -15,11 +15,11 @@ STRATEGIES = ("hybrid", "multiprocessing", "threading", "async-batch", "backgrou
 
 @fault("servers that misbehave", settings={"http_allow": "loopback"})
 def misbehaving(r):
-    "http.fetch, under five strategies, of a server that is silent, resets the connection, never ends, or redirects to a private address"
+    "http.fetch, under five strategies, of a server that is silent, drips, resets the connection, never ends, or redirects to a private address"
     paths = [path for path in ENDS for _ in range(2)]
     for strategy in STRATEGIES:
         with BadServer() as s:
-            id = r.submit(strategy, len(paths) - 2, handler="http.fetch", items=[s.url(path) for path in paths], params={"timeout_ms": 400},
+            id = r.submit(strategy, counts(paths)[1], handler="http.fetch", items=[s.url(path) for path in paths], params={"timeout_ms": 400},
                           workers=3)
             r.web.finished(id)
             check_ends(s, r.web.results(id), paths)

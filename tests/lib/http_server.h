@@ -6,6 +6,8 @@
  *     /soon            503, Retry-After: 1
  *     /later?TEXT      503, Retry-After: TEXT
  *     /to?URL          302 to the rest of the line
+ *     /to/NNN?URL      that status instead
+ *     /loop            302 to itself
  *     /hang            takes the request and says nothing until the other side goes
  *     /reset           closes at once
  *     /endless         a body without an end, in chunks
@@ -125,6 +127,17 @@ static inline bool http_again(struct http_server *s, int fd, const char *form)
     return http_answer(fd, "503 Again", text, "", 0);
 }
 
+/* `path` is behind "/to". */
+static inline bool http_redirect(int fd, const char *path)
+{
+    char status[16] = "302 Found", location[1100];
+    if (path[0] == '/')
+        snprintf(status, sizeof status, "%.3s Moved", path + 1);
+    const char *to = strchr(path, '?') + 1;
+    snprintf(location, sizeof location, "Location: %.*s\r\n", (int)strcspn(to, " "), to);
+    return http_answer(fd, status, location, "gone", 4);
+}
+
 static inline bool http_serve(struct http_server *s, int fd, const char *request, size_t n)
 {
     static const char gzipped[] =
@@ -143,10 +156,10 @@ static inline bool http_serve(struct http_server *s, int fd, const char *request
         snprintf(text, sizeof text, "Retry-After: %.*s\r\n", (int)strcspn(path + 7, " "), path + 7);
         return http_answer(fd, "503 Later", text, "", 0);
     }
-    if (strncmp(path, "/to?", 4) == 0) {
-        snprintf(text, sizeof text, "Location: %.*s\r\n", (int)strcspn(path + 4, " "), path + 4);
-        return http_answer(fd, "302 Found", text, "gone", 4);
-    }
+    if (strncmp(path, "/to?", 4) == 0 || strncmp(path, "/to/", 4) == 0)
+        return http_redirect(fd, path + 3);
+    if (strncmp(path, "/loop", 5) == 0)
+        return http_redirect(fd, "?/loop ");
     if (strncmp(path, "/hang", 5) == 0)
         return http_hang(fd);
     if (strncmp(path, "/endless", 8) == 0)
@@ -220,16 +233,21 @@ static inline void *http_listen(void *arg)
     return NULL;
 }
 
-/* Its port is known from here on; it answers after http_server_run. */
-static inline void http_server_open(struct http_server *s)
+/* On that address. Its port is known from here on; it answers after http_server_run. */
+static inline void http_server_open_at(struct http_server *s, const char *address)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(address)};
     socklen_t len = sizeof in;
     *s = (struct http_server){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     assert_int_equal(bind(s->fd, (struct sockaddr *)&in, sizeof in), 0);
     assert_int_equal(listen(s->fd, 128), 0);
     assert_int_equal(getsockname(s->fd, (struct sockaddr *)&in, &len), 0);
     s->port = ntohs(in.sin_port);
+}
+
+static inline void http_server_open(struct http_server *s)
+{
+    http_server_open_at(s, "127.0.0.1");
 }
 
 static inline void http_server_run(struct http_server *s)
