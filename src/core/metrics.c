@@ -252,15 +252,21 @@ static void make_private_row(void)
     atomic_compare_exchange_strong(&my_cells, &none, cells);
 }
 
-/* The first cell of a metric's word. */
-static _Atomic int64_t *cell_of(enum metric m, const char *label)
+static _Atomic int64_t *my_row(void)
 {
-    const struct metric_row *row = &metric_table()[m];
     _Atomic int64_t *cells = atomic_load_explicit(&my_cells, memory_order_acquire);
     if (!cells) {
         pthread_once(&private_once, make_private_row);
         cells = atomic_load(&my_cells);
     }
+    return cells;
+}
+
+/* The first cell of a metric's word. */
+static _Atomic int64_t *cell_of(enum metric m, const char *label)
+{
+    const struct metric_row *row = &metric_table()[m];
+    _Atomic int64_t *cells = my_row();
     size_t word = 0;
     while (word + 1 < row->word_count && strcmp(row->words[word], label ? label : "") != 0)
         word++;
@@ -295,4 +301,49 @@ void metric_observe(enum metric m, const char *label, double seconds)
     atomic_fetch_add_explicit(&cells[bucket], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&cells[metric_bucket_count + 1], units(seconds, METRIC_SUM_UNIT),
                               memory_order_relaxed);
+}
+
+/* ---- handing over */
+
+struct counted {
+    uint64_t cell;
+    int64_t value;
+};
+
+void metrics_take(struct buf *out)
+{
+    _Atomic int64_t *cells = atomic_load(&my_cells);
+    for (size_t i = 0; cells && i < metric_cells(); i++) {
+        if (atomic_load(&cells[i]) == 0 || is_gauge_cell(i))
+            continue;
+        struct counted c = {.cell = i, .value = atomic_exchange(&cells[i], 0)};
+        buf_put(out, &c, sizeof c);
+    }
+}
+
+/* The sum of a day's seconds fits, and one such value does not make a counter overflow. */
+#define GIVEN_MOST (86400 * INT64_C(1000000000))
+
+static bool makes_sense(struct span counted)
+{
+    struct counted c;
+    for (; counted.len >= sizeof c; span_take(&counted, sizeof c)) {
+        memcpy(&c, counted.ptr, sizeof c);
+        if (c.cell >= metric_cells() || is_gauge_cell(c.cell) || c.value <= 0 || c.value > GIVEN_MOST)
+            return false;
+    }
+    return counted.len == 0;
+}
+
+bool metrics_give(struct span counted)
+{
+    struct counted c;
+    if (!makes_sense(counted))
+        return false;
+    _Atomic int64_t *cells = my_row();
+    for (; counted.len > 0; span_take(&counted, sizeof c)) {
+        memcpy(&c, counted.ptr, sizeof c);
+        atomic_fetch_add_explicit(&cells[c.cell], c.value, memory_order_relaxed);
+    }
+    return true;
 }

@@ -27,6 +27,12 @@ void metric_add(enum metric m, const char *label, double by);
 void metric_set(enum metric m, const char *label, double value);
 void metric_observe(enum metric m, const char *label, double seconds);
 
+/* For a process that is not in the file: what it has counted since the last time, gauges left out, for another of the same program to add
+ * to its own. */
+void metrics_take(struct buf *out);
+/* False: it is nothing that metrics_take can have put there; then nothing of it was added. */
+bool metrics_give(struct span counted) LATHE_CHECK;
+
 /* All rows summed, Prometheus text format 0.0.4, names prefixed lathe_ and suffixed by type. */
 void metrics_write(struct buf *out);
 

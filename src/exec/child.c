@@ -12,6 +12,7 @@
 
 #include "core/limits.h"
 #include "core/mem.h"
+#include "core/metrics.h"
 #include "core/net.h"
 #include "exec/crew.h"
 #include "exec/frame.h"
@@ -161,6 +162,9 @@ static void obey(int sock, int marker, const struct order *order, const int fds[
     shared_release(&s);
     end.peak_kib = end.peak_kib > 0 ? end.peak_kib : 0;
     end.cpu = clock_process_cpu();
+    struct buf counted CLEANUP(buf_release) = BUF_INIT(LIMIT_FRAME);
+    metrics_take(&counted);
+    end.counted = buf_view(&counted);
     struct outbox out = {.sock = sock, .frames = BUF_INIT(LIMIT_FRAME)};
     frame_put_end(&out.frames, &end);
     flush(&out);
@@ -214,9 +218,17 @@ static int settle(int parent)
     return marker;
 }
 
+/* What the process counted that this one is a copy of is not its own to tell. */
+static void forget_counts(void)
+{
+    struct buf counted CLEANUP(buf_release) = BUF_INIT(LIMIT_FRAME);
+    metrics_take(&counted);
+}
+
 void child_main(int sock, int parent)
 {
     sock = keep_only(sock);
+    forget_counts();
     int marker = settle(parent), fds[2];
     struct order order;
     while (next_order(sock, &order, fds))

@@ -56,7 +56,7 @@ void frame_put_snooze(struct buf *out, int64_t position, int64_t ms)
 void frame_put_end(struct buf *out, const struct frame_end *end)
 {
     struct head h = {.kind = FRAME_END, .a = end->cpu, .b = end->first_step, .c = end->peak_kib};
-    put(out, &h, (struct span){NULL, 0}, (struct span){NULL, 0});
+    put(out, &h, (struct span){NULL, 0}, end->counted);
 }
 
 /* A text of an error: as long as fits its place, without NUL inside. */
@@ -101,8 +101,8 @@ static bool read_result(const struct head *h, struct span body, struct frame *f)
 
 static bool read_end(const struct head *h, struct span body, struct frame *f)
 {
-    f->end = (struct frame_end){.cpu = h->a, .first_step = h->b, .peak_kib = h->c};
-    return body.len == 0 && h->a >= 0 && h->b >= 0 && h->c >= 0 && h->c < INT64_MAX / LIMIT_ITEMS;
+    f->end = (struct frame_end){.cpu = h->a, .first_step = h->b, .peak_kib = h->c, .counted = body};
+    return h->a >= 0 && h->b >= 0 && h->c >= 0 && h->c < INT64_MAX / LIMIT_ITEMS;
 }
 
 static bool read_log(const struct head *h, struct span body, struct frame *f)

@@ -23,9 +23,10 @@ struct frame {
     int64_t snooze_ms;
     /* FRAME_END: this child has no more work; from here on it waits for the next order */
     struct frame_end {
-        int64_t cpu;        /* ns of CPU that the process has used in its life */
-        int64_t first_step; /* clock_now() scale, CLOCK_NEVER: there was none */
-        int64_t peak_kib;   /* memory of its own, at most, in this run */
+        int64_t cpu;         /* ns of CPU that the process has used in its life */
+        int64_t first_step;  /* clock_now() scale, CLOCK_NEVER: there was none */
+        int64_t peak_kib;    /* memory of its own, at most, in this run */
+        struct span counted; /* metrics_take; points into the input, where it is not believed yet */
     } end;
 };
 

@@ -9,6 +9,7 @@
 
 #include "core/limits.h"
 #include "core/mem.h"
+#include "core/metrics.h"
 #include "core/net.h"
 #include "exec/fds.h"
 #include "exec/local.h"
@@ -140,7 +141,7 @@ static bool hear(struct herd *h, struct kid *k, struct frame *f)
         return false;
     if (f->kind == FRAME_END) {
         end_of_order(h, k, &f->end);
-        return true;
+        return metrics_give(f->end.counted);
     }
     if (f->position >= h->plan->count || (h->items[f->position] & ITEM_REPORTED))
         return false;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Outgoing calls to servers that fail, misbehave, or may be called only so often; counted at the server."""
 import os
+import re
 import sys
 
 sys.dont_write_bytecode = True
@@ -106,6 +107,20 @@ def t04_circuit(w):
     shown = {line.split()[0]: float(line.split()[1]) for line in w.call("GET", "/metrics")[2].splitlines() if line.startswith("lathe_circuit")}
     assert shown["lathe_circuits_opened_total"] >= 1 and shown["lathe_circuit_refused_total"] >= 8, shown
     assert shown["lathe_circuits_open"] == 0, shown
+
+
+def circuits(w):
+    return [float(re.search(rf"^lathe_circuit{name}_total (\S+)", w.call("GET", "/metrics")[2], re.M).group(1)) for name in ("s_opened", "_refused")]
+
+
+def t04b_in_a_child(w):
+    "a child process has a circuit of its own, and what it does counts in the metrics too"
+    opened, refused = circuits(w)
+    with BadServer(status=500) as s:
+        id = w.submit("multiprocessing", handler="http.fetch", items=[s.url(host="localhost")] * 10, workers=1)
+        w.finished(id)
+        assert [r["error"]["type"] for r in w.results(id)] == ["upstream"] * 3 + ["circuit-open"] * 7, w.results(id)
+    assert circuits(w) == [opened + 1, refused + 7], (opened, refused, circuits(w))
 
 
 def t05_until_it_is_back(w):

@@ -37,6 +37,8 @@ static void check_again(const struct frame *f)
     MUST(frame_next(&in, &again) == FRAME_READ && in.len == 0 && again.kind == f->kind);
     if (f->kind == FRAME_LOG)
         MUST(again.position == f->position && span_eq(again.text, f->text));
+    if (f->kind == FRAME_END)
+        MUST(span_eq(again.end.counted, f->end.counted));
     if (f->kind == FRAME_SNOOZE)
         MUST(again.position == f->position && again.snooze_ms == f->snooze_ms);
     if (f->kind != FRAME_RESULT)

@@ -13,7 +13,8 @@ static struct buf sample(void)
     struct outcome failed = {.kind = OUTCOME_FAILED, .err = &e, .cpu_ns = 7};
     frame_put_result(&b, 17, &ok);
     frame_put_result(&b, 3, &failed);
-    frame_put_end(&b, &(struct frame_end){.cpu = 9, .first_step = CLOCK_NEVER, .peak_kib = 11});
+    frame_put_end(
+        &b, &(struct frame_end){.cpu = 9, .first_step = CLOCK_NEVER, .peak_kib = 11, .counted = SPAN("12")});
     return b;
 }
 
@@ -35,6 +36,7 @@ static void check_sample(struct span in)
     assert_int_equal(frame_next(&in, &f), FRAME_READ);
     assert_int_equal(f.kind, FRAME_END);
     assert_true(f.end.cpu == 9 && f.end.first_step == CLOCK_NEVER && f.end.peak_kib == 11);
+    assert_true(span_is(f.end.counted, "12"));
     assert_int_equal(frame_next(&in, &f), FRAME_MORE);
     assert_int_equal(in.len, 0);
 }

@@ -217,6 +217,45 @@ static void t06_nothing_is_lost(void **state)
     unlink(path);
 }
 
+static bool given(uint64_t cell, int64_t value, size_t less)
+{
+    struct {
+        uint64_t cell;
+        int64_t value;
+    } one[2] = {{metric_table()[M_commits].first, 1}, {cell, value}};
+    return metrics_give((struct span){(const char *)one, sizeof one - less});
+}
+
+static void hand_over(void *arg)
+{
+    struct buf b CLEANUP(buf_release) = BUF_INIT(1u << 20);
+    metrics_take(&b); /* nothing was counted yet */
+    bool ok = b.len == 0;
+    metric_add(M_commits, NULL, 2);
+    metric_add(M_items, "ok", 3.5);
+    metric_set(M_slots_busy, NULL, 7);
+    metric_observe(M_http_seconds, "/metrics", 0.03);
+    metrics_take(&b);
+    open_or_die(arg);
+    ok = ok && b.len > 0 && metrics_give(buf_view(&b)) && metrics_give(buf_view(&b));
+    ok = ok && !given(metric_cells(), 1, 0) && !given(metric_table()[M_slots_busy].first, 1, 0);
+    ok = ok && !given(0, 0, 0) && !given(0, -1, 0) && !given(0, INT64_MAX, 0) && !given(0, 1, 1);
+    if (!ok)
+        _exit(8);
+    write_all();
+}
+
+/* Twice; what makes no sense leaves nothing behind, gauges stay where they are. */
+static void t08_counted_elsewhere(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(hand_over, NULL, said, sizeof said), 0);
+    assert_holds(said, "lathe_commits_total 4\n");
+    assert_holds(said, "lathe_items_total{outcome=\"ok\"} 7\n");
+    assert_holds(said, "lathe_slots_busy 0\n");
+    assert_holds(said, "lathe_http_seconds_count{route=\"/metrics\"} 2\n");
+}
+
 static void t07_the_table(void **state)
 {
     (void)state;
@@ -245,6 +284,7 @@ int main(void)
         cmocka_unit_test(t05_another_file_is_replaced),
         cmocka_unit_test(t06_nothing_is_lost),
         cmocka_unit_test(t07_the_table),
+        cmocka_unit_test(t08_counted_elsewhere),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
