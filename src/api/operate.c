@@ -241,7 +241,8 @@ void metrics_get(struct api *a, struct call *c, struct span parameter)
         gauge(b, "store_claim_age_seconds",
               "Longest time since a claim was answered, of the workers with room", s.claim_age_s);
         gauge(b, "store_horizon_seconds",
-              "Age of the oldest transaction that keeps dead rows; 0: none of some minutes", s.horizon_s);
+              "Age of the oldest transaction that keeps dead rows; 0: none of store.horizon_warn",
+              s.horizon_s);
         gauge(b, "store_oldest_queued_seconds", "Age of the oldest unit that waits", s.oldest_queued_s);
     }
     c->res.content_type = "text/plain; version=0.0.4; charset=utf-8";

@@ -6,7 +6,8 @@
 #include "store/rows.h"
 
 #define STATS_MS 2000
-#define HORIZON "interval '5 minutes'" /* what holds the vacuum back for longer is told */
+/* $1: store.horizon_warn, ms: what holds the vacuum back for longer is told. */
+#define HORIZON "lathe_horizon($1::bigint * interval '1 millisecond')"
 
 static const struct stmt workers_stmt = {
     "workers",
@@ -39,11 +40,11 @@ static const struct stmt stats_stmt = {
     "(SELECT count(*) FILTER (WHERE w.claimed < now() - interval '30 s') AS stalled, "
     "coalesce(max(extract(epoch FROM now() - w.claimed)), 0)::float8 AS age FROM (SELECT coalesce(claimed_at, started_at) AS claimed "
     "FROM workers WHERE seen_at > now() - interval '1 minute' AND busy < slots) w) c "
-    "LEFT JOIN LATERAL (SELECT age_s, what FROM lathe_horizon(" HORIZON ") LIMIT 1) h ON true"};
+    "LEFT JOIN LATERAL (SELECT age_s, what FROM " HORIZON " LIMIT 1) h ON true"};
 
 static const struct stmt horizon_stmt = {
     "horizon",
-    "SELECT count(*) OVER (), age_s, what FROM lathe_horizon(" HORIZON ") WHERE $1::uuid = "
+    "SELECT count(*) OVER (), age_s, what FROM " HORIZON " WHERE $2::uuid = "
     "(SELECT id FROM workers WHERE seen_at > now() - interval '1 minute' ORDER BY id LIMIT 1) LIMIT 1"};
 
 static struct host read_host(struct row *r)
@@ -145,7 +146,9 @@ bool store_profile(struct store *s, struct span handler, uint64_t digest, int64_
 static bool read_stats(struct store *s, struct store_stats *ret, struct err *e)
 {
     PGresult *r CLEANUP(db_result_clear) = NULL;
-    if (!store_read(s, &stats_stmt, NULL, &r, e))
+    struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    params_int(&p, conf_now(&s->conf->store_horizon_warn));
+    if (!store_read(s, &stats_stmt, &p, &r, e))
         return false;
     struct row row = row_at(r, 0);
     ret->queued = row_int(&row);
@@ -192,6 +195,7 @@ bool store_horizon(struct store_worker *w, int64_t *ret_count, double *ret_age_s
 {
     PGresult *r CLEANUP(db_result_clear) = NULL;
     struct params p CLEANUP(params_release_at) = PARAMS_INIT;
+    params_int(&p, conf_now(&w->store->conf->store_horizon_warn));
     params_uuid(&p, w->id);
     if (!db_one(&w->db, &horizon_stmt, &p, store_worker_deadline(w), &r, e))
         return false;

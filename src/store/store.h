@@ -400,7 +400,7 @@ bool store_limit_queue(struct store *s, struct span name, const struct limit *l,
 bool store_pause_queue(struct store *s, struct span name, bool paused, struct span reason,
                        struct err *e) LATHE_CHECK;
 
-/* What keeps dead rows from being removed for longer than some minutes. *ret_count: how many there are; the oldest is told.
+/* What keeps dead rows from being removed for longer than store.horizon_warn. *ret_count: how many there are; the oldest is told.
  * Asked by many workers, the one that is alive longest gets the answer, the others 0. */
 bool store_horizon(struct store_worker *w, int64_t *ret_count, double *ret_age_s, char *ret_what, size_t room,
                    struct err *e) LATHE_CHECK;
@@ -429,7 +429,7 @@ struct store_stats {
     int64_t stalled;    /* workers that are alive and have room, and whose claims are not answered */
     double claim_age_s; /* the longest time since a claim was answered, of the workers that have room */
     double
-        horizon_s; /* age of the oldest transaction that keeps dead rows; 0: none is older than some minutes */
+        horizon_s; /* age of the oldest transaction that keeps dead rows; 0: none is older than store.horizon_warn */
     char horizon[128]; /* what that is; "": nothing */
 };
 bool store_stats(struct store *s, struct store_stats *ret, struct err *e) LATHE_CHECK;

@@ -18,7 +18,7 @@
 #define BEAT_AGAIN_MS 1500   /* the second: by then the worker knows what its machine costs */
 #define MEASURE_MS 5000      /* how often to look whether PostgreSQL knows how large the tables are */
 #define MEASURE_SOON_MS 1000 /* when something took long */
-#define HORIZON_MS 60000     /* how often to look what holds the vacuum back */
+#define HORIZON_MS 60000     /* how often to look what holds the vacuum back, at least */
 #define HORIZON_FIRST_MS \
     3000 /* after a start, when the first units are over: a fresh session takes 10 ms for the plan */
 #define FORGET_PAUSE_MS 100   /* between two rounds of a pass */
@@ -208,7 +208,9 @@ static void keep_house(struct worker *w)
 
 static void look_at_horizon(struct worker *w)
 {
-    w->due[CARE_HORIZON] = clock_after_ms(clock_jitter(HORIZON_MS));
+    /* What is to be told sooner is looked for more often. */
+    int64_t warn_ms = conf_now(&w->conf->store_horizon_warn);
+    w->due[CARE_HORIZON] = clock_after_ms(clock_jitter(warn_ms < HORIZON_MS ? warn_ms : HORIZON_MS));
     queue_look_at_horizon(w->queue_worker);
 }
 
