@@ -4,18 +4,26 @@
 Triggers write every change of work, waiting, leases, results and tasks down, with its transaction. From these the places of
 each unit before and after each transaction follow. Every move must be one that `explore edges` prints, and every move
 that it prints must have been seen: a model that allows what never happens says nothing about this program.
+
+The run is one that is written down here and has every move, and then some that chance makes: REPLAY_SEED=N strikes in the order of
+one before, though not at the same moments. What was recorded of these is also falsified, in each of the ways of DOCTORS, and each
+must be refused.
 """
 import collections
+import copy
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
+from pgwire import Pg  # noqa: E402
 from proc import BUILD, wait_until  # noqa: E402
-from tap import main  # noqa: E402
-from web import Web  # noqa: E402
+from tap import comment, main  # noqa: E402
+from web import FINAL, Web  # noqa: E402
 
 TABLES = ("work", "waiting", "leases", "results", "tasks")
 RECORDER = """
@@ -47,6 +55,7 @@ class Transaction:
 
     def __init__(self):
         self.placed, self.taken, self.freed, self.done, self.counted = {}, set(), {}, set(), collections.Counter()
+        self.again = {}  # tasks that were over and run again, and how many of their units they keep
 
     def add(self, table, was, becomes):
         row = becomes or was
@@ -65,11 +74,22 @@ class Transaction:
                     self.freed[unit] = True
         elif table == "results" and becomes and row["part"] == 0:
             self.done.add((row["task"], row["seq"]))
+        elif table == "tasks" and was and was["state"] in FINAL and becomes and becomes["state"] not in FINAL:
+            self.again[row["id"]] = becomes["units_done"]
         elif table == "tasks" and was and becomes and not row["container"]:
             more = becomes["units_done"] - was["units_done"]
             self.counted[row["id"]] += more
             if more and row["units_total"] == 1:
                 self.done.add((row["id"], 0))
+
+    def begin_again(self, places):
+        """Whoever runs a task again begins those of its units anew that it puts somewhere; the others stay done."""
+        for task, keeps in self.again.items():
+            units = {unit for unit in places if unit[0] == task}
+            assert all(places[unit].place == "done" for unit in units), f"task {task} runs again and was not over"
+            anew = units & set(self.placed)
+            assert len(units) - len(anew) == keeps, f"task {task} keeps {keeps} units, and {len(anew)} of {len(units)} run again"
+            places.update((unit, NOWHERE) for unit in anew)
 
     def moves(self, places):
         """(unit, before, after) of what it moved."""
@@ -93,14 +113,15 @@ def replay(rows):
     for xid in sorted(grouped, key=last.get):  # what two of them share is locked by the first until it is over
         t = grouped[xid]
         done = collections.Counter()
+        t.begin_again(places)
         for unit, before, after in list(t.moves(places)):
             if after.place == "done":
                 assert before.place != "done", f"{unit} is done twice"
                 done[unit[0]] += 1
             moves[before.place, after.place, after.attempt - before.attempt, after.tries - before.tries] += 1
             places[unit] = after
-        for task, count in t.counted.items():
-            assert done[task] == count, f"task {task}: {done[task]} units are done, it counts {count}"
+        for task in set(done) | set(t.counted):
+            assert done[task] == t.counted[task], f"task {task}: {done[task]} units are done, it counts {t.counted[task]}"
     left = {unit: u for unit, u in places.items() if u.place != "done"}
     assert not left, f"never done: {left}"
     return moves
@@ -115,6 +136,24 @@ def known():
         verb, before, after, attempt, tries = line.split()
         edges[before, after, int(attempt), int(tries)].add(verb)
     return edges
+
+
+def judge(rows, edges):
+    """The moves of a trace, all of which the model knows."""
+    moves = replay(rows)
+    begins = {m for m in moves if m[0] == "none"}
+    assert {m[1] for m in begins} <= {"work", "waiting"}, begins
+    strange = set(moves) - set(edges) - begins
+    assert not strange, f"the model does not know {strange}"
+    return moves
+
+
+def trace(w):
+    text = w.pg.sql("SELECT json_build_array(n, xid, tab, was, becomes) FROM trace ORDER BY n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# ---- a run that has every move
 
 
 def workload(w):
@@ -164,24 +203,195 @@ def workload(w):
     assert last.running()
 
 
+# ---- runs that chance makes
+
+
+class Chance:
+    """Two workers, and what may happen to them and to the tasks that they run, in an order that a seed says."""
+
+    STEPS = 40
+
+    def __init__(self, w, workers, db, seed):
+        self.w, self.workers, self.db, self.ids, self.random = w, workers, db, [], random.Random(seed)
+        self.acts = [self.submit] * 7 + [self.cancel, self.retry, self.mend] * 3 + [self.kill, self.freeze, self.stop, self.cut] * 2
+
+    def run(self):
+        self.submit(handler="echo", items_count=6, batch_size=2)
+        self.w.finished(self.ids[0])  # so that there is something to falsify
+        for _ in range(self.STEPS):
+            self.random.choice(self.acts)()
+            self.some_time()
+        self.mend(all)
+        for id in self.ids:
+            self.w.finished(id)
+
+    def some_time(self):
+        """As much happens as chance says, or all that can."""
+        goal = self.db.number("SELECT count(*) FROM trace") + self.random.randrange(8)
+        able = [worker for worker in self.workers if worker.running() and not worker.frozen]
+        wait_until("some of it happens", lambda: not able or self.db.one(
+            f"SELECT count(*) >= {goal} OR NOT EXISTS (SELECT FROM work UNION ALL SELECT FROM leases UNION ALL SELECT FROM waiting)"
+            " FROM trace") == "t")
+
+    def submit(self, **body):
+        self.ids.append(self.w.submit("background", **(body or self.some_task())))
+
+    def some_task(self):
+        ms, times = self.random.choice((20, 100, 400)), self.random.randrange(1, 4)
+        nap = dict(handler="sleep", batch_size=2, inner="sequential", params={"ms": ms})
+        return self.random.choice((
+            dict(handler="echo", items_count=20, batch_size=3),
+            dict(handler="echo", items_count=1),
+            dict(nap, items_count=8),
+            dict(nap, items_count=8),
+            dict(nap, items_count=4, delay=0.1),
+            dict(handler="test.fail", items_count=6, batch_size=2, params={"every": 1, "times": times}, retries=2,
+                 backoff={"base_ms": 50})))
+
+    def ask(self, method, path, body=None):
+        status, _, answer = self.w.call(method, f"/api/v1/tasks/{self.random.choice(self.ids)}{path}", body)
+        assert status in (200, 202, 409), (status, answer)
+
+    def cancel(self):
+        self.ask("DELETE", "")
+
+    def retry(self):
+        self.ask("POST", "/retry", self.random.choice((None, {"failed_only": True})))
+
+    def kill(self):
+        self.random.choice(self.workers).kill()
+
+    def freeze(self):
+        worker = self.random.choice(self.workers)
+        if not worker.frozen:
+            worker.freeze()
+
+    def stop(self):
+        """Its units are given back if they do not end soon."""
+        self.random.choice(self.workers).stop()
+
+    def cut(self):
+        """Answers that do not arrive."""
+        self.db.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lathe-worker'")
+
+    def mend(self, which=None):
+        for worker in self.workers if which is all else [self.random.choice(self.workers)]:
+            worker.thaw()
+            if not worker.running():
+                worker.start()
+
+
+# ---- traces that are false
+
+
+def find(rows, table, test=lambda was, becomes: True):
+    return next(row for row in rows if row[2] == table and test(row[3], row[4]))
+
+
+def made(was, becomes):
+    return not was
+
+
+def later(rows, table, was, becomes):
+    """The trace, and a transaction after all others."""
+    return rows + [[rows[-1][0] + 1, "later", table, was, becomes]]
+
+
+def done_twice(rows):
+    result = find(rows, "results", lambda was, becomes: not was and becomes["part"] == 0)
+    return later(rows, "results", None, result[4])
+
+
+def put_back_when_done(rows):
+    return later(rows, "work", None, find(rows, "work", made)[4])
+
+
+def claimed_without_a_lease(rows):
+    lease = find(rows, "leases", made)
+    return [row for row in rows if row is not lease]
+
+
+def a_loss_that_was_none(rows):
+    rows = copy.deepcopy(rows)
+    find(rows, "leases", made)[4]["attempts"][0] += 1
+    return rows
+
+
+def ended_and_not_counted(rows):
+    counts = find(rows, "tasks", lambda was, becomes: was and becomes and becomes["units_done"] > was["units_done"])
+    return [row for row in rows if row is not counts]
+
+
+def never_ended(rows):
+    """After the first claim nothing more was committed."""
+    last = {row[1]: row[0] for row in rows}
+    claim = find(rows, "leases", made)[1]
+    return [row for row in rows if last[row[1]] <= last[claim]]
+
+
+DOCTORS = {
+    done_twice: "is done twice",
+    put_back_when_done: "never done",
+    claimed_without_a_lease: "units are done, it counts",
+    a_loss_that_was_none: "the model does not know",
+    ended_and_not_counted: "units are done, it counts",
+    never_ended: "never done",
+}
+
+
+def wrong(rows, edges):
+    """What is wrong with a trace."""
+    try:
+        judge(rows, edges)
+    except AssertionError as e:
+        return str(e)
+    return "nothing"
+
+
+# ---- the tests
+
+
+def web():
+    return Web(worker_lease="1s", worker_slots=2, worker_drain="1s", worker_poll="50ms")
+
+
 def t01_replay():
     "every move of a unit is one that the model knows, and every move that it knows was seen"
-    with Web(worker_lease="1s", worker_slots=2, worker_drain="1s", worker_poll="50ms") as w:
+    with web() as w:
         w.allow("connection to client lost")
         w.pg.sql(RECORDER)
         workload(w)
-        text = w.pg.sql("SELECT json_build_array(n, xid, tab, was, becomes) FROM trace ORDER BY n")
-        moves = replay([json.loads(line) for line in text.splitlines()])
+        rows = trace(w)
     edges = known()
+    moves = judge(rows, edges)
     for (before, after, attempt, tries), count in sorted(moves.items()):
         verbs = edges.get((before, after, attempt, tries), set())
         print(f"# {count:6} {before} -> {after} attempt+{attempt} tries+{tries}: {', '.join(sorted(verbs)) or '-'}")
-    begins = {m for m in moves if m[0] == "none"}
-    assert {m[1] for m in begins} <= {"work", "waiting"}, begins
-    strange = set(moves) - set(edges) - begins
-    assert not strange, f"the model does not know {strange}"
     missing = set(edges) - set(moves)
     assert not missing, f"never seen: {missing}"
+
+
+def t02_chance():
+    "so is every move when tasks and workers are struck at random; a trace that was falsified is refused"
+    seed, edges, runs, seen = int(os.environ.get("REPLAY_SEED") or random.randrange(1 << 32)), known(), 0, set()
+    with web() as w, Pg(w.pg.sockets, name="chance") as db:
+        w.allow("connection to client lost|terminating connection|level=(error|warn)")
+        w.pg.sql(RECORDER)
+        workers, end = [w.worker, w.lathe("worker")], time.monotonic() + 15
+        while runs == 0 or runs < 5 and time.monotonic() < end:
+            comment(f"REPLAY_SEED={seed + runs}")
+            w.pg.sql("TRUNCATE trace")
+            chance = Chance(w, workers, db, seed + runs)
+            chance.run()
+            rows = trace(w)
+            moves = judge(rows, edges)
+            for doctor, why in DOCTORS.items():
+                found = wrong(doctor(rows), edges)
+                assert why in found, f"{doctor.__name__}: {found}"
+            comment(f"{len(chance.ids)} tasks, {sum(moves.values())} moves, {len(set(moves) & set(edges))} of {len(edges)} kinds")
+            seen |= set(moves) & set(edges)
+            runs += 1
+    comment(f"{runs} runs; moves that none of them had: {set(edges) - seen or None}")
 
 
 if __name__ == "__main__":
