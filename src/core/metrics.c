@@ -324,13 +324,17 @@ void metrics_take(struct buf *out)
 /* The sum of a day's seconds fits, and one such value does not make a counter overflow. */
 #define GIVEN_MOST (86400 * INT64_C(1000000000))
 
+/* Each cell once, in their order. */
 static bool makes_sense(struct span counted)
 {
     struct counted c;
+    uint64_t next = 0;
     for (; counted.len >= sizeof c; span_take(&counted, sizeof c)) {
         memcpy(&c, counted.ptr, sizeof c);
-        if (c.cell >= metric_cells() || is_gauge_cell(c.cell) || c.value <= 0 || c.value > GIVEN_MOST)
+        if (c.cell < next || c.cell >= metric_cells() || is_gauge_cell(c.cell) || c.value <= 0 ||
+            c.value > GIVEN_MOST)
             return false;
+        next = c.cell + 1;
     }
     return counted.len == 0;
 }

@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/limits.h"
 #include "core/mem.h"
 #include "core/net.h"
 
+#define STACK (512u * KIB)
 #define NAME_MOST 256 /* longer ones are none */
 
 /* Shared by who asks and the thread; whoever lets go last releases it. */
@@ -62,6 +64,7 @@ static bool start(struct lookup *l, struct err *e)
     pthread_t thread;
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&detached, STACK); /* children that run items may have little address space */
     int failed = pthread_create(&thread, &detached, ask, l);
     pthread_attr_destroy(&detached);
     if (failed == 0)
@@ -72,7 +75,7 @@ static bool start(struct lookup *l, struct err *e)
 
 bool lookup_begin(struct lookup **under_way, const char *name, struct err *e)
 {
-    if (*under_way && !atomic_load(&(*under_way)->over) && strcmp((*under_way)->name, name) == 0)
+    if (*under_way && !lookup_over(*under_way) && lookup_is_for(*under_way, name))
         return true;
     lookup_leave(under_way);
     if (strlen(name) >= NAME_MOST)
@@ -93,6 +96,11 @@ bool lookup_begin(struct lookup **under_way, const char *name, struct err *e)
 int lookup_fd(const struct lookup *l)
 {
     return l->bell;
+}
+
+bool lookup_is_for(const struct lookup *l, const char *name)
+{
+    return strcmp(l->name, name) == 0;
 }
 
 bool lookup_over(const struct lookup *l)

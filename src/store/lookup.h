@@ -40,6 +40,7 @@ bool lookup_begin(struct lookup **under_way, const char *name, struct err *e) LA
 /* Readable when it is over; of the lookup. */
 int lookup_fd(const struct lookup *l);
 bool lookup_over(const struct lookup *l);
+bool lookup_is_for(const struct lookup *l, const char *name);
 
 /* Of one that is over, which it releases. False: there is no such name, or the name server could not say. */
 bool lookup_end(struct lookup **under_way, struct lookup_found *ret, struct err *e) LATHE_CHECK;

@@ -23,6 +23,7 @@
 #define READ_LEAST 8192          /* that libpq makes room for when it reads */
 #define LOOK_MS "1000"           /* so often the server looks whether we are still there */
 #define ECHOES_MOST 2 /* of cancels; as often a stranger's is taken for one, and what it hit is sent anew */
+#define AGAIN_MOST 64 /* times that a call is sent: cancels that hit nothing are never forgotten */
 #define QUICK_NS (50 * NS_PER_MS) /* what takes longer and is not wanted any more is cancelled */
 
 void sql_list_put(struct sql_list *l, struct sql_one *c)
@@ -64,7 +65,7 @@ struct sql_conn *sql_conn_new(struct sql_pool *pool)
     c->pool = pool;
     c->watched = -1;
     c->until = patience(c);
-    c->opening = sql_opening_new(pool);
+    c->opening = sql_opening_new(pool, c->until);
     return c;
 }
 
@@ -152,6 +153,7 @@ static void begin_chore(struct sql_conn *c, const struct sql_query *q)
 {
     c->state = SQL_CHORE;
     c->chore.query = q;
+    c->chore.began = clock_now();
     c->chore.syncs = 0;
     c->chore.last = SQL_SETTING;
     c->chore.err = (struct err)ERR_INIT;
@@ -270,6 +272,12 @@ static bool struck(struct sql_conn *c)
     return false;
 }
 
+/* By its own time limit a statement is stopped later. */
+static bool is_early(const struct sql_conn *c, int64_t began)
+{
+    return clock_now() - began < c->pool->database->timeout_ms * NS_PER_MS / 2;
+}
+
 /* A cancel that came too late for its call hit the chore. */
 static bool undo_chore(struct sql_conn *c, enum sql_chore what)
 {
@@ -286,7 +294,7 @@ static bool refuse_chore(struct sql_conn *c, const PGresult *r)
     struct err e = ERR_INIT;
     enum sql_chore what = c->chore.syncs > 1 ? SQL_SETTING : c->chore.last;
     enum sql_fate fate = sql_fate_of(r, &e);
-    if (fate == SQL_STOPPED && struck(c))
+    if (fate == SQL_STOPPED && struck(c) && is_early(c, c->chore.began))
         return undo_chore(c, what);
     bool over = fate == SQL_LOST || what == SQL_SETTING;
     if (what == SQL_WISH && !over)
@@ -427,10 +435,9 @@ static bool take_refusal(struct sql_conn *c, struct sql_one *call, const PGresul
 {
     struct err e = ERR_INIT;
     enum sql_fate fate = sql_fate_of(r, &e);
-    bool early = clock_now() - c->began < c->pool->database->timeout_ms * NS_PER_MS / 2;
-    /* A cancel that came for the one before hit this one: its transaction was rolled back. However often: each hit uses up a cancel that
-     * was asked for. */
-    if (fate == SQL_STOPPED && struck(c) && early && !call->cancelled)
+    /* A cancel that came for the one before hit this one: its transaction was rolled back. Each hit uses up a cancel that was asked for. */
+    if (fate == SQL_STOPPED && struck(c) && is_early(c, c->began) && !call->cancelled &&
+        call->again < AGAIN_MOST)
         call->resend = true;
     if (fate == SQL_STALE) {
         forget(c, call->query);
@@ -492,12 +499,23 @@ static bool take_call(struct sql_conn *c, PGresult *r)
 
 /* ---- turns */
 
+bool sql_conn_skip(struct sql_conn *c)
+{
+    if (c->state != SQL_CONNECTING || !sql_opening_skip(c->opening))
+        return false;
+    PQfinish(c->pg);
+    c->pg = NULL;
+    return true;
+}
+
 static bool turn_connecting(struct sql_conn *c)
 {
     struct err why = ERR_INIT;
     bool first = !c->pg;
     if (first && !sql_opening_turn(c->opening, &c->pg, &why))
         return unreachable(c, span_of(why.text));
+    if (first)
+        c->until = sql_opening_until(c->opening);
     if (!c->pg) {
         c->events = EPOLLIN;
         return true;
@@ -514,7 +532,7 @@ static bool turn_connecting(struct sql_conn *c)
     case PGRES_POLLING_OK:
         return send_hello(c);
     default:
-        return lost_by_libpq(c);
+        return sql_conn_skip(c) ? turn_connecting(c) : lost_by_libpq(c);
     }
 }
 

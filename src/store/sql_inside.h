@@ -83,8 +83,9 @@ struct sql_conn {
     int echoes;     /* of those that have: each may hit once more */
     struct {
         const struct sql_query *query; /* NULL: of the session's own settings */
-        int syncs;                     /* to come */
-        enum sql_chore last;           /* before the last of them; before the others: SQL_SETTING */
+        int64_t began;
+        int syncs;           /* to come */
+        enum sql_chore last; /* before the last of them; before the others: SQL_SETTING */
         struct err err;
     } chore;
     struct prepared {
@@ -122,6 +123,8 @@ int64_t sql_conn_depth(const struct sql_conn *c); /* calls that are worth having
 /* The item of its first call was dropped. What is quick ends by itself, since a cancel would rather hit the one behind it; what
  * is not is cancelled when `until` has come. */
 void sql_conn_abandon(struct sql_conn *c);
+/* It is overdue, and was still connecting: goes on to the next host at its next turn. False: there is none. */
+bool sql_conn_skip(struct sql_conn *c);
 bool sql_conn_overdue(
     struct sql_conn
         *c); /* `until` has come. False: only for a call that is not wanted, which was cancelled */
@@ -136,12 +139,15 @@ void sql_chore_failed(struct sql_conn *c); /* chore.query cannot be prepared: ch
 /* ---- how one begins (sql_opening.c): the names of its hosts are looked up (lookup.h) before libpq has it, which would do that itself
  * and hold the thread meanwhile */
 
-struct sql_opening *sql_opening_new(struct sql_pool *pool);
+/* `end`: when it is too late for all of its hosts. */
+struct sql_opening *sql_opening_new(struct sql_pool *pool, int64_t end);
 void sql_opening_free(struct sql_opening *o); /* NULL: nothing */
-/* Goes on with it; at first, and when sql_opening_fd is readable. *ret: the connection that was begun; NULL: not yet. False: no host has an
- * address. */
+/* Goes on with it; at first, when sql_opening_fd is readable, and when what it began has failed or took too long and there are more hosts.
+ * *ret: the connection that was begun; NULL: not yet. False: no host that is left has an address. */
 bool sql_opening_turn(struct sql_opening *o, PGconn **ret, struct err *e) LATHE_CHECK;
-int sql_opening_fd(const struct sql_opening *o);
+int sql_opening_fd(const struct sql_opening *o);        /* -1: nothing is being looked up */
+int64_t sql_opening_until(const struct sql_opening *o); /* of what was begun last */
+bool sql_opening_skip(struct sql_opening *o); /* gives that up. False: there is nothing else to try */
 
 /* ---- pools (sql_pool.c): any thread */
 
@@ -196,7 +202,7 @@ int64_t sql_pool_down(struct sql_pool *p, int64_t *ret_next_try, struct err *ret
 /* A lookup that was left, for whoever tries next: a name server that is silent for long has a question for each connection, not for each
  * try. */
 void sql_pool_keep_lookup(struct sql_pool *p, struct lookup *l);
-struct lookup *sql_pool_take_lookup(struct sql_pool *p); /* NULL: there is none */
+struct lookup *sql_pool_take_lookup(struct sql_pool *p, const char *name); /* NULL: there is none */
 
 void sql_pools_idle(int64_t before); /* closes those that nobody has used since */
 

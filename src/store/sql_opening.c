@@ -1,4 +1,5 @@
-/* A connection of sql.query before it is one: its hosts' names become addresses, all of which libpq then tries in their order. */
+/* A connection of sql.query before it is one: its hosts one after the other, as libpq would try them, but that their names are looked up
+ * here and each has its share of the time. */
 #include "store/sql_inside.h"
 
 #include <assert.h>
@@ -7,28 +8,34 @@
 #include "store/hosts.h"
 #include "store/lookup.h"
 
+#define USUAL_PORT "5432"
 #define LIST_MOST \
     16384 /* bytes of a list of hosts: HOSTS_MOST names, each LOOKUP_MOST times, are more than anybody has */
 
 struct sql_opening {
     struct sql_pool *pool;
     struct hosts hosts;
-    size_t at;  /* the host whose turn it is */
-    bool asked; /* for its address: */
+    int64_t end; /* when all of it is too late; each host has its share */
+    size_t at;   /* the host whose turn it is */
+    bool named;  /* some host is a name: libpq is told of them by the lists below, and not by the url */
+    bool asked;  /* for the address of this one: */
     struct lookup *lookup;
-    bool looked;                        /* some name was looked up: the lists go before the url's */
-    bool ports_differ;                  /* hosts have ports of their own */
-    struct buf names, addresses, ports; /* for libpq: one for each address, with commas between them */
+    /* Of the next attempt, for libpq: one for each address, with commas between them. */
+    struct buf names, addresses, ports;
+    bool ports_differ; /* hosts have ports of their own */
     size_t count;
     struct err why; /* the last name that was not found */
 };
 
-struct sql_opening *sql_opening_new(struct sql_pool *pool)
+struct sql_opening *sql_opening_new(struct sql_pool *pool, int64_t end)
 {
     struct sql_opening *o = mem_alloc(sizeof *o);
     o->pool = pool;
+    o->end = end;
     o->names = o->addresses = o->ports = (struct buf)BUF_INIT(LIST_MOST);
     hosts_read(&o->hosts, pool->database->url);
+    for (size_t i = 0; i < o->hosts.count; i++)
+        o->named |= o->hosts.list[i].unknown != NULL;
     return o;
 }
 
@@ -50,6 +57,24 @@ int sql_opening_fd(const struct sql_opening *o)
     return o->asked ? lookup_fd(o->lookup) : -1;
 }
 
+int64_t sql_opening_until(const struct sql_opening *o)
+{
+    size_t now =
+        o->asked || o->at == 0 ? o->at : o->at - 1; /* else it is what was begun that is waited for */
+    return hosts_deadline(&o->hosts, now, o->end);
+}
+
+bool sql_opening_skip(struct sql_opening *o)
+{
+    if (o->asked) {
+        sql_pool_keep_lookup(o->pool, o->lookup);
+        o->lookup = NULL;
+        o->asked = false;
+        o->at++;
+    }
+    return o->named && o->at < o->hosts.count;
+}
+
 static void append(struct buf *list, size_t before, const char *text)
 {
     if (before > 0)
@@ -57,11 +82,17 @@ static void append(struct buf *list, size_t before, const char *text)
     buf_puts(list, text ? text : "");
 }
 
+/* libpq takes a list of nothing for none that was given. */
+static const char *some(const char *text, const char *otherwise)
+{
+    return text && text[0] ? text : otherwise;
+}
+
 static void add(struct sql_opening *o, const struct pg_host *h, const char *address)
 {
-    append(&o->names, o->count, h->name ? h->name : h->unknown);
+    append(&o->names, o->count, some(h->name, some(h->unknown, address)));
     append(&o->addresses, o->count, address);
-    append(&o->ports, o->count, h->port);
+    append(&o->ports, o->count, h->port ? some(h->port, USUAL_PORT) : NULL);
     o->ports_differ |= h->port != NULL;
     o->count++;
 }
@@ -71,7 +102,7 @@ static bool look_up(struct sql_opening *o, const struct pg_host *h)
 {
     struct lookup_found found;
     if (!o->asked) {
-        o->lookup = sql_pool_take_lookup(o->pool);
+        o->lookup = sql_pool_take_lookup(o->pool, h->unknown);
         o->asked = lookup_begin(&o->lookup, h->unknown, &o->why);
         return !o->asked;
     }
@@ -120,9 +151,9 @@ static PGconn *begin(const struct sql_opening *o)
                             "3",
                             o->pool->database->url,
                             "UTF8",
-                            o->looked ? o->names.ptr : NULL,
-                            o->looked ? o->addresses.ptr : NULL,
-                            o->looked && o->ports_differ ? o->ports.ptr : NULL,
+                            o->named ? o->names.ptr : NULL,
+                            o->named ? o->addresses.ptr : NULL,
+                            o->named && o->ports_differ ? o->ports.ptr : NULL,
                             NULL};
     PGconn *pg = PQconnectStartParams(keys, values, 1);
     if (!pg)
@@ -131,22 +162,35 @@ static PGconn *begin(const struct sql_opening *o)
     return pg;
 }
 
+/* What is tried next: hosts that need no looking up, as many as come in a row, or the addresses of one name. False: the name server is
+ * waited for. */
+static bool gather(struct sql_opening *o)
+{
+    buf_clear(&o->names);
+    buf_clear(&o->addresses);
+    buf_clear(&o->ports);
+    o->count = 0;
+    o->ports_differ = false;
+    for (; o->at < o->hosts.count; o->at++) {
+        const struct pg_host *h = &o->hosts.list[o->at];
+        if (h->unknown && o->count > 0)
+            return true;
+        if (!h->unknown)
+            add(o, h, h->address);
+        else if (!look_up(o, h))
+            return false;
+    }
+    return true;
+}
+
 bool sql_opening_turn(struct sql_opening *o, PGconn **ret, struct err *e)
 {
     *ret = NULL;
-    for (; o->at < o->hosts.count; o->at++) {
-        const struct pg_host *h = &o->hosts.list[o->at];
-        if (!h->unknown) {
-            add(o, h, h->address);
-            continue;
-        }
-        o->looked = true;
-        if (!look_up(o, h))
-            return true;
-    }
-    if (o->looked && o->count == 0)
+    if (!gather(o))
+        return true;
+    if (o->count == 0)
         return err_set(e, ERR_UNREACHABLE, "%s", o->why.text);
-    if (o->looked && !end_lists(o))
+    if (o->named && !end_lists(o))
         return err_set(e, ERR_UNREACHABLE, "its hosts have too many addresses");
     *ret = begin(o);
     return true;

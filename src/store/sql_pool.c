@@ -219,12 +219,21 @@ void sql_pool_keep_lookup(struct sql_pool *p, struct lookup *l)
     lookup_leave(&l);
 }
 
-struct lookup *sql_pool_take_lookup(struct sql_pool *p)
+struct lookup *sql_pool_take_lookup(struct sql_pool *p, const char *name)
 {
+    struct lookup *found = NULL;
     pthread_mutex_lock(&p->lock);
-    struct lookup *l = p->lookups_n > 0 ? p->lookups[--p->lookups_n] : NULL;
+    for (int i = p->lookups_n - 1; i >= 0 && !found; i--) {
+        bool over = lookup_over(p->lookups[i]);
+        if (!over && !lookup_is_for(p->lookups[i], name))
+            continue;
+        found = p->lookups[i];
+        p->lookups[i] = p->lookups[--p->lookups_n];
+        if (over) /* long ago, perhaps */
+            lookup_leave(&found);
+    }
     pthread_mutex_unlock(&p->lock);
-    return l;
+    return found;
 }
 
 void sql_pools_idle(int64_t before)

@@ -255,6 +255,8 @@ static void bury(struct sql_client *client)
 
 static void turn(struct sql_conn *c)
 {
+    if (!c->pg) /* what is watched is a lookup's, whose thread may close it from now on */
+        unwatch(c);
     if (!sql_conn_turn(c) || !watch(c))
         lose(c);
 }
@@ -419,6 +421,11 @@ static void expire(struct sql_lane *l)
         struct sql_conn *c = l->conns[i];
         if (c->until > now || !sql_conn_overdue(c)) {
             arm(l->client, c->until);
+            continue;
+        }
+        unwatch(c);
+        if (sql_conn_skip(c)) {
+            turn(c);
             continue;
         }
         struct err e;

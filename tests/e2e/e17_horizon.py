@@ -33,7 +33,7 @@ def forget(db):
 
 def t01_told(w):
     "one older than store.horizon_warn is told by a worker's log, /readyz and /metrics, until it ends"
-    assert ready(w)["vacuum_held_by"] is None and age(w) == 0
+    wait_until("nobody holds it", lambda: ready(w)["vacuum_held_by"] is None and age(w) == 0)
     with Pg(w.pg.sockets, name="forgotten") as db:
         who = f"a transaction of forgotten, process {forget(db)} (lathe, idle in transaction)"
         wait_until("/readyz names it", lambda: ready(w)["vacuum_held_by"] == who)

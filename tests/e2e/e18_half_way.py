@@ -73,4 +73,4 @@ def t01_half_way(w):
 
 
 if __name__ == "__main__":
-    main(globals(), lambda: Web(worker_slots=SLOTS, worker_lease="3s"))
+    main(globals(), lambda: Web(worker_slots=SLOTS, worker_lease="6s"))

@@ -71,6 +71,14 @@ static inline void dns_answers(void)
     pthread_mutex_unlock(&dns.lock);
 }
 
+static inline int dns_asked(void)
+{
+    pthread_mutex_lock(&dns.lock);
+    int n = dns.asked;
+    pthread_mutex_unlock(&dns.lock);
+    return n;
+}
+
 /* Until the name server has been asked so often. */
 static inline void dns_wait_asked(int n)
 {

@@ -20,13 +20,15 @@
 
 #define ITEMS 40
 
-static char by_name_url[512], second_url[512];
+static char by_name_url[512], second_url[512], mute_first_url[512], mute_last_url[512];
 
 static struct conf_database databases[] = {
     {.name = "mute", .url = "host=mute.test dbname=lathe", .connections = 4, .timeout = 300},
-    {.name = "none", .url = "host=none.test dbname=lathe", .connections = 4, .timeout = 60000},
+    {.name = "none", .url = "host=none.test dbname=lathe", .connections = 4, .timeout = 300},
     {.name = "named", .url = by_name_url, .connections = 1, .timeout = 300},
     {.name = "second", .url = second_url, .connections = 2, .timeout = 60000},
+    {.name = "mute first", .url = mute_first_url, .connections = 2, .timeout = 2000},
+    {.name = "mute last", .url = mute_last_url, .connections = 2, .timeout = 60000},
 };
 
 static struct conf_query queries[] = {
@@ -34,6 +36,8 @@ static struct conf_query queries[] = {
     {.name = "none", .database = "none", .sql = "SELECT 1 AS one", .rows = 1},
     {.name = "named", .database = "named", .sql = "SELECT 1 AS one", .rows = 1},
     {.name = "second", .database = "second", .sql = "SELECT 1 AS one", .rows = 1},
+    {.name = "mute first", .database = "mute first", .sql = "SELECT 1 AS one", .rows = 1},
+    {.name = "mute last", .database = "mute last", .sql = "SELECT 1 AS one", .rows = 1},
 };
 
 static int succeeded;
@@ -77,7 +81,7 @@ static void t01_mute(void **state)
     assert_int_equal(ask("mute", ITEMS, 3), 0);
     assert_int_equal(last.code, ERR_UNREACHABLE);
     assert_null(strstr(last.text, "mute.test")); /* strangers may read it */
-    assert_true(dns.asked >= 1 && dns.asked <= databases[0].connections);
+    assert_in_range(dns_asked(), 1, databases[0].connections);
 }
 
 static void t02_no_such_name(void **state)
@@ -103,12 +107,32 @@ static void t03_its_address_is_tried(void **state)
     assert_true(client >= 0);
 }
 
+static void all_succeed(const char *query)
+{
+    if (ask(query, ITEMS, 0) != ITEMS)
+        fail_msg("%s", last.text);
+}
+
 /* The first host has no address, and the second is a socket. */
 static void t04_the_next_host(void **state)
 {
     (void)state;
-    if (ask("second", ITEMS, 0) != ITEMS)
-        fail_msg("%s", last.text);
+    all_succeed("second");
+}
+
+/* It has a share of the time. */
+static void t05_a_mute_one_leaves_time_for_the_next(void **state)
+{
+    (void)state;
+    all_succeed("mute first");
+    assert_in_range(dns_asked(), 1, 2);
+}
+
+static void t06_a_later_one_is_not_waited_for(void **state)
+{
+    (void)state;
+    all_succeed("mute last");
+    assert_int_equal(dns_asked(), 0);
 }
 
 static int begin(void **state)
@@ -134,6 +158,8 @@ int main(void)
         DNS_TEST(t02_no_such_name),
         DNS_TEST(t03_its_address_is_tried),
         DNS_TEST(t04_the_next_host),
+        DNS_TEST(t05_a_mute_one_leaves_time_for_the_next),
+        DNS_TEST(t06_a_later_one_is_not_waited_for),
     };
     struct err e = ERR_INIT;
     struct conf conf = {.databases = databases,
@@ -145,6 +171,10 @@ int main(void)
     struct span dir = span_cut(&rest, ' ');
     snprintf(second_url, sizeof second_url, "host=none.test," SPAN_FMT " " SPAN_FMT, SPAN_ARG(dir),
              SPAN_ARG(rest));
+    snprintf(mute_first_url, sizeof mute_first_url, "host=mute.test," SPAN_FMT " port=1,5432 " SPAN_FMT,
+             SPAN_ARG(dir), SPAN_ARG(rest));
+    snprintf(mute_last_url, sizeof mute_last_url, "host=" SPAN_FMT ",mute.test port=,1 " SPAN_FMT,
+             SPAN_ARG(dir), SPAN_ARG(rest));
     snprintf(by_name_url, sizeof by_name_url, "host=here.test port=1 dbname=lathe");
     sig_block();
     if (!sql_query_open(&conf, &e) || !exec_start(&e)) {

@@ -135,7 +135,7 @@ static inline bool http_redirect(int fd, const char *path)
         snprintf(status, sizeof status, "%.3s Moved", path + 1);
     const char *to = strchr(path, '?') + 1;
     snprintf(location, sizeof location, "Location: %.*s\r\n", (int)strcspn(to, " "), to);
-    return http_answer(fd, status, location, "gone", 4);
+    return http_answer(fd, status, location, "", 0);
 }
 
 static inline bool http_serve(struct http_server *s, int fd, const char *request, size_t n)
