@@ -128,14 +128,15 @@ static inline bool http_again(struct http_server *s, int fd, const char *form)
 }
 
 /* `path` is behind "/to". */
-static inline bool http_redirect(int fd, const char *path)
+static inline bool http_redirect(int fd, const char *request, const char *path)
 {
+    const char *body = strncmp(request, "HEAD ", 5) == 0 ? "" : "gone";
     char status[16] = "302 Found", location[1100];
     if (path[0] == '/')
         snprintf(status, sizeof status, "%.3s Moved", path + 1);
     const char *to = strchr(path, '?') + 1;
     snprintf(location, sizeof location, "Location: %.*s\r\n", (int)strcspn(to, " "), to);
-    return http_answer(fd, status, location, "", 0);
+    return http_answer(fd, status, location, body, strlen(body));
 }
 
 static inline bool http_serve(struct http_server *s, int fd, const char *request, size_t n)
@@ -157,9 +158,9 @@ static inline bool http_serve(struct http_server *s, int fd, const char *request
         return http_answer(fd, "503 Later", text, "", 0);
     }
     if (strncmp(path, "/to?", 4) == 0 || strncmp(path, "/to/", 4) == 0)
-        return http_redirect(fd, path + 3);
+        return http_redirect(fd, request, path + 3);
     if (strncmp(path, "/loop", 5) == 0)
-        return http_redirect(fd, "?/loop ");
+        return http_redirect(fd, request, "?/loop ");
     if (strncmp(path, "/hang", 5) == 0)
         return http_hang(fd);
     if (strncmp(path, "/endless", 8) == 0)
