@@ -59,6 +59,8 @@ int sql_opening_fd(const struct sql_opening *o)
 
 int64_t sql_opening_until(const struct sql_opening *o)
 {
+    if (!o->named) /* libpq has all of them */
+        return o->end;
     size_t now =
         o->asked || o->at == 0 ? o->at : o->at - 1; /* else it is what was begun that is waited for */
     return hosts_deadline(&o->hosts, now, o->end);
