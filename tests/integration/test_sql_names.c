@@ -1,7 +1,7 @@
 /*
  * sql.query of a database whose host is a name: a name server that does not answer holds no thread longer than the query's time.
  *
- * log may say: sql.unreachable
+ * log may say: sql.unreachable|connection to client lost|could not send data|unexpected EOF
  */
 #include "../lib/test.h"
 
