@@ -2,8 +2,6 @@
  * here and each has its share of the time. */
 #include "store/sql_inside.h"
 
-#include <assert.h>
-
 #include "core/mem.h"
 #include "store/hosts.h"
 #include "store/lookup.h"

@@ -11,34 +11,24 @@ from tap import main  # noqa: E402
 from web import Web  # noqa: E402
 
 
-def ready(w):
-    status, _, doc = w.call("GET", "/readyz")
-    assert status == 200, (status, doc)
-    return doc
-
-
-def metric(w, name):
-    return float(next(line.split()[1] for line in w.call("GET", "/metrics")[2].splitlines() if line.startswith(name + " ")))
-
-
 def t01_claims(w):
     "a worker shows when a claim of it was answered; one that is there but does not claim is told of"
     def workers():
         return w.call("GET", "/api/v1/workers")[2]["workers"]
     wait_until("it has claimed", lambda: [x for x in workers() if x["claimed_at"]])
-    assert ready(w)["stalled_workers"] == 0
+    assert w.ready()["stalled_workers"] == 0
     w.pg.sql("INSERT INTO workers (id, started_at, seen_at, claimed_at, pid, slots, busy, cores, thread_start, process_start, item_cost, "
              "process_item, timer_slack, name, host, queues) SELECT gen_random_uuid(), now() - interval '1 hour', now(), now() - interval '40 s', "
              "1, 4, 1, 2, 0, 0, 0, 0, 0, 'deaf', 'here', 'default'")
-    wait_until("it is told", lambda: ready(w)["stalled_workers"] == 1)
-    assert metric(w, "lathe_store_stalled_workers") == 1 and metric(w, "lathe_store_claim_age_seconds") >= 40
+    wait_until("it is told", lambda: w.ready()["stalled_workers"] == 1)
+    assert w.metric("lathe_store_stalled_workers") == 1 and w.metric("lathe_store_claim_age_seconds") >= 40
     w.pg.sql("UPDATE workers SET busy = slots WHERE name = 'deaf'")  # it has no room: it need not claim
-    wait_until("it is not told", lambda: ready(w)["stalled_workers"] == 0)
+    wait_until("it is not told", lambda: w.ready()["stalled_workers"] == 0)
 
 
 def t02_horizon(w):
     "a transaction that is open for long is found, and what is open for a moment is not"
-    assert ready(w)["vacuum_held_by"] is None and metric(w, "lathe_store_horizon_seconds") == 0
+    assert w.ready()["vacuum_held_by"] is None and w.metric("lathe_store_horizon_seconds") == 0
     assert w.pg.sql("SELECT count(*) FROM lathe_horizon('1 hour')") == "0"
     idle = subprocess.Popen(["psql", "-XAtq", "-d", w.pg.conninfo], stdin=subprocess.PIPE, text=True)
     try:

@@ -14,14 +14,8 @@ from tap import main  # noqa: E402
 from web import Web  # noqa: E402
 
 
-def ready(w):
-    status, _, doc = w.call("GET", "/readyz")
-    assert status == 200, (status, doc)
-    return doc
-
-
 def age(w):
-    return float(re.search(r"^lathe_store_horizon_seconds (\S+)$", w.call("GET", "/metrics")[2], re.M)[1])
+    return w.metric("lathe_store_horizon_seconds")
 
 
 def forget(db):
@@ -33,15 +27,15 @@ def forget(db):
 
 def t01_told(w):
     "one older than store.horizon_warn is told by a worker's log, /readyz and /metrics, until it ends"
-    wait_until("nobody holds it", lambda: ready(w)["vacuum_held_by"] is None and age(w) == 0)
+    wait_until("nobody holds it", lambda: w.ready()["vacuum_held_by"] is None and age(w) == 0)
     with Pg(w.pg.sockets, name="forgotten") as db:
         who = f"a transaction of forgotten, process {forget(db)} (lathe, idle in transaction)"
-        wait_until("/readyz names it", lambda: ready(w)["vacuum_held_by"] == who)
+        wait_until("/readyz names it", lambda: w.ready()["vacuum_held_by"] == who)
         wait_until("/metrics has its age", lambda: age(w) >= 1)
         line = w.worker.wait_log(r"level=warn .*event=store.horizon age_s=(\d+) .*" + re.escape(who))
         assert int(line[1]) >= 1, line[0]
         db.query("ROLLBACK")
-        wait_until("/readyz has forgotten it", lambda: ready(w)["vacuum_held_by"] is None)
+        wait_until("/readyz has forgotten it", lambda: w.ready()["vacuum_held_by"] is None)
         wait_until("/metrics too", lambda: age(w) == 0)
 
 
@@ -52,7 +46,7 @@ def t02_young(w):
     wait_until("it listens", lambda: answers(patient))
     with Pg(w.pg.sockets, name="young") as db:
         forget(db)
-        wait_until("it is told where one second is long", lambda: ready(w)["vacuum_held_by"])
+        wait_until("it is told where one second is long", lambda: w.ready()["vacuum_held_by"])
         with Client(patient) as c:
             c.send(request("/readyz"))
             assert json.loads(c.answer().body)["vacuum_held_by"] is None

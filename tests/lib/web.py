@@ -110,6 +110,16 @@ class Web(Stack):
             return task if task["state"] in FINAL else None
         return wait_until(f"task {id} is over", over, seconds, every=0.05)
 
+    def ready(self):
+        """What /readyz says where all is well."""
+        status, _, doc = self.call("GET", "/readyz")
+        assert status == 200, (status, doc)
+        return doc
+
+    def metric(self, name):
+        """Of one that has no label."""
+        return float(next(line.split()[1] for line in self.call("GET", "/metrics")[2].splitlines() if line.startswith(name + " ")))
+
     def log(self, id):
         """The lines of a task's log."""
         status, _, got = self.call("GET", f"/api/v1/tasks/{id}/log")
